@@ -1,0 +1,116 @@
+//! The client: one connection a request.
+
+use crate::{
+    frame::{self, LineError, LineReader},
+    message::{Answer, ApiError, Message},
+    request::{Envelope, Request, VERSION},
+};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    path::{Path, PathBuf},
+};
+use tokio::net::UnixStream;
+
+/// Asks one supervisor.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens.
+    #[error("nobody answers on {}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The request cannot be put on the wire.
+    #[error("the request is too large")]
+    TooLarge,
+    /// The request could not be written down.
+    #[error("could not encode the request")]
+    Encode(#[source] serde_json::Error),
+    /// The request could not be sent.
+    #[error("could not send the request")]
+    Send(#[source] io::Error),
+    /// The connection broke, or the supervisor ended.
+    #[error("the supervisor ended without an answer")]
+    Ended,
+    /// The answer could not be read.
+    #[error("the supervisor's answer cannot be read: {what}")]
+    Unreadable {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The supervisor said no.
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+}
+
+impl CallError {
+    /// Whether the socket led to nobody, so that a supervisor may be started.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        matches!(self, Self::Connect { .. })
+    }
+}
+
+impl Client {
+    /// A client for the supervisor behind `socket`. Nothing is connected yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// Sends one request and waits for its end; what is said meanwhile goes to `on_message`. Dropping
+    /// the future hangs up. There is no deadline here: a request may take as long as it takes.
+    ///
+    /// # Errors
+    /// Where nobody answers, the connection breaks, or the supervisor refuses.
+    pub async fn call(
+        &self,
+        request: Request,
+        on_message: &mut (dyn FnMut(Message) + Send),
+        descriptors: Option<[BorrowedFd<'_>; 3]>,
+    ) -> Result<Answer, CallError> {
+        let mut line =
+            serde_json::to_vec(&Envelope { version: VERSION, request }).map_err(CallError::Encode)?;
+        if line.len() > frame::LINE_BYTES_MAX {
+            return Err(CallError::TooLarge);
+        }
+        line.push(b'\n');
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| CallError::Connect { socket: self.socket.clone(), source })?;
+        let sent = frame::send(&stream, &line, descriptors.as_ref()).await;
+        let mut reader = LineReader::default();
+        loop {
+            let line = match (reader.line(&stream).await, &sent) {
+                (Ok(Some(line)), _) => line,
+                (Ok(None) | Err(LineError::Torn | LineError::Io(_)), Ok(())) => return Err(CallError::Ended),
+                (Err(error @ LineError::TooLong), _) => {
+                    return Err(CallError::Unreadable { what: error.to_string() });
+                }
+                // A refusal may have come although the request did not leave whole; none did.
+                (_, Err(_)) => break,
+            };
+            let message = serde_json::from_slice(&line)
+                .map_err(|error| CallError::Unreadable { what: error.to_string() })?;
+            match message {
+                Message::Answer(answer) => return Ok(answer),
+                Message::Error(error) => return Err(CallError::Refused(error)),
+                message => on_message(message),
+            }
+        }
+        match sent {
+            Err(source) => Err(CallError::Send(source)),
+            Ok(()) => Err(CallError::Ended),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a client asks.
+
+use crate::options::{CreateOptions, DownOptions, ExecOptions, RunOptions, UpOptions};
+use mesh_model::project::Project;
+use serde::{Deserialize, Serialize};
+
+/// Version of the wire; a supervisor of another one says so instead of guessing.
+pub const VERSION: u32 = 1;
+
+/// One request with its version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the client.
+    pub version: u32,
+    /// The request.
+    pub request: Request,
+}
+
+/// One request. `services` empty means all services of the project.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "method")]
+pub enum Request {
+    /// Is somebody there? Answered with the version of the binary.
+    Ping,
+    /// Reconcile to the project (`up`). Streams progress; ends when all is started, or with `wait`
+    /// when all is healthy or complete.
+    Up {
+        /// The project.
+        project: Box<Project>,
+        /// How.
+        options: UpOptions,
+    },
+    /// Make containers without starting them (`create`).
+    Create {
+        /// The project.
+        project: Box<Project>,
+        /// How.
+        options: CreateOptions,
+    },
+    /// Fetch images (`pull`).
+    Pull {
+        /// The project.
+        project: Box<Project>,
+        /// Services; empty: all.
+        services: Vec<String>,
+        /// Fetch again what is stored.
+        refresh: bool,
+        /// Overrides the project's policy.
+        substitute: Option<mesh_model::project::Substitute>,
+    },
+    /// Stop and remove everything of the project (`down`).
+    Down(DownOptions),
+    /// Start what was made (`start`).
+    Start {
+        /// Services.
+        services: Vec<String>,
+        /// Wait until healthy.
+        wait: bool,
+        /// Give up waiting after so many milliseconds.
+        wait_timeout_ms: Option<u64>,
+    },
+    /// Stop (`stop`).
+    Stop {
+        /// Services.
+        services: Vec<String>,
+        /// Over the services' own grace periods, in seconds.
+        timeout_seconds: Option<u32>,
+    },
+    /// Stop and start (`restart`).
+    Restart {
+        /// Services.
+        services: Vec<String>,
+        /// Over the services' own grace periods, in seconds.
+        timeout_seconds: Option<u32>,
+        /// Leave dependents alone that asked to be restarted along.
+        no_deps: bool,
+    },
+    /// Send a signal (`kill`).
+    Kill {
+        /// Services.
+        services: Vec<String>,
+        /// Signal by name or number.
+        signal: String,
+        /// Also containers of services the file no longer has.
+        remove_orphans: bool,
+    },
+    /// Remove stopped containers (`rm`).
+    Remove {
+        /// Services.
+        services: Vec<String>,
+        /// Stop them first.
+        stop: bool,
+        /// Remove anonymous volumes too.
+        volumes: bool,
+    },
+    /// Freeze (`pause`).
+    Pause {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// Thaw (`unpause`).
+    Unpause {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// Change the number of containers (`scale`).
+    Scale {
+        /// Number by service.
+        scale: std::collections::BTreeMap<String, u32>,
+        /// Leave dependencies alone.
+        no_deps: bool,
+    },
+    /// Containers of the project (`ps`).
+    Containers,
+    /// The project the supervisor holds, if it was given one.
+    Project,
+    /// How to run a program in a container (`exec`).
+    Exec(ExecOptions),
+    /// Run a one-off container (`run`). Three descriptors (0, 1, 2) come with it unless detached.
+    Run {
+        /// The project.
+        project: Box<Project>,
+        /// How.
+        options: RunOptions,
+    },
+    /// How to copy files (`cp`).
+    Copy {
+        /// Service.
+        service: String,
+        /// Number among its containers, from 1.
+        index: Option<u32>,
+        /// `true`: out of the container, a tar stream on standard output.
+        out: bool,
+        /// Path in the container: what is read, or the directory that is written into.
+        path: String,
+        /// Follow a link at the end of `path`.
+        follow_link: bool,
+        /// Keep uid and gid.
+        archive: bool,
+    },
+    /// Usage of containers (`stats`).
+    Stats {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// Processes of containers (`top`).
+    Top {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// Volumes of the project (`volumes`).
+    Volumes,
+    /// Events from now on (`events`), until the client hangs up.
+    Events,
+    /// Wait until containers stopped (`wait`); answered with the exit code of the first.
+    Wait {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// End the supervisor and leave the containers as they are.
+    Shutdown,
+}

@@ -1,0 +1,295 @@
+//! The command line as it is typed. Every verb's own arguments stand beside the verb.
+
+use crate::{environment, verbs};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_model::project::Substitute;
+use std::path::PathBuf;
+
+/// Bring up the platform that a Compose file describes, without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "mesh", version, max_term_width = 100, after_help = environment::help())]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Compose file; may be given several times, `-` is standard input
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Name of the project
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) project_name: Option<String>,
+    /// File with variables; may be given several times
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
+    /// Profile to activate; may be given several times
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+    /// Directory that relative paths start from (default: that of the first file)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) project_directory: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, value_enum, global = true, value_name = "WAY")]
+    pub(crate) progress: Option<ProgressWay>,
+    /// Whether control characters are printed
+    #[arg(long, value_enum, global = true, value_name = "WHEN")]
+    pub(crate) ansi: Option<Ansi>,
+    /// Whether a stand-in may serve for an image
+    #[arg(long, value_enum, global = true, value_name = "WHEN")]
+    pub(crate) substitute: Option<SubstituteWhen>,
+    /// Ignored; objects are always worked on side by side
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub(crate) parallel: Option<i32>,
+    /// Ignored
+    #[arg(long, hide = true)]
+    pub(crate) compatibility: bool,
+    /// Include services of every profile
+    #[arg(long, hide = true)]
+    pub(crate) all_resources: bool,
+    /// Not available yet
+    #[arg(long, hide = true)]
+    pub(crate) dry_run: bool,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressWay {
+    /// Live on a terminal, plain lines without one
+    Auto,
+    /// Live
+    Tty,
+    /// Plain lines
+    Plain,
+    /// A JSON document a line
+    Json,
+    /// Nothing
+    Quiet,
+}
+
+/// `--ansi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "clap shows each as it is")]
+pub(crate) enum Ansi {
+    Auto,
+    Never,
+    Always,
+}
+
+/// `--substitute`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubstituteWhen {
+    /// Only the exact image
+    Never,
+    /// The exact image if it can be had, else a stand-in
+    Missing,
+    /// A stand-in wherever there is one
+    Always,
+}
+
+impl From<SubstituteWhen> for Substitute {
+    fn from(when: SubstituteWhen) -> Self {
+        match when {
+            SubstituteWhen::Never => Self::Never,
+            SubstituteWhen::Missing => Self::Missing,
+            SubstituteWhen::Always => Self::Always,
+        }
+    }
+}
+
+/// Format of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns
+    #[default]
+    Table,
+    /// JSON
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Create and start the project's services
+    Up(verbs::up::Arguments),
+    /// Stop and remove the project's containers and networks
+    Down(verbs::down::Arguments),
+    /// List containers
+    Ps(verbs::ps::Arguments),
+    /// Show the services' output
+    Logs(verbs::logs::Arguments),
+    /// Run a program in a running container
+    Exec(verbs::exec::Arguments),
+    /// Run a service's container once, with a program of one's own
+    Run(verbs::run::Arguments),
+    /// Start services that were created
+    Start(verbs::start::Arguments),
+    /// Stop services
+    Stop(verbs::stop::Arguments),
+    /// Stop and start services
+    Restart(verbs::restart::Arguments),
+    /// Send a signal to services
+    Kill(verbs::kill::Arguments),
+    /// Remove stopped containers
+    Rm(verbs::rm::Arguments),
+    /// Freeze services
+    Pause(verbs::pause::Arguments),
+    /// Thaw services
+    Unpause(verbs::pause::Arguments),
+    /// Change the number of a service's containers
+    Scale(verbs::scale::Arguments),
+    /// Show the processes of services
+    Top(verbs::top::Arguments),
+    /// Show what containers use, live
+    Stats(verbs::stats::Arguments),
+    /// Show where a port is published
+    Port(verbs::port::Arguments),
+    /// Print the resolved Compose file
+    #[command(visible_alias = "convert")]
+    Config(verbs::config::Arguments),
+    /// List projects
+    Ls(verbs::ls::Arguments),
+    /// List the images of containers
+    Images(verbs::images::Arguments),
+    /// List volumes
+    Volumes(verbs::volumes::Arguments),
+    /// Fetch images
+    Pull(verbs::pull::Arguments),
+    /// Create containers without starting them
+    Create(verbs::create::Arguments),
+    /// Wait until services stopped
+    Wait(verbs::wait::Arguments),
+    /// Show what happens to containers
+    Events(verbs::events::Arguments),
+    /// Copy files to and from a container
+    Cp(verbs::cp::Arguments),
+    /// Show the order in which services start
+    Graph(verbs::graph::Arguments),
+    /// Show what this machine can and cannot do
+    Doctor(verbs::doctor::Arguments),
+    /// Show the version
+    Version(verbs::version::Arguments),
+    /// Print a completion script
+    Completion(verbs::completion::Arguments),
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man(verbs::completion::ManArguments),
+    /// Build images (not available yet)
+    #[command(hide = true)]
+    Build(Unavailable),
+    /// Push images (not available yet)
+    #[command(hide = true)]
+    Push(Unavailable),
+    /// Publish the project (not available yet)
+    #[command(hide = true)]
+    Publish(Unavailable),
+    /// Follow changes of files (not available yet)
+    #[command(hide = true)]
+    Watch(Unavailable),
+    /// Attach to a container (not available yet)
+    #[command(hide = true)]
+    Attach(Unavailable),
+    /// Make an image of a container (not available yet)
+    #[command(hide = true)]
+    Commit(Unavailable),
+    /// Export for another ground (not available yet)
+    #[command(hide = true)]
+    Export(Unavailable),
+}
+
+/// Arguments of a verb that is known but does nothing yet.
+#[derive(Debug, Args)]
+pub(crate) struct Unavailable {
+    /// Whatever is given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn check(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_of_docker_compose_are_understood() {
+        for line in [
+            "mesh up -d --wait --wait-timeout 60 --build --scale web=3 --scale db=1 --remove-orphans -t 5 web db",
+            "mesh up --force-recreate --no-deps -V --pull always --quiet-pull -y",
+            "mesh up --abort-on-container-exit --exit-code-from app --no-attach db --timestamps --no-log-prefix",
+            "mesh -f a.yaml -f b.yaml -p hub --env-file x --profile dev --project-directory . up",
+            "mesh down -v --rmi local --remove-orphans -t 3 web",
+            "mesh ps -a -q --services --status running --filter status=exited --format json --no-trunc --orphans=false",
+            "mesh logs -f -n 20 -t --since 10m --until 5m --no-log-prefix --no-color --index 2 web",
+            "mesh exec -T -u root -w /tmp -e A=b --index 2 --privileged db psql -U x -c select",
+            "mesh run --rm -d -e A -T -i -u 1 -w / -v a:/b -p 80:80 -P --name n --entrypoint sh --no-deps web -c ls",
+            "mesh start --wait --wait-timeout 3 web",
+            "mesh stop -t 1 web",
+            "mesh restart -t 1 --no-deps web",
+            "mesh kill -s INT --remove-orphans web",
+            "mesh rm -fsv web",
+            "mesh pause web",
+            "mesh unpause",
+            "mesh scale web=2 --no-deps",
+            "mesh top",
+            "mesh stats -a --no-stream --no-trunc --format json",
+            "mesh port --protocol udp --index 1 web 53",
+            "mesh config --format json -q -o out --no-interpolate",
+            "mesh config --services",
+            "mesh convert --hash *",
+            "mesh ls -a -q --filter name=hub --format json",
+            "mesh images --format json -q",
+            "mesh volumes --format json -q db",
+            "mesh pull --policy missing --include-deps --ignore-buildable --ignore-pull-failures -q web",
+            "mesh create --build --force-recreate --pull never --scale a=2 web",
+            "mesh wait --down-project web",
+            "mesh events --json --since 1m --until 2m web",
+            "mesh cp -a -L --index 1 web:/etc/passwd -",
+            "mesh graph --format dot",
+            "mesh doctor --format json",
+            "mesh version --short",
+            "mesh version -f json",
+            "mesh completion bash",
+            "mesh --substitute always up --progress json --ansi never",
+            "mesh build --no-cache web",
+        ] {
+            if let Err(error) = check(line) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_two() {
+        for line in
+            ["mesh", "mesh fly", "mesh up --scale web", "mesh exec db", "mesh stop -t soon", "mesh port web"]
+        {
+            match check(line) {
+                Err(error) => assert_eq!(error.exit_code(), 2, "{line}"),
+                Ok(_) => panic!("{line} was understood"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_program_is_its_own() {
+        let Ok(CommandLine { verb: Verb::Exec(arguments), .. }) = check("mesh exec db ls -T --index 4")
+        else {
+            panic!("not understood");
+        };
+        assert_eq!(arguments.command, ["ls", "-T", "--index", "4"]);
+        assert!(!arguments.no_tty && arguments.index.is_none());
+    }
+}

@@ -1,0 +1,53 @@
+//! The one place that writes to standard output and standard error.
+
+use std::io::{self, Write};
+
+/// Writes text to standard output as it is. A reader that went away ends the process quietly, as it
+/// would end any other tool in a pipe.
+pub(crate) fn out(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(141);
+    }
+}
+
+/// Writes a line to standard output.
+pub(crate) fn out_line(text: &str) {
+    out(&format!("{text}\n"));
+}
+
+/// Writes a line to standard error; nobody can be told if that fails.
+pub(crate) fn err_line(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Styles for a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// An error's first word.
+    Error,
+    /// A warning's first word.
+    Warning,
+    /// A hint's first word.
+    Hint,
+    /// Something that is well.
+    Good,
+    /// Something of less weight.
+    Faint,
+}
+
+/// `text` in a style, where colours are on.
+pub(crate) fn styled(text: &str, style: Style, colour: bool) -> String {
+    if !colour {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Error => "1;31",
+        Style::Warning => "1;33",
+        Style::Hint => "1;36",
+        Style::Good => "32",
+        Style::Faint => "2",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}

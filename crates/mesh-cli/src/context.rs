@@ -1,0 +1,154 @@
+//! What every verb has at hand: settings, environment, the user's directories, and the project meant.
+
+use crate::{
+    environment::Environment,
+    failure::CliError,
+    loading::{self, Outcome, Wanted},
+    progress::Reporter,
+    settings::Settings,
+    supervisor, words,
+};
+use mesh_api::{
+    client::Client,
+    message::{Answer, Message},
+    request::Request,
+    status::ContainerStatus,
+};
+use mesh_model::project::Project;
+use mesh_store::{
+    home::{Home, ProjectPaths},
+    record,
+};
+
+/// What every verb has at hand.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) environment: Environment,
+    pub(crate) home: Home,
+}
+
+/// The project a verb is about.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its files on this machine.
+    pub(crate) paths: ProjectPaths,
+    /// What the Compose file says, or else what was last brought up; `None` if neither is there.
+    pub(crate) project: Option<Box<Project>>,
+}
+
+impl Context {
+    /// The project that files, flags and variables mean. Without a Compose file, a name is enough for a
+    /// project that was brought up before.
+    pub(crate) fn target(&self) -> Result<Target, CliError> {
+        let wanted = Wanted { quiet: true, ..Wanted::default() };
+        match loading::try_load(&self.settings, &self.environment, &wanted)? {
+            Outcome::Loaded(loaded) => Ok(self.target_of(Box::new(loaded.project))),
+            Outcome::NoFile(error) => {
+                let Some(name) = self.settings.project_name.clone() else { return Err(error) };
+                let paths = self.home.project(&name);
+                let project = match record::load(&paths.record)? {
+                    record::Loaded::Found(found) => Some(Box::new(found.project)),
+                    record::Loaded::Absent | record::Loaded::Corrupt { .. } => None,
+                };
+                Ok(Target { name, paths, project })
+            }
+        }
+    }
+
+    /// The project as loaded for bringing something up.
+    pub(crate) fn load(&self, services: &[String]) -> Result<Target, CliError> {
+        let wanted = Wanted { services: services.to_vec(), ..Wanted::default() };
+        let loaded = loading::load(&self.settings, &self.environment, &wanted)?;
+        let target = self.target_of(Box::new(loaded.project));
+        target.check_services(services)?;
+        Ok(target)
+    }
+
+    fn target_of(&self, project: Box<Project>) -> Target {
+        Target { name: project.name.clone(), paths: self.home.project(&project.name), project: Some(project) }
+    }
+
+    /// A reporter of progress in the way the settings say.
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter::new(self.settings.progress, self.settings.error_colour)
+    }
+
+    /// Sends a request whose progress is shown.
+    pub(crate) async fn ask(&self, client: &Client, request: Request) -> Result<Answer, CliError> {
+        let mut reporter = self.reporter();
+        let mut tell = |message| {
+            if let Message::Progress(progress) = message {
+                reporter.tell(progress);
+            }
+        };
+        let answer = client.call(request, &mut tell, None).await;
+        reporter.finish();
+        Ok(answer?)
+    }
+}
+
+impl Target {
+    /// The project, for verbs that need its file.
+    pub(crate) fn required_project(&self) -> Result<Box<Project>, CliError> {
+        self.project
+            .clone()
+            .ok_or_else(|| CliError::said(format!("project `{}` has no Compose file here", self.name)))
+    }
+
+    /// Whether every name is a service of the project, active or not. Without a project nothing is known
+    /// and the supervisor decides.
+    pub(crate) fn check_services(&self, services: &[String]) -> Result<(), CliError> {
+        let Some(project) = &self.project else { return Ok(()) };
+        let known = || project.services.keys().chain(&project.inactive);
+        let Some(unknown) = services.iter().find(|name| !known().any(|other| other == *name)) else {
+            return Ok(());
+        };
+        let error = CliError::said(format!("no such service: {unknown}"));
+        let names: Vec<&str> = known().map(String::as_str).collect();
+        Err(match words::nearest(unknown, known()) {
+            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+            None if names.is_empty() => error,
+            None => error.with_hint(format!("the services are {}", names.join(", "))),
+        })
+    }
+
+    /// The running supervisor. Where none runs but the project was brought up, one is started, which
+    /// adopts what runs; where nothing was brought up: `None`.
+    pub(crate) async fn attend(&self) -> Result<Option<Client>, CliError> {
+        match supervisor::running(&self.paths).await? {
+            Some(client) => Ok(Some(client)),
+            None if self.paths.record.exists() => supervisor::ensure(&self.name, &self.paths).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The project's supervisor, started where there is none.
+    pub(crate) async fn supervise(&self) -> Result<Client, CliError> {
+        supervisor::ensure(&self.name, &self.paths).await
+    }
+
+    /// Containers of the project; none where nothing was brought up.
+    pub(crate) async fn containers(&self) -> Result<Vec<ContainerStatus>, CliError> {
+        match self.attend().await? {
+            Some(client) => containers(&client).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Containers of a supervisor's project.
+pub(crate) async fn containers(client: &Client) -> Result<Vec<ContainerStatus>, CliError> {
+    match client.call(Request::Containers, &mut |_| {}, None).await? {
+        Answer::Containers(containers) => Ok(containers),
+        _ => Err(unexpected()),
+    }
+}
+
+/// An answer of another kind than the request's.
+pub(crate) fn unexpected() -> CliError {
+    CliError::said("the supervisor's answer does not fit the request")
+        .with_hint("use one binary for the command and the supervisor")
+}

@@ -1,0 +1,91 @@
+//! Every environment variable that the command line reads, in one place.
+//!
+//! Nothing else in this crate looks at the environment. Compose files are found and interpolated by the
+//! loader from the same snapshot, and the supervisor inherits the environment as it is.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+/// A variable and what it does.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does, in a phrase.
+    pub(crate) meaning: &'static str,
+}
+
+/// The registry, as `mesh --help` prints it.
+pub(crate) const VARIABLES: &[Variable] = &[
+    Variable { name: "MESH_HOME", meaning: "keep data, state and sockets under this one directory" },
+    Variable { name: "MESH_LOG", meaning: "what the supervisor writes into its log, such as `debug`" },
+    Variable { name: "MESH_SUBSTITUTE", meaning: "default of --substitute" },
+    Variable { name: "COMPOSE_FILE", meaning: "default of --file, several separated by `:`" },
+    Variable { name: "COMPOSE_PATH_SEPARATOR", meaning: "separator of COMPOSE_FILE" },
+    Variable { name: "COMPOSE_PROJECT_NAME", meaning: "default of --project-name" },
+    Variable { name: "COMPOSE_PROFILES", meaning: "default of --profile, several separated by `,`" },
+    Variable { name: "COMPOSE_ENV_FILES", meaning: "default of --env-file, several separated by `,`" },
+    Variable { name: "COMPOSE_DISABLE_ENV_FILE", meaning: "do not read `.env`" },
+    Variable { name: "COMPOSE_PROGRESS", meaning: "default of --progress" },
+    Variable { name: "COMPOSE_ANSI", meaning: "default of --ansi" },
+    Variable { name: "COMPOSE_REMOVE_ORPHANS", meaning: "default of --remove-orphans" },
+    Variable { name: "COMPOSE_IGNORE_ORPHANS", meaning: "do not warn of orphans" },
+    Variable { name: "NO_COLOR", meaning: "no colour, whatever its value" },
+    Variable { name: "XDG_DATA_HOME", meaning: "where images and volumes are kept, without MESH_HOME" },
+    Variable { name: "XDG_STATE_HOME", meaning: "where projects and logs are kept, without MESH_HOME" },
+    Variable { name: "XDG_RUNTIME_DIR", meaning: "where sockets are, without MESH_HOME" },
+    Variable { name: "HOME", meaning: "where the directories above are by default" },
+    Variable { name: "TERM", meaning: "`dumb`: no live progress" },
+];
+
+/// The environment as it was when the command started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Takes the snapshot; a variable that is not Unicode is left out.
+    pub(crate) fn read() -> Self {
+        let unicode =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self { variables: std::env::vars_os().filter_map(unicode).collect() }
+    }
+
+    /// A snapshot from given values.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self { variables: variables.iter().map(own).collect() }
+    }
+
+    /// A registered variable's value, if it is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name} is not registered");
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a registered variable says yes.
+    pub(crate) fn is_true(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes"))
+    }
+
+    /// All of it, for interpolation and for `-e NAME`.
+    pub(crate) fn all(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+}
+
+/// The registry as a paragraph of the help text.
+pub(crate) fn help() -> String {
+    let width = VARIABLES.iter().map(|variable| variable.name.len()).max().unwrap_or(0);
+    let mut text = String::from("Environment:\n");
+    for variable in VARIABLES {
+        text.push_str(&format!("  {:width$}  {}\n", variable.name, variable.meaning));
+    }
+    text.push_str(
+        "\nExit codes: 0 done; 1 failed (the text says why); 2 wrong arguments; `run` and `exec` give the\n\
+         program's own code (126: it cannot be executed, 127: it is not there); 130 interrupted.",
+    );
+    text
+}

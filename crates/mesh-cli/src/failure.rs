@@ -1,0 +1,201 @@
+//! Everything that ends a command, and how it is told.
+
+use crate::console::{Style, styled};
+use mesh_api::{
+    client::CallError,
+    message::{ApiError, Failure},
+};
+use std::{io, path::PathBuf};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The text is the whole story.
+    #[error("{message}")]
+    Said {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The Compose file could not be loaded; the text is the report of its findings.
+    #[error("{report}")]
+    Load {
+        /// The report, rendered.
+        report: String,
+    },
+    /// The supervisor did not do it.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The supervisor did not start.
+    #[error("the supervisor of project `{project}` did not start: {reason}")]
+    NoSupervisor {
+        /// The project.
+        project: String,
+        /// What it said.
+        reason: String,
+        /// Where it says more.
+        log: PathBuf,
+    },
+    /// A journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] mesh_journal::JournalError),
+    /// There is nowhere to keep state.
+    #[error(transparent)]
+    Home(#[from] mesh_store::home::HomeError),
+    /// State could not be read.
+    #[error(transparent)]
+    Store(#[from] mesh_store::home::StoreError),
+    /// The record of a project could not be read.
+    #[error(transparent)]
+    Record(#[from] mesh_store::record::RecordError),
+    /// Something of this machine failed.
+    #[error("could not {attempt}")]
+    Io {
+        /// What was attempted on what.
+        attempt: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A signal ended it.
+    #[error("interrupted")]
+    Interrupted,
+    /// The code is the whole story.
+    #[error("exit code {0}")]
+    Exit(u8),
+}
+
+impl CliError {
+    /// An error that is told by its text alone.
+    pub(crate) fn said(message: impl Into<String>) -> Self {
+        Self::Said { message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Said { message, .. } => Self::Said { message, hint: Some(hint.into()) },
+            other => other,
+        }
+    }
+
+    /// What is known but does nothing yet.
+    pub(crate) fn unavailable(what: &str) -> Self {
+        Self::said(format!("{what} is not available yet"))
+    }
+
+    /// For `map_err`: something of this machine failed.
+    pub(crate) fn io(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let attempt = attempt.into();
+        move |source| Self::Io { attempt, source }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exit(code) => *code,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Said { hint, .. } => hint.clone(),
+            Self::Call(CallError::Refused(ApiError { hint, .. })) => hint.clone(),
+            Self::Call(CallError::Ended) => {
+                Some("what runs goes on; the next command starts a new supervisor".to_owned())
+            }
+            Self::NoSupervisor { log, .. } => Some(format!("its log is {}", log.display())),
+            _ => None,
+        }
+    }
+
+    /// The text for standard error; empty where everything was said.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        match self {
+            Self::Exit(_) | Self::Interrupted => return String::new(),
+            Self::Load { report } => return report.trim_end().to_owned(),
+            _ => {}
+        }
+        let mut text = format!("{} {self}", styled("error:", Style::Error, colour));
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        if let Self::Call(CallError::Refused(ApiError { failures, .. })) = self {
+            for failure in failures {
+                text.push_str(&render_failure(failure));
+            }
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str(&format!("\n{} {hint}", styled("hint:", Style::Hint, colour)));
+        }
+        text
+    }
+}
+
+/// What is known of one service that failed, indented below the error.
+fn render_failure(failure: &Failure) -> String {
+    let mut text = format!("\n  {} ({}): {}", failure.service, failure.container, failure.reason);
+    let probe = failure.probe_output.as_deref().map(str::trim).unwrap_or_default();
+    if !probe.is_empty() {
+        text.push_str("\n    last health test said:");
+        for line in probe.lines() {
+            text.push_str(&format!("\n      | {line}"));
+        }
+    }
+    if !failure.log_tail.is_empty() {
+        text.push_str("\n    last log lines:");
+        for line in &failure.log_tail {
+            text.push_str(&format!("\n      | {line}"));
+        }
+    }
+    if !failure.blocks.is_empty() {
+        text.push_str(&format!("\n    holds up: {}", failure.blocks.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_api::message::ErrorKind;
+
+    #[test]
+    fn a_failure_says_everything_once() {
+        let error = CliError::Call(CallError::Refused(ApiError {
+            kind: ErrorKind::Service,
+            message: "service db did not become healthy".to_owned(),
+            hint: Some("see `mesh logs db`".to_owned()),
+            failures: vec![Failure {
+                service: "db".to_owned(),
+                container: "hub-db-1".to_owned(),
+                reason: "unhealthy after 3 probes".to_owned(),
+                probe_output: Some("no response\n".to_owned()),
+                log_tail: vec!["FATAL: no".to_owned(), "bye".to_owned()],
+                blocks: vec!["app".to_owned(), "web".to_owned()],
+            }],
+        }));
+        let want = "error: service db did not become healthy\n  \
+                    db (hub-db-1): unhealthy after 3 probes\n    \
+                    last health test said:\n      | no response\n    \
+                    last log lines:\n      | FATAL: no\n      | bye\n    \
+                    holds up: app, web\n\
+                    hint: see `mesh logs db`";
+        assert_eq!(error.render(false), want);
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn causes_follow_and_codes_differ() {
+        let error = CliError::io("read /x")(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(error.render(false), "error: could not read /x: entity not found");
+        assert_eq!(error.render(true), "\u{1b}[1;31merror:\u{1b}[0m could not read /x: entity not found");
+        assert_eq!((CliError::Exit(127).exit_code(), CliError::Interrupted.exit_code()), (127, 130));
+        assert_eq!(CliError::Exit(3).render(true), "");
+    }
+}

@@ -1,0 +1,90 @@
+//! The Compose file of a command: found, loaded, and its findings told.
+
+use crate::{console, environment::Environment, failure::CliError, settings::Settings};
+use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded};
+use std::{io::Read, path::Path};
+
+/// Largest Compose file on standard input in bytes.
+const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How a file is loaded, beyond the settings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// Services named on the command line: active whatever their profiles are.
+    pub(crate) services: Vec<String>,
+    /// Leave variables as they are written.
+    pub(crate) no_interpolate: bool,
+    /// Say nothing of warnings.
+    pub(crate) quiet: bool,
+}
+
+/// What came of loading.
+pub(crate) enum Outcome {
+    /// A project.
+    Loaded(Box<Loaded>),
+    /// There is no file, and none was asked for by name.
+    NoFile(CliError),
+}
+
+/// Loads the project; an absent file is told apart for verbs that can do without.
+pub(crate) fn try_load(
+    settings: &Settings,
+    environment: &Environment,
+    wanted: &Wanted,
+) -> Result<Outcome, CliError> {
+    let options = LoadOptions {
+        files: settings.files.iter().map(|path| input(path)).collect::<Result<_, _>>()?,
+        working_directory: settings.working_directory.clone(),
+        project_directory: settings.project_directory.clone(),
+        project_name: settings.project_name.clone(),
+        env_files: settings.env_files.clone(),
+        profiles: settings.profiles.clone(),
+        services: wanted.services.clone(),
+        environment: environment.all().clone(),
+        interpolate: !wanted.no_interpolate,
+    };
+    match mesh_compose::load(&options) {
+        Ok(loaded) => {
+            if !wanted.quiet && !loaded.findings.is_empty() {
+                console::err_line(&render(&loaded.findings, settings));
+            }
+            Ok(Outcome::Loaded(Box::new(loaded)))
+        }
+        Err(error @ LoadError::NoFile { .. }) => Ok(Outcome::NoFile(
+            CliError::said(error.to_string())
+                .with_hint("name one with `-f`, or a project that is up with `-p`"),
+        )),
+        Err(LoadError::Findings(findings)) => Err(CliError::Load { report: render(&findings, settings) }),
+        Err(LoadError::Io { path, source }) => Err(CliError::io(format!("read {}", path.display()))(source)),
+    }
+}
+
+/// Loads the project.
+pub(crate) fn load(
+    settings: &Settings,
+    environment: &Environment,
+    wanted: &Wanted,
+) -> Result<Box<Loaded>, CliError> {
+    match try_load(settings, environment, wanted)? {
+        Outcome::Loaded(loaded) => Ok(loaded),
+        Outcome::NoFile(error) => Err(error),
+    }
+}
+
+fn input(path: &Path) -> Result<InputFile, CliError> {
+    if path != Path::new("-") {
+        return Ok(InputFile::Path(path.to_owned()));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(STDIN_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(CliError::io("read the Compose file from standard input"))?;
+    Ok(InputFile::Text { name: "<stdin>".to_owned(), text })
+}
+
+fn render(findings: &mesh_diag::Findings, settings: &Settings) -> String {
+    let text = mesh_diag::render(findings, mesh_diag::Style { colour: settings.error_colour });
+    text.trim_end().to_owned()
+}

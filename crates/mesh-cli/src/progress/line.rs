@@ -1,0 +1,120 @@
+//! One piece of progress as one line.
+
+use crate::{
+    console::{Style, styled},
+    words,
+};
+use mesh_api::message::{Action, ImageStage, Level, ObjectKind, Progress};
+
+/// The line for a log: no counters that change all the time.
+pub(super) fn plain(progress: &Progress, colour: bool) -> String {
+    match progress {
+        Progress::Note { level, text } => note(*level, text, colour),
+        Progress::Image { reference, stage, .. } => format!(" Image {reference}  {}", stage_words(stage)),
+        Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
+            let mut line = format!(" {} {name}  {action:?}", kind(*object));
+            if let Some(detail) = detail {
+                line.push_str(&format!(" ({detail})"));
+            }
+            if ends(*action) && *elapsed_ms > 0 {
+                line.push_str(&format!("  {}", words::short(*elapsed_ms)));
+            }
+            line
+        }
+    }
+}
+
+/// A note with its weight.
+pub(super) fn note(level: Level, text: &str, colour: bool) -> String {
+    match level {
+        Level::Info => format!("{} {text}", styled("note:", Style::Hint, colour)),
+        Level::Warning => format!("{} {text}", styled("warning:", Style::Warning, colour)),
+    }
+}
+
+/// A stage of an image in words.
+pub(super) fn stage_words(stage: &ImageStage) -> String {
+    match stage {
+        ImageStage::Resolving { detail } if detail.is_empty() => "Resolving".to_owned(),
+        ImageStage::Resolving { detail } => format!("Resolving ({detail})"),
+        ImageStage::Downloading { bytes_total: 0, .. } => "Downloading".to_owned(),
+        ImageStage::Downloading { bytes_total, .. } => {
+            format!("Downloading {}", words::decimal_bytes(*bytes_total))
+        }
+        ImageStage::Unpacking { total: 0, .. } => "Unpacking".to_owned(),
+        ImageStage::Unpacking { total, .. } => format!("Unpacking {total}"),
+        ImageStage::Ready { source } => format!("Ready ({source})"),
+    }
+}
+
+/// The word for a kind of object.
+pub(super) fn kind(object: ObjectKind) -> &'static str {
+    match object {
+        ObjectKind::Network => "Network",
+        ObjectKind::Volume => "Volume",
+        ObjectKind::Container => "Container",
+    }
+}
+
+/// Whether nothing more is expected of the object after this action.
+pub(super) fn ends(action: Action) -> bool {
+    match action {
+        Action::Creating
+        | Action::Recreating
+        | Action::Starting
+        | Action::Waiting
+        | Action::Restarting
+        | Action::Stopping
+        | Action::Killing
+        | Action::Pausing
+        | Action::Unpausing
+        | Action::Removing => false,
+        Action::Created
+        | Action::Recreated
+        | Action::Started
+        | Action::Running
+        | Action::Healthy
+        | Action::Completed
+        | Action::Stopped
+        | Action::Killed
+        | Action::Paused
+        | Action::Unpaused
+        | Action::Removed
+        | Action::Exited
+        | Action::Failed => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(progress: Progress, want: &str) {
+        assert_eq!(plain(&progress, false), want);
+    }
+
+    #[test]
+    fn lines_read_as_compose_s() {
+        let object = |action, detail: Option<&str>, elapsed_ms| Progress::Object {
+            object: ObjectKind::Container,
+            name: "hub-db-1".to_owned(),
+            service: Some("db".to_owned()),
+            action,
+            detail: detail.map(str::to_owned),
+            elapsed_ms,
+        };
+        check(object(Action::Creating, None, 5), " Container hub-db-1  Creating");
+        check(object(Action::Healthy, None, 731), " Container hub-db-1  Healthy  0.73s");
+        check(object(Action::Waiting, Some("for x"), 0), " Container hub-db-1  Waiting (for x)");
+        let image = |stage| Progress::Image { reference: "redis:7".to_owned(), services: Vec::new(), stage };
+        check(
+            image(ImageStage::Downloading { bytes: 5, bytes_total: 7_000_000 }),
+            " Image redis:7  Downloading 7.0MB",
+        );
+        check(
+            image(ImageStage::Ready { source: "debian 7.0".to_owned() }),
+            " Image redis:7  Ready (debian 7.0)",
+        );
+        check(Progress::Note { level: Level::Warning, text: "no limits".to_owned() }, "warning: no limits");
+    }
+}

@@ -1,0 +1,96 @@
+//! `exec`: the program runs from our own process, so that terminal, pipes and signals are ours.
+
+use crate::{
+    context::Context,
+    environment::Environment,
+    failure::CliError,
+    invocation::{command, foreground},
+    terminal,
+};
+use clap::Args;
+use mesh_api::{options::ExecOptions, request::Request};
+use std::collections::BTreeMap;
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct Arguments {
+    /// Service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Program and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+    /// Leave it running and return
+    #[arg(short, long)]
+    detach: bool,
+    /// Variable for the program: NAME=VALUE, or NAME to pass on one's own
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+    /// Allocate no terminal
+    #[arg(short = 'T', long)]
+    pub(crate) no_tty: bool,
+    /// Ignored: standard input is always passed on
+    #[arg(short, long, hide = true)]
+    interactive: bool,
+    /// Ignored: a terminal is allocated where there is one
+    #[arg(short, long, hide = true)]
+    tty: bool,
+    /// User, as name or number
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIRECTORY")]
+    workdir: Option<String>,
+    /// Number of the container of the service, from 1
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) index: Option<u32>,
+    /// Keep all capabilities
+    #[arg(long)]
+    privileged: bool,
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let target = context.target()?;
+    target.check_services(std::slice::from_ref(&arguments.service))?;
+    let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
+    let client = target.attend().await?.ok_or_else(not_running)?;
+    let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
+    let request = Request::Exec(ExecOptions {
+        service: arguments.service.clone(),
+        index: arguments.index,
+        command: arguments.command,
+        environment: variables(&arguments.env, &context.environment),
+        user: arguments.user,
+        working_dir: arguments.workdir,
+        tty,
+        privileged: arguments.privileged,
+        detach: arguments.detach,
+    });
+    let answer = client.call(request, &mut |_| {}, None).await?;
+    foreground(command(answer)?, tty).await
+}
+
+/// `NAME=VALUE` as it is; `NAME` with our own value, or left out where there is none.
+pub(super) fn variables(given: &[String], environment: &Environment) -> BTreeMap<String, String> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => environment.all().get(text).map(|value| (text.clone(), value.clone())),
+    };
+    given.iter().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_given_or_passed_on() {
+        let environment = Environment::of(&[("B", "own")]);
+        let given = ["A=1=2".to_owned(), "B".to_owned(), "C".to_owned(), "D=".to_owned()];
+        let want = [("A", "1=2"), ("B", "own"), ("D", "")];
+        let want = want.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables(&given, &environment), BTreeMap::from(want));
+    }
+}

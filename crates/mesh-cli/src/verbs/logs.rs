@@ -1,0 +1,142 @@
+//! `logs`: straight from the journals, whether or not anything runs.
+
+use super::attach::{LOOK_MILLISECONDS, LOOKS_PER_DISCOVERY, is_over};
+use crate::{
+    context::{Context, Target, containers},
+    failure::CliError,
+    journal::{Feed, Look, Printer, Selection, history},
+    supervisor, words,
+};
+use clap::Args;
+use mesh_journal::Query;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::sleep;
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Services; none: all
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Go on as long as something runs
+    #[arg(short, long)]
+    follow: bool,
+    /// Only so many of the newest lines of each container; `all` is possible
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all", value_parser = parse_tail)]
+    tail: Tail,
+    /// Print times before lines
+    #[arg(short, long)]
+    timestamps: bool,
+    /// Not older than this: a time, or how long ago (`10m`)
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Not newer than this: a time, or how long ago (`10m`)
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Print no prefixes
+    #[arg(long)]
+    no_log_prefix: bool,
+    /// Print no colours
+    #[arg(long)]
+    no_color: bool,
+    /// Number of the container of a service, from 1
+    #[arg(long, value_name = "NUMBER")]
+    index: Option<u32>,
+}
+
+/// `--tail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tail(Option<usize>);
+
+fn parse_tail(text: &str) -> Result<Tail, String> {
+    match text {
+        "all" | "-1" => Ok(Tail(None)),
+        number => {
+            number.parse().map(|lines| Tail(Some(lines))).map_err(|_| "expected a number or `all`".to_owned())
+        }
+    }
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let target = context.target()?;
+    target.check_services(&arguments.services)?;
+    let query = Query {
+        since_unix_ns: moment("--since", arguments.since.as_deref())?,
+        until_unix_ns: moment("--until", arguments.until.as_deref())?,
+        tail: arguments.tail.0,
+    };
+    let mut selection = Selection::of(&target.name, target.paths.journal.clone(), target.project.as_deref());
+    selection.services = arguments.services;
+    selection.index = arguments.index;
+    let mut printer = Printer::new(Look {
+        colour: context.settings.colour && !arguments.no_color,
+        prefix: !arguments.no_log_prefix,
+        timestamps: arguments.timestamps,
+    });
+    // What has an end needs no following.
+    if !arguments.follow || query.until_unix_ns.is_some() {
+        let records = history(&selection, &query)?;
+        let labels: BTreeSet<String> = records.iter().map(|(label, _)| label.clone()).collect();
+        printer.expect(labels.iter());
+        printer.print(records);
+        return Ok(0);
+    }
+    let services = selection.services.clone();
+    follow(&target, &services, Feed::new(selection, query), printer).await
+}
+
+/// Prints until nothing that is meant runs any more.
+async fn follow(
+    target: &Target,
+    services: &[String],
+    mut feed: Feed,
+    mut printer: Printer,
+) -> Result<u8, CliError> {
+    let mut look = 0_u32;
+    loop {
+        let discovering = look.is_multiple_of(LOOKS_PER_DISCOVERY);
+        // Asked first: lines written before the end are still read after it.
+        let over = discovering && !anything_runs(target, services).await?;
+        let mut records = if discovering { feed.discover()? } else { Vec::new() };
+        printer.expect(feed.labels());
+        records.extend(feed.poll()?);
+        let quiet = records.is_empty();
+        printer.print(records);
+        if over && quiet {
+            return Ok(0);
+        }
+        if quiet {
+            look = look.wrapping_add(1);
+            sleep(Duration::from_millis(LOOK_MILLISECONDS)).await;
+        }
+    }
+}
+
+async fn anything_runs(target: &Target, services: &[String]) -> Result<bool, CliError> {
+    let Some(client) = supervisor::running(&target.paths).await? else { return Ok(false) };
+    let containers = containers(&client).await?;
+    let meant = |service: &String| services.is_empty() || services.contains(service);
+    Ok(containers.iter().any(|container| meant(&container.service) && !is_over(container.state)))
+}
+
+/// The value of `--since` or `--until`.
+pub(super) fn moment(flag: &str, text: Option<&str>) -> Result<Option<u64>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    words::instant(text, words::now_unix_ns()).map(Some).ok_or_else(|| {
+        CliError::said(format!("{flag} `{text}` is no time"))
+            .with_hint("write 2026-11-21T12:00:00Z, seconds since 1970, or how long ago, as in 10m")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_are_numbers_or_all() {
+        assert_eq!(parse_tail("all"), Ok(Tail(None)));
+        assert_eq!(parse_tail("0"), Ok(Tail(Some(0))));
+        assert!(parse_tail("some").is_err());
+    }
+}

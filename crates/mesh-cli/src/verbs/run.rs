@@ -1,0 +1,353 @@
+//! `run`: a one-off container of a service, with our own standard streams.
+
+use super::exec::variables;
+use crate::{
+    console,
+    context::{Context, unexpected},
+    failure::CliError,
+    terminal::{self, RawMode},
+};
+use clap::Args;
+use mesh_api::{
+    client::CallError,
+    message::{Action, Answer, Message, Progress},
+    options::RunOptions,
+    request::Request,
+};
+use mesh_model::{
+    mount::{Mount, MountSource},
+    network::{PortMapping, Protocol, Published},
+    project::Project,
+    service::{RestartPolicy, Service},
+};
+use std::{collections::BTreeMap, io, os::fd::AsFd, path::Path};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct Arguments {
+    /// Service
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// Program and its arguments, in place of the service's command
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+    /// Remove the container when it ends
+    #[arg(long)]
+    rm: bool,
+    /// Leave it running and print its name
+    #[arg(short, long)]
+    detach: bool,
+    /// Variable for the program: NAME=VALUE, or NAME to pass on one's own
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+    /// File with variables (not available yet)
+    #[arg(long, value_name = "FILE")]
+    env_from_file: Vec<String>,
+    /// Allocate no terminal
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
+    no_tty: bool,
+    /// Ignored: standard input is always passed on
+    #[arg(short, long, hide = true)]
+    interactive: bool,
+    /// User, as name or number
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIRECTORY")]
+    workdir: Option<String>,
+    /// Bind or volume: SOURCE:TARGET[:ro]
+    #[arg(short, long, value_name = "VOLUME")]
+    volume: Vec<String>,
+    /// Port to publish: [[ADDRESS:]PORT:]PORT[/udp]
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// Publish the service's own ports
+    #[arg(short = 'P', long)]
+    service_ports: bool,
+    /// Name of the container
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Entrypoint, in place of the image's
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Leave the services that it depends on alone
+    #[arg(long)]
+    no_deps: bool,
+    /// Build the image before (not available yet)
+    #[arg(long)]
+    build: bool,
+    /// When the image is fetched
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pull: Option<super::creation::Pull>,
+    /// Capability to add
+    #[arg(long, value_name = "NAME")]
+    cap_add: Vec<String>,
+    /// Capability to drop
+    #[arg(long, value_name = "NAME")]
+    cap_drop: Vec<String>,
+    /// Label: NAME=VALUE
+    #[arg(short, long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Join networks under the service's own names
+    #[arg(long)]
+    use_aliases: bool,
+    /// Remove containers of services that the file no longer has
+    #[arg(long, hide = true)]
+    remove_orphans: bool,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show no progress of building
+    #[arg(long, hide = true)]
+    quiet_build: bool,
+    /// Show no progress of fetching
+    #[arg(long)]
+    quiet_pull: bool,
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    if arguments.build {
+        return Err(CliError::unavailable("`mesh run --build`"));
+    }
+    if !arguments.env_from_file.is_empty() {
+        return Err(CliError::unavailable("`mesh run --env-from-file`"));
+    }
+    let target = context.load(std::slice::from_ref(&arguments.service))?;
+    let mut project = target.required_project()?;
+    let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
+    override_service(&mut project, &arguments, context, tty)?;
+    let client = target.supervise().await?;
+    let one_off =
+        arguments.name.clone().unwrap_or_else(|| format!("{}-{}-run-", target.name, arguments.service));
+    let options = RunOptions {
+        service: arguments.service,
+        name: arguments.name,
+        remove: arguments.rm,
+        detach: arguments.detach,
+        no_deps: arguments.no_deps,
+        // Ports given on the command line are in the service by now, and it alone has them.
+        service_ports: arguments.service_ports || !arguments.publish.is_empty(),
+        use_aliases: arguments.use_aliases,
+        tty,
+        substitute: context.settings.substitute,
+    };
+    let mut reporter = context.reporter();
+    let mut silent = arguments.quiet;
+    let mut tell = |message| {
+        let Message::Progress(progress) = message else { return };
+        if silent {
+            return;
+        }
+        // From here on the screen is the program's.
+        silent = is_own_start(&progress, &one_off);
+        reporter.tell(progress);
+        if silent {
+            reporter.finish();
+        }
+    };
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let descriptors = (!arguments.detach).then(|| [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+    let call = client.call(Request::Run { project, options }, &mut tell, descriptors);
+    match attended(call, tty).await? {
+        Answer::Exit { code } => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
+        Answer::Started { name } => {
+            console::out_line(&name);
+            Ok(0)
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Waits for the end with the terminal in raw mode, where there is one, and gives it back on every way
+/// out. A signal hangs up, upon which the supervisor ends the container.
+async fn attended(
+    call: impl Future<Output = Result<Answer, CallError>>,
+    tty: bool,
+) -> Result<Answer, CliError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::io("watch for SIGHUP"))?;
+    let _raw = if tty { RawMode::enter().ok() } else { None };
+    tokio::select! {
+        answer = call => Ok(answer?),
+        _ = interrupt.recv() => Err(CliError::Interrupted),
+        _ = terminate.recv() => Err(CliError::Exit(143)),
+        _ = hang_up.recv() => Err(CliError::Exit(129)),
+    }
+}
+
+/// Whether progress tells that the one-off container itself starts.
+fn is_own_start(progress: &Progress, name: &str) -> bool {
+    matches!(progress, Progress::Object { name: object, action: Action::Starting, .. } if object.starts_with(name))
+}
+
+/// Puts the command line's wishes over the service's.
+fn override_service(
+    project: &mut Project,
+    arguments: &Arguments,
+    context: &Context,
+    tty: bool,
+) -> Result<(), CliError> {
+    let volumes = project.volumes.keys().cloned().collect::<Vec<_>>();
+    let Some(service) = project.services.get_mut(&arguments.service) else {
+        return Err(CliError::said(format!("no such service: {}", arguments.service)));
+    };
+    if let Some(entrypoint) = &arguments.entrypoint {
+        service.process.entrypoint = Some(entrypoint.split_whitespace().map(str::to_owned).collect());
+        service.process.command = None;
+    }
+    if !arguments.command.is_empty() {
+        service.process.command = Some(arguments.command.clone());
+    }
+    service.process.user = arguments.user.clone().or(service.process.user.take());
+    service.process.working_dir = arguments.workdir.clone().or(service.process.working_dir.take());
+    service.process.tty = tty;
+    service.process.stdin_open = true;
+    service.environment.extend(variables(&arguments.env, &context.environment));
+    service.labels.extend(labels(&arguments.label));
+    service.security.cap_add.extend(arguments.cap_add.iter().cloned());
+    service.security.cap_drop.extend(arguments.cap_drop.iter().cloned());
+    service.restart = RestartPolicy::No;
+    if let Some(policy) = arguments.pull.and_then(super::creation::Pull::policy) {
+        service.pull_policy = policy;
+    }
+    for text in &arguments.volume {
+        add_mount(service, text, &volumes, &context.settings.working_directory)?;
+    }
+    if !arguments.service_ports {
+        service.network.ports.clear();
+    }
+    for text in &arguments.publish {
+        let port = parse_port(text).ok_or_else(|| {
+            CliError::said(format!("--publish `{text}` is no port"))
+                .with_hint("write [[ADDRESS:]PORT:]PORT[/udp]")
+        })?;
+        service.network.ports.push(port);
+    }
+    Ok(())
+}
+
+fn labels(given: &[String]) -> BTreeMap<String, String> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (text.clone(), String::new()),
+    };
+    given.iter().map(pair).collect()
+}
+
+fn add_mount(service: &mut Service, text: &str, volumes: &[String], base: &Path) -> Result<(), CliError> {
+    let mount = parse_mount(text, volumes, base).ok_or_else(|| {
+        CliError::said(format!("--volume `{text}` is not understood"))
+            .with_hint("write SOURCE:TARGET[:ro], where SOURCE is a path or a volume of the project")
+    })?;
+    service.mounts.retain(|other| other.target != mount.target);
+    service.mounts.push(mount);
+    Ok(())
+}
+
+/// `TARGET`, `SOURCE:TARGET`, `SOURCE:TARGET:ro`.
+fn parse_mount(text: &str, volumes: &[String], base: &Path) -> Option<Mount> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, mode) = match parts.as_slice() {
+        [target] => {
+            return absolute(target).map(|target| Mount {
+                source: MountSource::Anonymous,
+                target,
+                read_only: false,
+            });
+        }
+        [source, target] => (*source, *target, "rw"),
+        [source, target, mode] => (*source, *target, *mode),
+        _ => return None,
+    };
+    let options: Vec<&str> = mode.split(',').collect();
+    if options.iter().any(|option| !matches!(*option, "ro" | "rw" | "z" | "Z")) {
+        return None;
+    }
+    let source = if source.starts_with(['/', '.', '~']) {
+        MountSource::Bind { path: base.join(source), create: true }
+    } else if volumes.iter().any(|key| key == source) {
+        MountSource::Volume { key: source.to_owned(), subpath: None, nocopy: false }
+    } else {
+        return None;
+    };
+    Some(Mount { source, target: absolute(target)?, read_only: options.contains(&"ro") })
+}
+
+fn absolute(target: &str) -> Option<String> {
+    target.starts_with('/').then(|| target.to_owned())
+}
+
+/// `80`, `8080:80`, `127.0.0.1:8080:80`, each with `/udp` or `/tcp`.
+fn parse_port(text: &str) -> Option<PortMapping> {
+    let (ports, protocol) = match text.rsplit_once('/') {
+        Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some((ports, "tcp")) => (ports, Protocol::Tcp),
+        Some(_) => return None,
+        None => (text, Protocol::Tcp),
+    };
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let Some((host, target)) = ports.rsplit_once(':') else {
+        return Some(PortMapping {
+            host_ip: None,
+            published: Published::Any,
+            target: number(ports)?,
+            protocol,
+        });
+    };
+    let (host_ip, published) = match host.rsplit_once(':') {
+        Some((ip, port)) => (Some(ip.trim_matches(['[', ']']).parse().ok()?), port),
+        None => (None, host),
+    };
+    let published = if published.is_empty() { Published::Any } else { Published::Port(number(published)?) };
+    Some(PortMapping { host_ip, published, target: number(target)?, protocol })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read() {
+        let port = |host_ip: Option<&str>, published, target, protocol| PortMapping {
+            host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+            published,
+            target,
+            protocol,
+        };
+        for (text, want) in [
+            ("80", Some(port(None, Published::Any, 80, Protocol::Tcp))),
+            ("8080:80/udp", Some(port(None, Published::Port(8080), 80, Protocol::Udp))),
+            ("127.0.0.1:1:2", Some(port(Some("127.0.0.1"), Published::Port(1), 2, Protocol::Tcp))),
+            ("[::1]::2", Some(port(Some("::1"), Published::Any, 2, Protocol::Tcp))),
+            ("0", None),
+            ("web:80", None),
+            ("1:2/sctp", None),
+            ("70000", None),
+        ] {
+            assert_eq!(parse_port(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn mounts_are_read() {
+        let volumes = ["data".to_owned()];
+        let parse = |text| parse_mount(text, &volumes, Path::new("/base"));
+        let bind = |path: &str, read_only| Mount {
+            source: MountSource::Bind { path: path.into(), create: true },
+            target: "/t".to_owned(),
+            read_only,
+        };
+        assert_eq!(parse("/a:/t:ro"), Some(bind("/a", true)));
+        assert_eq!(parse("./a:/t"), Some(bind("/base/./a", false)));
+        let volume = MountSource::Volume { key: "data".to_owned(), subpath: None, nocopy: false };
+        assert_eq!(parse("data:/t").map(|mount| mount.source), Some(volume));
+        assert_eq!(parse("/t").map(|mount| mount.source), Some(MountSource::Anonymous));
+        for wrong in ["other:/t", "t", "/a:t", "/a:/t:maybe", "a:b:c:d"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The long forms of one service.
+
+use super::{
+    Surface, ports,
+    scalars::{self, each},
+    volumes,
+};
+use crate::{
+    context::Context,
+    node::{Entry, Map, Node, Value},
+    resolve::hosts_to_mapping,
+    value,
+};
+
+/// Rewrites one service.
+pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
+    if service.is_null() {
+        service.value = Value::Map(Map::new());
+    }
+    let Some(map) = service.as_map_mut() else { return };
+    // A key without a value is not set; only these two give null a meaning of its own.
+    map.retain(|key, entry| !entry.node.is_null() || matches!(key.as_str(), "command" | "entrypoint"));
+    single_values(service);
+    collections(service, surface.cx);
+    dependencies(service);
+    for key in ["command", "entrypoint"] {
+        if let Some(node) = service.get_mut(key) {
+            scalars::command(node, key, surface.cx);
+        }
+    }
+    if let Some(node) = service.get_mut("healthcheck") {
+        healthcheck(node, surface.cx);
+    }
+    if let Some(node) = service.get_mut("deploy") {
+        deploy(node);
+    }
+    if let Some(node) = service.get_mut("build") {
+        build(node);
+    }
+    surface.environment(service);
+    surface.labels(service);
+}
+
+fn single_values(service: &mut Node) {
+    each(service, &["init", "privileged", "read_only", "stdin_open", "tty"], scalars::boolean);
+    each(service, &["mem_limit", "mem_reservation", "memswap_limit", "shm_size"], scalars::bytes);
+    each(service, &["cpus", "cpu_quota", "cpu_period"], scalars::float);
+    each(service, &["cpu_shares", "oom_score_adj", "pids_limit", "scale"], scalars::integer);
+    each(service, &["stop_grace_period"], scalars::duration);
+    let texts = [
+        "image",
+        "user",
+        "hostname",
+        "domainname",
+        "working_dir",
+        "container_name",
+        "restart",
+        "network_mode",
+        "pid",
+        "ipc",
+        "stop_signal",
+        "platform",
+        "cpuset",
+        "pull_policy",
+        "mac_address",
+    ];
+    each(service, &texts, scalars::text);
+}
+
+fn collections(service: &mut Node, cx: &mut Context) {
+    let lists = [
+        "dns",
+        "dns_search",
+        "dns_opt",
+        "tmpfs",
+        "cap_add",
+        "cap_drop",
+        "expose",
+        "group_add",
+        "links",
+        "profiles",
+        "security_opt",
+    ];
+    each(service, &lists, scalars::list);
+    each(service, &["environment"], |node| scalars::pairs(node, None));
+    each(service, &["labels", "annotations", "sysctls"], |node| scalars::pairs(node, Some("")));
+    each(service, &["ulimits"], ulimits);
+    each(service, &["devices"], devices);
+    each(service, &["secrets", "configs"], file_mounts);
+    each(service, &["networks"], networks);
+    if let Some(options) = service.get_mut("logging").and_then(|logging| logging.get_mut("options")) {
+        scalars::pairs(options, Some(""));
+    }
+    if let Some(node) = service.get_mut("ports") {
+        ports::ports(node, cx);
+    }
+    if let Some(node) = service.get_mut("volumes") {
+        volumes::volumes(node, cx);
+    }
+    if let Some(node) = service.get_mut("extra_hosts") {
+        extra_hosts(node, cx);
+    }
+}
+
+fn ulimits(node: &mut Node) {
+    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+        scalars::integer(&mut entry.node);
+        each(&mut entry.node, &["soft", "hard"], scalars::integer);
+    }
+}
+
+fn devices(node: &mut Node) {
+    let Value::List(items) = &mut node.value else { return };
+    for item in items {
+        let Some(text) = item.as_text().map(ToOwned::to_owned) else {
+            let (at, source) = (item.at, item.get("source").and_then(Node::scalar).unwrap_or_default());
+            item.set_default("target", Node::text(source, at));
+            item.set_default("permissions", Node::text("rwm", at));
+            continue;
+        };
+        let mut parts = text.splitn(3, ':');
+        let source = parts.next().unwrap_or_default();
+        let target = parts.next().unwrap_or(source);
+        let permissions = parts.next().unwrap_or("rwm");
+        let pairs = [("source", source), ("target", target), ("permissions", permissions)];
+        let pairs = pairs.map(|(key, text)| (key, Value::Text(text.to_owned())));
+        *item = scalars::entry(pairs.into(), item.at);
+    }
+}
+
+fn file_mounts(node: &mut Node) {
+    let Value::List(items) = &mut node.value else { return };
+    for item in items {
+        if let Some(source) = item.scalar() {
+            *item = scalars::entry(vec![("source", Value::Text(source))], item.at);
+        }
+        each(item, &["source", "target", "uid", "gid"], scalars::text);
+        each(item, &["mode"], scalars::mode);
+        scalars::drop_nulls(item, &["target", "uid", "gid", "mode"]);
+    }
+}
+
+fn networks(node: &mut Node) {
+    names(node);
+    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+        each(&mut entry.node, &["aliases"], scalars::list);
+        each(&mut entry.node, &["priority"], scalars::integer);
+        scalars::drop_nulls(
+            &mut entry.node,
+            &["aliases", "priority", "ipv4_address", "ipv6_address", "mac_address"],
+        );
+    }
+}
+
+/// A list of names becomes a mapping from them to nothing.
+fn names(node: &mut Node) {
+    let Value::List(items) = &mut node.value else { return };
+    let mut map = Map::new();
+    for item in std::mem::take(items) {
+        if let Some(name) = item.scalar() {
+            map.insert(name, Entry { key_at: item.at, node: Node::new(Value::Null, item.at) });
+        }
+    }
+    node.value = Value::Map(map);
+}
+
+fn extra_hosts(node: &mut Node, cx: &mut Context) {
+    let at = node.at;
+    let hosts = hosts_to_mapping(std::mem::replace(node, Node::new(Value::Null, at)));
+    let mut lines = Vec::new();
+    for (host, entry) in hosts.as_map().into_iter().flatten() {
+        for address in entry.node.as_list().unwrap_or_default() {
+            let text = address.scalar().unwrap_or_default();
+            let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
+            if host.is_empty() || !(text == "host-gateway" || value::is_address(text)) {
+                let message = format!("`{host}={text}` is not a host and its address");
+                let hint = "write `name=203.0.113.7` or `name=host-gateway`";
+                cx.error_with_hint(address.at, "bad-value", message, hint);
+                continue;
+            }
+            lines.push(Node::text(format!("{host}={text}"), address.at));
+        }
+    }
+    node.value = Value::List(lines);
+}
+
+/// `depends_on` with its defaults, and the dependencies that other keys imply.
+fn dependencies(service: &mut Node) {
+    let at = service.at;
+    let mut implied = Vec::new();
+    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
+        if let Some(text) = link.as_text() {
+            implied.push((text.split(':').next().unwrap_or(text).to_owned(), link.at));
+        }
+    }
+    if let Some(mode) = service.get("network_mode")
+        && let Some(shared) = mode.as_text().and_then(|mode| mode.strip_prefix("service:"))
+    {
+        implied.push((shared.to_owned(), mode.at));
+    }
+    if !implied.is_empty() {
+        service.set_default("depends_on", Node::map(at));
+    }
+    let Some(node) = service.get_mut("depends_on") else { return };
+    names(node);
+    for (name, at) in implied {
+        if node.get(&name).is_none() {
+            let pairs = vec![("restart", Value::Bool(true))];
+            node.set(&name, scalars::entry(pairs, at));
+        }
+    }
+    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+        if entry.node.is_null() {
+            entry.node.value = Value::Map(Map::new());
+        }
+        let at = entry.node.at;
+        entry.node.set_default("condition", Node::text("service_started", at));
+        entry.node.set_default("required", Node::new(Value::Bool(true), at));
+        each(&mut entry.node, &["required", "restart"], scalars::boolean);
+    }
+}
+
+fn healthcheck(node: &mut Node, cx: &mut Context) {
+    each(node, &["disable"], scalars::boolean);
+    each(node, &["retries"], scalars::integer);
+    let durations = ["interval", "timeout", "start_period", "start_interval"];
+    each(node, &durations, scalars::duration);
+    scalars::drop_nulls(node, &["test", "retries", "interval", "timeout", "start_period", "start_interval"]);
+    let Some(test) = node.get_mut("test") else { return };
+    let at = test.at;
+    if let Value::List(items) = &mut test.value {
+        items.iter_mut().for_each(scalars::text);
+        let first = items.first().and_then(Node::as_text);
+        if !matches!(first, None | Some("CMD" | "CMD-SHELL" | "NONE")) {
+            let hint =
+                "the first word says how it runs: [\"CMD\", \"curl\", ...] or [\"CMD-SHELL\", \"curl ...\"]";
+            let message = "a health check given as a list starts with CMD, CMD-SHELL or NONE";
+            cx.error_with_hint(at, "bad-value", message, hint);
+        }
+    } else if let Some(line) = test.scalar() {
+        test.value = Value::List(vec![Node::text("CMD-SHELL", at), Node::text(line, at)]);
+    }
+}
+
+fn deploy(node: &mut Node) {
+    each(node, &["labels"], |node| scalars::pairs(node, Some("")));
+    each(node, &["replicas"], scalars::integer);
+    scalars::drop_nulls(node, &["replicas", "resources", "restart_policy"]);
+    if let Some(resources) = node.get_mut("resources") {
+        for part in ["limits", "reservations"] {
+            if let Some(part) = resources.get_mut(part) {
+                each(part, &["cpus"], scalars::float);
+                each(part, &["memory"], scalars::bytes);
+                each(part, &["pids"], scalars::integer);
+            }
+        }
+    }
+    if let Some(policy) = node.get_mut("restart_policy") {
+        each(policy, &["max_attempts"], scalars::integer);
+    }
+}
+
+fn build(node: &mut Node) {
+    if node.as_text().is_some() {
+        let at = node.at;
+        let context = std::mem::replace(node, Node::map(at));
+        node.set("context", context);
+    }
+    let at = node.at;
+    each(node, &["args"], |node| scalars::pairs(node, None));
+    each(node, &["labels", "additional_contexts"], |node| scalars::pairs(node, Some("")));
+    if node.get("dockerfile_inline").is_none() {
+        node.set_default("dockerfile", Node::text("Dockerfile", at));
+    }
+}

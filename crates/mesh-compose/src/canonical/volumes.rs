@@ -1,0 +1,152 @@
+//! `volumes` of a service: `source:target:options` and the long form.
+
+use super::scalars::{self, entry};
+use crate::{
+    context::Context,
+    node::{Node, Value},
+    resolve::{is_path, short_volume},
+};
+
+/// Rewrites every entry to the long form.
+pub(super) fn volumes(node: &mut Node, cx: &mut Context) {
+    let Value::List(items) = &mut node.value else { return };
+    for item in items.iter_mut() {
+        if let Some(text) = item.as_text().map(ToOwned::to_owned) {
+            *item = short_form(&text, item, cx);
+        } else {
+            long_form(item, cx);
+        }
+        target(item, cx);
+    }
+    items.retain(|item| item.as_map().is_some());
+    let mut seen: Vec<(String, crate::context::At)> = Vec::new();
+    for item in items.iter() {
+        let Some(target) = item.get("target").and_then(Node::as_text) else { continue };
+        if seen.iter().any(|(known, _)| known == target) {
+            cx.error(item.at, "duplicate-mount", format!("something is already mounted at {target}"));
+        }
+        seen.push((target.to_owned(), item.at));
+    }
+}
+
+fn short_form(text: &str, item: &Node, cx: &mut Context) -> Node {
+    let at = item.at;
+    let short = short_volume(text);
+    let bind = short.source.is_some_and(is_path);
+    let mut pairs = vec![("type", Value::Text(if bind { "bind" } else { "volume" }.to_owned()))];
+    if let Some(source) = short.source {
+        pairs.push(("source", Value::Text(source.to_owned())));
+        if !bind && !is_volume_name(source) {
+            let message = format!("`{source}` is neither a volume name nor a path");
+            cx.error_with_hint(at, "bad-volume", message, format!("start a path with `./`: `./{source}`"));
+        }
+    }
+    pairs.push(("target", Value::Text(short.target.to_owned())));
+    let mut node = entry(pairs, at);
+    node.set(if bind { "bind" } else { "volume" }, Node::map(at));
+    if bind && let Some(bind) = node.get_mut("bind") {
+        bind.set("create_host_path", Node::new(Value::Bool(true), at));
+    }
+    for option in short.options.into_iter().flat_map(|options| options.split(',')) {
+        match option {
+            "ro" => node.set("read_only", Node::new(Value::Bool(true), at)),
+            "rw" | "" | "rbind" => {}
+            "nocopy" if !bind => {
+                if let Some(volume) = node.get_mut("volume") {
+                    volume.set("nocopy", Node::new(Value::Bool(true), at));
+                }
+            }
+            "z" | "Z" | "cached" | "delegated" | "consistent" | "copy" | "shared" | "rshared" | "slave"
+            | "rslave" | "private" | "rprivate" => {
+                cx.warn(at, "no-effect", format!("volume option `{option}` has no effect"));
+            }
+            other => {
+                let message =
+                    format!("unknown volume option `{}`", other.chars().take(40).collect::<String>());
+                cx.error_with_hint(at, "bad-volume", message, "the options are ro, rw and nocopy");
+            }
+        }
+    }
+    node
+}
+
+fn long_form(item: &mut Node, cx: &mut Context) {
+    let at = item.at;
+    if item.as_map().is_none() {
+        return;
+    }
+    scalars::each(item, &["read_only"], scalars::boolean);
+    scalars::each(item, &["source", "target"], scalars::text);
+    scalars::drop_nulls(item, &["source", "read_only", "bind", "volume", "tmpfs"]);
+    if let Some(bind) = item.get_mut("bind") {
+        scalars::each(bind, &["create_host_path"], scalars::boolean);
+    }
+    if let Some(volume) = item.get_mut("volume") {
+        scalars::each(volume, &["nocopy"], scalars::boolean);
+    }
+    if let Some(tmpfs) = item.get_mut("tmpfs") {
+        scalars::each(tmpfs, &["size"], scalars::bytes);
+        scalars::each(tmpfs, &["mode"], scalars::mode);
+        scalars::each(tmpfs, &["uid", "gid"], scalars::integer);
+    }
+    let source = item.get("source").and_then(Node::as_text).map(ToOwned::to_owned);
+    match item.get("type").and_then(Node::as_text) {
+        None => cx.error_with_hint(
+            at,
+            "bad-volume",
+            "a volume in the long form needs a `type`",
+            "bind, volume or tmpfs",
+        ),
+        Some("bind") if source.is_none() => {
+            cx.error(at, "bad-volume", "a bind needs a `source`");
+        }
+        Some("volume") => {
+            if let Some(source) = source.filter(|source| !is_volume_name(source)) {
+                let message = format!("`{source}` is not a volume name");
+                cx.error_with_hint(at, "bad-volume", message, "a path of this machine is `type: bind`");
+            }
+        }
+        Some(kind @ ("npipe" | "cluster" | "image")) => {
+            cx.error(at, "unsupported", format!("volumes of type `{kind}` are not supported"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn target(item: &mut Node, cx: &mut Context) {
+    let at = item.at;
+    let Some(map) = item.get("target").map(Node::as_text) else {
+        if item.as_map().is_some() {
+            cx.error(at, "bad-volume", "a volume needs a `target`");
+        }
+        return;
+    };
+    let text = map.unwrap_or_default();
+    if !text.starts_with('/') {
+        let message = format!("the target `{text}` of a volume is not an absolute path of the container");
+        cx.error_with_hint(at, "bad-volume", message, "write it as `source:/target`");
+        return;
+    }
+    let clean = clean(text);
+    item.set("target", Node::text(clean, at));
+}
+
+/// A path of the container without `.`, `..` and doubled slashes.
+pub(crate) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn is_volume_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}

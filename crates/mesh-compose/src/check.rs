@@ -1,0 +1,205 @@
+//! Holds a merged tree against the schema: unknown keys, wrong types, bad values, keys without effect.
+
+use crate::{
+    context::{At, Context},
+    node::{Map, Node, Value},
+    schema::{Field, PROJECT, Shape, Support},
+    suggest::did_you_mean,
+    value,
+};
+use mesh_diag::Severity;
+
+/// Reports everything in `tree` that is not as a Compose file has it.
+pub(crate) fn check(tree: &Node, cx: &mut Context) {
+    let mut path = Vec::new();
+    Checker { cx }.node(tree, PROJECT, &mut path);
+}
+
+struct Checker<'c> {
+    cx: &'c mut Context,
+}
+
+impl<'n> Checker<'_> {
+    fn node(&mut self, node: &'n Node, shape: Shape, path: &mut Vec<&'n str>) {
+        // Without interpolation any value may still be a variable.
+        if self.cx.raw && node.as_text().is_some_and(|text| text.contains('$')) {
+            return;
+        }
+        if node.is_null() {
+            return;
+        }
+        match (shape, &node.value) {
+            (Shape::Any, _) => {}
+            (Shape::Either(shapes), _) => match shapes.iter().find(|shape| accepts(**shape, node)) {
+                Some(shape) => self.node(node, *shape, path),
+                None => self.wrong_type(node, shape, path),
+            },
+            (Shape::List(item), Value::List(items)) => {
+                items.iter().for_each(|node| self.node(node, *item, path));
+            }
+            (Shape::Map(item), Value::Map(map)) => {
+                for (key, entry) in map {
+                    path.push(key);
+                    self.node(&entry.node, *item, path);
+                    path.pop();
+                }
+            }
+            (Shape::Object(fields), Value::Map(map)) => self.object(map, fields, path),
+            _ if !accepts(shape, node) => self.wrong_type(node, shape, path),
+            _ => self.scalar(node, shape, path),
+        }
+    }
+
+    fn object(&mut self, map: &'n Map, fields: &'static [Field], path: &mut Vec<&'n str>) {
+        for (key, entry) in map {
+            let Some(field) = fields.iter().find(|field| field.name == key) else {
+                if !key.starts_with("x-") {
+                    self.unknown(key, entry.key_at, fields, path);
+                }
+                continue;
+            };
+            self.support(key, &entry.node, field.support, entry.key_at);
+            path.push(key);
+            self.node(&entry.node, field.shape, path);
+            path.pop();
+        }
+    }
+
+    fn unknown(&mut self, key: &str, at: At, fields: &'static [Field], path: &[&str]) {
+        let place = if path.is_empty() {
+            "at the top of the file".to_owned()
+        } else {
+            format!("in `{}`", path.join("."))
+        };
+        let hint = did_you_mean(key, fields.iter().map(|field| field.name)).unwrap_or_else(|| {
+            format!("keys that start with `x-` are free; Compose has no key `{key}` here")
+        });
+        self.cx.report(
+            Severity::Error,
+            at,
+            "unknown-key",
+            format!("unknown key `{key}` {place}"),
+            Some(hint),
+        );
+    }
+
+    fn support(&mut self, key: &str, node: &Node, support: Support, at: At) {
+        let empty = match &node.value {
+            Value::List(items) => items.is_empty(),
+            Value::Map(map) => map.is_empty(),
+            Value::Null => true,
+            Value::Bool(value) => !value,
+            _ => false,
+        };
+        match support {
+            Support::Full => {}
+            _ if empty => {}
+            Support::NoEffect(why) => {
+                let message = format!("`{key}` has no effect: {why}");
+                self.cx.warn(at, "no-effect", message);
+            }
+            Support::Refused(why) => {
+                self.cx.error(at, "unsupported", format!("`{key}` is not supported: {why}"));
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, shape: Shape, path: &[&str]) {
+        let message = format!("`{}` must be {}, this is {}", path.join("."), expected(shape), node.kind());
+        match hint(shape) {
+            Some(hint) => self.cx.error_with_hint(node.at, "wrong-type", message, hint),
+            None => self.cx.error(node.at, "wrong-type", message),
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, shape: Shape, path: &[&str]) {
+        let text = node.scalar().unwrap_or_default();
+        let (fits, limits) = match shape {
+            Shape::Bool => (node.as_bool().is_some(), None),
+            Shape::Int(least, most) => match node.as_int() {
+                None => (false, None),
+                Some(value) => {
+                    let limits =
+                        (most < i64::MAX || value < least).then(|| format!("from {least} to {most}"));
+                    ((least..=most).contains(&value), limits)
+                }
+            },
+            Shape::Number => (node.as_float().is_some_and(|number| number >= 0.0), None),
+            Shape::Bytes => (value::bytes(&text).is_some(), None),
+            Shape::Duration => {
+                (matches!(node.value, Value::Text(_)) && value::duration(&text).is_some(), None)
+            }
+            Shape::Word(words) => (words.contains(&text.as_str()), None),
+            // A number is a mode already read as octal.
+            Shape::Parsed(parses, _) => (parses(&text) || matches!(node.value, Value::Int(0..=0o7777)), None),
+            _ => (true, None),
+        };
+        if fits {
+            return;
+        }
+        let expected = limits.unwrap_or_else(|| expected(shape));
+        let message = format!("`{}` must be {expected}, not `{}`", path.join("."), shown(&text));
+        match hint(shape) {
+            Some(hint) => self.cx.error_with_hint(node.at, "bad-value", message, hint),
+            None => self.cx.error(node.at, "bad-value", message),
+        }
+    }
+}
+
+/// Whether the kind of `node` can be of `shape`; what it says is another question.
+fn accepts(shape: Shape, node: &Node) -> bool {
+    match shape {
+        Shape::Any => true,
+        Shape::Scalar => !matches!(node.value, Value::List(_) | Value::Map(_)),
+        Shape::List(_) => node.as_list().is_some(),
+        Shape::Map(_) | Shape::Object(_) => node.as_map().is_some(),
+        Shape::Either(shapes) => shapes.iter().any(|shape| accepts(*shape, node)),
+        Shape::Bool => matches!(node.value, Value::Bool(_) | Value::Text(_)),
+        Shape::Word(words) if matches!(node.value, Value::Int(_)) => {
+            node.scalar().is_some_and(|text| words.contains(&text.as_str()))
+        }
+        // The one word that is also a number is told apart from the sizes beside it by its value.
+        Shape::Word(["-1"]) => node.as_text() == Some("-1"),
+        Shape::Word(_) => matches!(node.value, Value::Text(_)),
+        Shape::Text | Shape::Int(..) | Shape::Number | Shape::Bytes | Shape::Duration | Shape::Parsed(..) => {
+            matches!(node.value, Value::Text(_) | Value::Int(_) | Value::Float(_))
+        }
+    }
+}
+
+fn expected(shape: Shape) -> String {
+    match shape {
+        Shape::Any | Shape::Scalar => "a single value".to_owned(),
+        Shape::Text => "a string".to_owned(),
+        Shape::Bool => "true or false".to_owned(),
+        Shape::Int(..) => "a whole number".to_owned(),
+        Shape::Number => "a number, zero or more".to_owned(),
+        Shape::Bytes => "a size in bytes".to_owned(),
+        Shape::Duration => "a duration".to_owned(),
+        Shape::Word(words) => words.join(" or "),
+        Shape::Parsed(_, what) => what.to_owned(),
+        Shape::List(_) => "a list".to_owned(),
+        Shape::Map(_) | Shape::Object(_) => "a mapping".to_owned(),
+        Shape::Either(shapes) => {
+            let names: Vec<String> = shapes.iter().map(|shape| expected(*shape)).collect();
+            names.join(" or ")
+        }
+    }
+}
+
+fn hint(shape: Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Bytes => Some("write a number with b, k, m, g or t, such as `512m`"),
+        Shape::Duration => Some("write numbers with units, such as `30s` or `1m30s`"),
+        Shape::List(_) => Some("start each entry with `- `"),
+        _ => None,
+    }
+}
+
+fn shown(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 60;
+    if text.chars().count() <= SHOWN_CHARS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(SHOWN_CHARS_MAX).chain("...".chars()).collect()
+}

@@ -1,0 +1,105 @@
+//! What every pass shares: the texts that were read and the findings made so far.
+
+use mesh_diag::{Finding, Findings, Place, Severity};
+use std::sync::Arc;
+
+/// Where a node was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct At {
+    /// Index of the text in [`Context`], from 1; 0 is nowhere.
+    pub(crate) file: u32,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) length: u32,
+}
+
+#[derive(Debug)]
+struct SourceText {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+/// Texts and findings of one load.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    sources: Vec<SourceText>,
+    findings: Findings,
+    /// Files are not interpolated: values that hold a `$` are taken as they are.
+    pub(crate) raw: bool,
+}
+
+impl Context {
+    /// Keeps a text and gives it its number.
+    pub(crate) fn add_source(&mut self, name: &str, text: &str) -> u32 {
+        self.sources.push(SourceText { name: name.into(), text: text.into() });
+        u32::try_from(self.sources.len()).unwrap_or(0)
+    }
+
+    /// Gives a file of variables its number. Its text is not kept: lines of it hold secrets.
+    pub(crate) fn add_variables(&mut self, name: &str) -> u32 {
+        self.add_source(name, "")
+    }
+
+    pub(crate) fn error(&mut self, at: At, code: &'static str, message: impl Into<String>) {
+        self.report(Severity::Error, at, code, message.into(), None);
+    }
+
+    pub(crate) fn error_with_hint(
+        &mut self,
+        at: At,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.report(Severity::Error, at, code, message.into(), Some(hint.into()));
+    }
+
+    pub(crate) fn warn(&mut self, at: At, code: &'static str, message: impl Into<String>) {
+        self.report(Severity::Warning, at, code, message.into(), None);
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        severity: Severity,
+        at: At,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let place = self.place(at);
+        self.findings.push(Finding { severity, code, message, place, hint });
+    }
+
+    pub(crate) fn place(&self, at: At) -> Option<Place> {
+        let source = self.source(at)?;
+        Some(Place {
+            file: Arc::clone(&source.name),
+            line: at.line,
+            column: at.column,
+            length: (at.length > 0).then_some(at.length),
+        })
+    }
+
+    fn source(&self, at: At) -> Option<&SourceText> {
+        self.sources.get(usize::try_from(at.file).ok()?.checked_sub(1)?)
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.findings.has_errors()
+    }
+
+    /// The findings in the order of files and lines, with the texts they point into.
+    pub(crate) fn into_findings(self) -> Findings {
+        let mut findings = self.findings;
+        let order: Vec<Arc<str>> = self.sources.iter().map(|source| Arc::clone(&source.name)).collect();
+        findings.sort(&order);
+        let named: Vec<Arc<str>> =
+            findings.iter().filter_map(|finding| Some(Arc::clone(&finding.place.as_ref()?.file))).collect();
+        for source in self.sources {
+            if named.contains(&source.name) {
+                findings.attach_source(source.name, source.text);
+            }
+        }
+        findings
+    }
+}

@@ -1,0 +1,143 @@
+//! The project and the sections beside its services.
+
+use super::{entries, flag, items, text, texts};
+use crate::{context::Context, node::Node, value};
+use mesh_model::{
+    network::{IpamPool, Network, Subnet},
+    project::{FileSource, Project, Substitute, Volume},
+};
+use mesh_redact::Secret;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+/// What the tree does not say.
+pub(crate) struct Frame<'f> {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) inactive: Vec<String>,
+    pub(crate) environment: &'f BTreeMap<String, String>,
+}
+
+/// The project that `tree` describes.
+pub(crate) fn project(tree: &Node, frame: Frame<'_>, cx: &mut Context) -> Project {
+    let services: BTreeMap<_, _> = entries(tree.get("services"))
+        .map(|(name, node)| (name.clone(), super::service::service(name, node, cx)))
+        .collect();
+    let used = Used::by(tree);
+    Project {
+        networks: entries(tree.get("networks"))
+            .filter(|(key, _)| used.networks.contains(key.as_str()))
+            .map(|(key, node)| (key.clone(), network(key, node)))
+            .collect(),
+        volumes: entries(tree.get("volumes"))
+            .filter(|(key, node)| used.volumes.contains(key.as_str()) || !flag(node, "external"))
+            .map(|(key, node)| (key.clone(), volume(key, node)))
+            .collect(),
+        secrets: sources(tree, "secrets", &used.secrets, &frame, cx),
+        configs: sources(tree, "configs", &used.configs, &frame, cx),
+        substitute: substitute(tree),
+        name: frame.name,
+        directory: frame.directory,
+        files: frame.files,
+        inactive: frame.inactive,
+        services,
+    }
+}
+
+/// `x-mesh.substitute` of a project or a service.
+pub(super) fn substitute(node: &Node) -> Option<Substitute> {
+    match node.at_path(&["x-mesh", "substitute"])?.as_text()? {
+        "never" => Some(Substitute::Never),
+        "missing" => Some(Substitute::Missing),
+        "always" => Some(Substitute::Always),
+        _ => None,
+    }
+}
+
+/// Keys that active services use.
+#[derive(Default)]
+struct Used {
+    networks: BTreeSet<String>,
+    volumes: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    configs: BTreeSet<String>,
+}
+
+impl Used {
+    fn by(tree: &Node) -> Self {
+        let mut used = Self::default();
+        for (_, service) in entries(tree.get("services")) {
+            used.networks.extend(entries(service.get("networks")).map(|(key, _)| key.clone()));
+            used.volumes.extend(items(service.get("volumes")).filter_map(|mount| text(mount, "source")));
+            used.secrets.extend(items(service.get("secrets")).filter_map(|mount| text(mount, "source")));
+            used.configs.extend(items(service.get("configs")).filter_map(|mount| text(mount, "source")));
+        }
+        used
+    }
+}
+
+fn network(key: &str, node: &Node) -> Network {
+    let pools = items(node.at_path(&["ipam", "config"])).filter_map(|pool| {
+        Some(IpamPool {
+            subnet: Subnet::parse(&text(pool, "subnet")?)?,
+            gateway: text(pool, "gateway").and_then(|text| value::address(&text)),
+            ip_range: text(pool, "ip_range").and_then(|text| Subnet::parse(&text)),
+        })
+    });
+    Network {
+        key: key.to_owned(),
+        name: text(node, "name").unwrap_or_else(|| key.to_owned()),
+        internal: flag(node, "internal"),
+        external: flag(node, "external"),
+        ipam: pools.collect(),
+        driver: text(node, "driver").unwrap_or_else(|| "bridge".to_owned()),
+        driver_opts: texts(node.get("driver_opts")),
+        labels: texts(node.get("labels")),
+    }
+}
+
+fn volume(key: &str, node: &Node) -> Volume {
+    Volume {
+        key: key.to_owned(),
+        name: text(node, "name").unwrap_or_else(|| key.to_owned()),
+        external: flag(node, "external"),
+        driver: text(node, "driver").unwrap_or_else(|| "local".to_owned()),
+        driver_opts: texts(node.get("driver_opts")),
+        labels: texts(node.get("labels")),
+    }
+}
+
+fn sources(
+    tree: &Node,
+    section: &str,
+    used: &BTreeSet<String>,
+    frame: &Frame<'_>,
+    cx: &mut Context,
+) -> BTreeMap<String, FileSource> {
+    let mut sources = BTreeMap::new();
+    for (key, node) in entries(tree.get(section)).filter(|(key, _)| used.contains(key.as_str())) {
+        let source = if flag(node, "external") {
+            FileSource::External(text(node, "name").unwrap_or_else(|| key.clone()))
+        } else if let Some(path) = text(node, "file") {
+            FileSource::File(PathBuf::from(path))
+        } else if let Some(content) = text(node, "content") {
+            FileSource::Content(Secret::new(content))
+        } else if let Some(variable) = node.get("environment") {
+            let name = variable.scalar().unwrap_or_default();
+            let Some(value) = frame.environment.get(&name) else {
+                let message = format!("`{section}.{key}` takes its content from {name}, which is not set");
+                let hint = format!("set {name} in the environment or in a `.env` file");
+                cx.error_with_hint(variable.at, "variable-missing", message, hint);
+                continue;
+            };
+            FileSource::Content(Secret::new(value.clone()))
+        } else {
+            continue;
+        };
+        sources.insert(key.clone(), source);
+    }
+    sources
+}

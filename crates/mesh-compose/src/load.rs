@@ -1,0 +1,113 @@
+//! The passes in their order.
+
+use crate::{
+    Document, LoadError, LoadOptions, Loaded,
+    canonical::{self, Surface},
+    check,
+    context::{At, Context},
+    decode::{self, Frame},
+    locate::{self, Located},
+    node::{Map, Node},
+    relations,
+    resolve::{Resolver, Scope},
+    template, yaml,
+};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Loads a project.
+///
+/// # Errors
+/// [`LoadError::NoFile`] where there is nothing to load, [`LoadError::Io`] where a named file cannot be
+/// read, [`LoadError::Findings`] with everything that is wrong in the files.
+pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let mut cx = Context::default();
+    cx.raw = !options.interpolate;
+    let Located { texts, directory, mut environment } = locate::locate(options, &mut cx)?;
+    let mut parsed = Vec::new();
+    for text in texts {
+        let file = cx.add_source(&text.name, &text.text);
+        parsed.push((text.path, yaml::parse(&text.text, file, &mut cx)));
+    }
+    let in_files = name_in_files(&parsed, &environment);
+    let name = locate::project_name(options, &environment, in_files, &directory, &mut cx);
+    environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+
+    let mut resolver = Resolver::new(&mut cx, options.working_directory.clone());
+    resolver.files.extend(parsed.iter().map(|(path, _)| path.clone()));
+    let mut tree = resolver.project(parsed, &directory, &environment, Vec::new());
+    let files = std::mem::take(&mut resolver.files);
+    let variables = std::mem::take(&mut resolver.variables).into_values().collect();
+    drop(resolver);
+
+    tree.set("name", Node::text(name.clone(), At::default()));
+    check::check(&tree, &mut cx);
+    let inactive =
+        relations::activate(&mut tree, &profiles(options, &environment), &options.services, &mut cx);
+    if options.interpolate {
+        long_forms(&mut tree, &name, options, &environment, &mut cx);
+        relations::check(&mut tree, &inactive, &mut cx);
+        // Networks that only now appeared get their names too.
+        canonical::top(&mut tree, &name, &mut cx);
+    }
+    if cx.has_errors() {
+        return Err(LoadError::Findings(cx.into_findings()));
+    }
+    let frame = Frame {
+        name,
+        directory,
+        files: distinct(files),
+        inactive: inactive.into_keys().collect(),
+        environment: &environment,
+    };
+    let empty = Node::map(At::default());
+    let project = decode::project(if options.interpolate { &tree } else { &empty }, frame, &mut cx);
+    if cx.has_errors() {
+        return Err(LoadError::Findings(cx.into_findings()));
+    }
+    let document = Document::new(tree, options.interpolate);
+    Ok(Loaded { project, document, findings: cx.into_findings(), variables })
+}
+
+/// The last `name:` of the files, with its variables replaced; what is wrong with it is reported when
+/// the file itself is interpolated.
+fn name_in_files(
+    parsed: &[(PathBuf, Vec<Node>)],
+    environment: &BTreeMap<String, String>,
+) -> Option<(String, At)> {
+    let node = parsed.iter().flat_map(|(_, documents)| documents).rev().find_map(|node| node.get("name"))?;
+    let mut uses = BTreeMap::new();
+    let mut scope = Scope { environment, uses: &mut uses, unset: Vec::new() };
+    let name = template::substitute(&node.scalar()?, &mut scope).ok()?;
+    (!name.is_empty()).then_some((name, node.at))
+}
+
+fn profiles(options: &LoadOptions, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let listed = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
+    let listed = listed.split(',').map(str::trim).filter(|profile| !profile.is_empty());
+    options.profiles.iter().cloned().chain(listed.map(ToOwned::to_owned)).collect()
+}
+
+fn long_forms(
+    tree: &mut Node,
+    name: &str,
+    options: &LoadOptions,
+    environment: &BTreeMap<String, String>,
+    cx: &mut Context,
+) {
+    let mut surface = Surface {
+        cx,
+        environment,
+        working_directory: options.working_directory.clone(),
+        texts: BTreeMap::new(),
+    };
+    let services = tree.get_mut("services").and_then(Node::as_map_mut);
+    for entry in services.into_iter().flat_map(Map::values_mut) {
+        canonical::service(&mut entry.node, &mut surface);
+    }
+    canonical::top(tree, name, cx);
+}
+
+fn distinct(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    files.into_iter().filter(|file| seen.insert(file.clone())).collect()
+}

@@ -1,0 +1,186 @@
+//! Which files make the project, where its directory is, what it is called, and what its variables are.
+
+use crate::{
+    InputFile, LoadError, LoadOptions,
+    context::{At, Context},
+    dotenv,
+    resolve::{Text, absolute, read_text},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Default names, best first.
+const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+/// Default names of files laid over them.
+const OVERRIDE_NAMES: [&str; 4] = [
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+];
+
+/// What was found before anything of a Compose file is understood.
+pub(crate) struct Located {
+    pub(crate) texts: Vec<Text>,
+    pub(crate) directory: PathBuf,
+    /// The shell's variables over those of the environment files.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// Finds and reads the files of a project.
+pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located, LoadError> {
+    let working = &options.working_directory;
+    let given = options.project_directory.as_ref().map(|directory| working.join(directory));
+    let first = options.files.iter().find_map(|file| match file {
+        InputFile::Path(path) => Some(working.join(path)),
+        InputFile::Text { .. } => None,
+    });
+    let first_directory = |path: &Path| path.parent().unwrap_or(path).to_owned();
+    let early = given.clone().or_else(|| first.as_deref().map(first_directory));
+    let mut environment = environment(options, early.as_ref().unwrap_or(working), cx)?;
+    if !options.files.is_empty() {
+        let texts = options.files.iter().map(|file| read(file, working)).collect::<Result<_, _>>()?;
+        let directory = early.unwrap_or_else(|| working.clone());
+        return Ok(Located { texts, directory: normal(&directory), environment });
+    }
+    let paths = match environment.get("COMPOSE_FILE").filter(|files| !files.is_empty()) {
+        Some(files) => {
+            let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
+            let separator = separator.map_or(":", String::as_str);
+            let base = given.as_ref().unwrap_or(working);
+            files.split(separator).filter(|file| !file.is_empty()).map(|file| base.join(file)).collect()
+        }
+        None => search(given.as_ref().unwrap_or(working))?,
+    };
+    let found = paths.first().map(|path: &PathBuf| first_directory(path));
+    let directory = given.or(found).unwrap_or_else(|| working.clone());
+    if normal(&directory) != normal(early.as_ref().unwrap_or(working)) {
+        environment = self::environment(options, &directory, cx)?;
+    }
+    let texts =
+        paths.into_iter().map(|path| read(&InputFile::Path(path), working)).collect::<Result<_, _>>()?;
+    Ok(Located { texts, directory: normal(&directory), environment })
+}
+
+fn normal(path: &Path) -> PathBuf {
+    absolute(&path.to_string_lossy(), Path::new("/"), &BTreeMap::new())
+}
+
+fn read(file: &InputFile, working: &Path) -> Result<Text, LoadError> {
+    match file {
+        InputFile::Text { name, text } => {
+            Ok(Text { path: working.join(name), name: name.clone(), text: text.clone() })
+        }
+        InputFile::Path(path) => {
+            let path = normal(&working.join(path));
+            let text = read_text(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+            let name = path.strip_prefix(working).unwrap_or(&path).display().to_string();
+            Ok(Text { path, name, text })
+        }
+    }
+}
+
+/// The default files of the nearest directory, upwards, that has one.
+fn search(start: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    for directory in start.ancestors() {
+        let pick = |names: &[&str]| names.iter().map(|name| directory.join(name)).find(|path| path.is_file());
+        if let Some(main) = pick(&FILE_NAMES) {
+            return Ok([Some(main), pick(&OVERRIDE_NAMES)].into_iter().flatten().collect());
+        }
+    }
+    Err(LoadError::NoFile { searched: start.to_owned() })
+}
+
+/// The shell's variables over those of `--env-file`, `COMPOSE_ENV_FILES`, or the directory's `.env`.
+fn environment(
+    options: &LoadOptions,
+    directory: &Path,
+    cx: &mut Context,
+) -> Result<BTreeMap<String, String>, LoadError> {
+    let shell = &options.environment;
+    let mut files: Vec<PathBuf> =
+        options.env_files.iter().map(|file| options.working_directory.join(file)).collect();
+    if files.is_empty()
+        && let Some(listed) = shell.get("COMPOSE_ENV_FILES")
+    {
+        let listed = listed.split(',').map(str::trim).filter(|file| !file.is_empty());
+        files.extend(listed.map(|file| options.working_directory.join(file)));
+    }
+    let explicit = !files.is_empty();
+    if !explicit {
+        files.push(directory.join(".env"));
+    }
+    let mut values = BTreeMap::new();
+    for path in files {
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if !explicit && is_absent(&error) => continue,
+            Err(source) => return Err(LoadError::Io { path, source }),
+        };
+        let name = path.strip_prefix(&options.working_directory).unwrap_or(&path).display().to_string();
+        let file = cx.add_variables(&name);
+        let lookup = |name: &str| shell.get(name).cloned();
+        dotenv::parse(&text, file, &lookup, &mut values, cx);
+    }
+    values.extend(shell.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(values)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory
+    )
+}
+
+/// The project's name: given, from the environment, from the files, or from the directory.
+pub(crate) fn project_name(
+    options: &LoadOptions,
+    environment: &BTreeMap<String, String>,
+    in_files: Option<(String, At)>,
+    directory: &Path,
+    cx: &mut Context,
+) -> String {
+    let from_environment =
+        || environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty()).cloned();
+    let given = options.project_name.clone().or_else(from_environment).map(|name| (name, At::default()));
+    if let Some((name, at)) = given.or(in_files) {
+        if !is_name(&name) {
+            let hint = format!("`{}` would do", normalised(&name));
+            let message = format!(
+                "`{name}` is not a project name: it takes lower case letters, digits, `-` and `_`, and starts with a letter or digit"
+            );
+            cx.error_with_hint(at, "project-name", message, hint);
+        }
+        return name;
+    }
+    let base = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = normalised(&base);
+    if name.is_empty() {
+        let message = "the project has no name: its directory's name gives none";
+        cx.error_with_hint(
+            At::default(),
+            "project-name",
+            message,
+            "give one with `--project-name` or `name:`",
+        );
+    }
+    name
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && normalised(name) == name
+}
+
+/// `name` in lower case with what Compose does not allow taken out.
+fn normalised(name: &str) -> String {
+    let kept: String = name
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+        .collect();
+    kept.trim_start_matches(['-', '_']).to_owned()
+}

@@ -1,0 +1,195 @@
+//! Every name that a service refers to must be there; the default network appears where it is used.
+
+use super::{
+    cycles,
+    profiles::{Inactive, services},
+};
+use crate::{
+    context::{At, Context},
+    node::{Entry, Map, Node, Value},
+    suggest::did_you_mean,
+};
+use mesh_diag::Severity;
+use std::collections::BTreeMap;
+
+/// Checks `tree`, whose services are in their long forms, and completes its networks.
+pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
+    if services(tree).next().is_none() && inactive.is_empty() && !cx.has_errors() {
+        cx.error(At::default(), "no-services", "the project has no services");
+    }
+    default_network(tree, cx);
+    dependencies(tree, inactive, cx);
+    cycles::check(tree, cx);
+    link_aliases(tree);
+    let mut containers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, service) in services(tree) {
+        sections(tree, name, service, cx);
+        single_container(name, service, &mut containers, cx);
+        if service.get("image").is_none()
+            && service.get("build").is_none()
+            && service.get("provider").is_none()
+        {
+            let at = entry(tree, "services", name).map(|entry| entry.key_at).unwrap_or_default();
+            cx.error(at, "no-image", format!("service `{name}` has neither an `image` nor a `build`"));
+        }
+    }
+}
+
+fn entry<'t>(tree: &'t Node, section: &str, name: &str) -> Option<&'t Entry> {
+    tree.get(section)?.as_map()?.get(name)
+}
+
+fn default_network(tree: &mut Node, cx: &mut Context) {
+    let mut used = false;
+    let all = tree.get_mut("services").and_then(Node::as_map_mut);
+    for (name, entry) in all.into_iter().flat_map(|map| map.iter_mut()) {
+        let service = &mut entry.node;
+        let own = service.get("networks").and_then(Node::as_map).is_some_and(|map| !map.is_empty());
+        if let Some(mode) = service.get("network_mode") {
+            if own {
+                let message = format!("service `{name}` has both `network_mode` and `networks`");
+                cx.error_with_hint(mode.at, "network-mode", message, "keep one of them");
+            }
+            continue;
+        }
+        if !own && service.as_map().is_some() {
+            let at = service.at;
+            service.set("networks", Node::map(at));
+            if let Some(networks) = service.get_mut("networks") {
+                networks.set("default", Node::new(Value::Null, at));
+            }
+        }
+        used |= service.get("networks").is_some_and(|networks| networks.get("default").is_some());
+    }
+    if used {
+        tree.set_default("networks", Node::map(At::default()));
+        if let Some(networks) = tree.get_mut("networks").filter(|networks| networks.get("default").is_none())
+        {
+            networks.set("default", Node::new(Value::Null, At::default()));
+        }
+    }
+}
+
+fn dependencies(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
+    let names: Vec<String> = services(tree).map(|(name, _)| name.clone()).collect();
+    let known: std::collections::BTreeSet<&String> = names.iter().collect();
+    for name in &names {
+        let path = tree.get_mut("services").and_then(|services| services.get_mut(name));
+        let Some(depends) = path.and_then(|service| service.get_mut("depends_on")).and_then(Node::as_map_mut)
+        else {
+            continue;
+        };
+        depends.retain(|target, entry| {
+            if known.contains(target) {
+                return true;
+            }
+            let required = entry.node.get("required").and_then(Node::as_bool).unwrap_or(true);
+            match inactive.get(target) {
+                Some(_) if !required => return false,
+                Some(profiles) => {
+                    let message =
+                        format!("service `{name}` depends on `{target}`, which no chosen profile activates");
+                    let hint = format!(
+                        "activate it with `--profile {}`, or write `required: false`",
+                        profiles.first().map_or("*", String::as_str)
+                    );
+                    cx.error_with_hint(entry.key_at, "inactive-service", message, hint);
+                }
+                None => {
+                    let message = format!("service `{name}` depends on undefined service `{target}`");
+                    let hint = did_you_mean(target, names.iter().map(String::as_str));
+                    cx.report(Severity::Error, entry.key_at, "unknown-service", message, hint);
+                }
+            }
+            true
+        });
+    }
+}
+
+/// `links: ["db:database"]` gives `db` the further name where both are members.
+fn link_aliases(tree: &mut Node) {
+    let mut aliases: Vec<(String, String, String)> = Vec::new();
+    for (_, service) in services(tree) {
+        for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
+            let Some((target, alias)) = link.as_text().and_then(|text| text.split_once(':')) else {
+                continue;
+            };
+            for network in service.get("networks").and_then(Node::as_map).into_iter().flat_map(Map::keys) {
+                aliases.push((target.to_owned(), network.clone(), alias.to_owned()));
+            }
+        }
+    }
+    for (target, network, alias) in aliases {
+        let service = tree.get_mut("services").and_then(|services| services.get_mut(&target));
+        let Some(attachment) =
+            service.and_then(|service| service.get_mut("networks")).and_then(|all| all.get_mut(&network))
+        else {
+            continue;
+        };
+        let at = attachment.at;
+        if attachment.is_null() {
+            *attachment = Node::map(at);
+        }
+        attachment.set_default("aliases", Node::new(Value::List(Vec::new()), at));
+        if let Some(Value::List(known)) = attachment.get_mut("aliases").map(|node| &mut node.value)
+            && !known.iter().any(|known| known.as_text() == Some(&alias))
+        {
+            known.push(Node::text(alias, at));
+        }
+    }
+}
+
+/// References of one service to the sections beside `services`.
+fn sections(tree: &Node, name: &str, service: &Node, cx: &mut Context) {
+    let mut names: Vec<(&str, String, At)> = Vec::new();
+    for (key, entry) in service.get("networks").and_then(Node::as_map).into_iter().flatten() {
+        names.push(("networks", key.clone(), entry.key_at));
+    }
+    for mount in service.get("volumes").and_then(Node::as_list).unwrap_or_default() {
+        if mount.get("type").and_then(Node::as_text) == Some("volume")
+            && let Some(source) = mount.get("source")
+        {
+            names.extend(source.scalar().map(|text| ("volumes", text, source.at)));
+        }
+    }
+    for section in ["secrets", "configs"] {
+        for mount in service.get(section).and_then(Node::as_list).unwrap_or_default() {
+            match mount.get("source") {
+                Some(source) => names.extend(source.scalar().map(|text| (section, text, source.at))),
+                None => cx.error(mount.at, "bad-value", format!("an entry of `{section}` needs a `source`")),
+            }
+        }
+    }
+    for (section, key, at) in names {
+        if entry(tree, section, &key).is_some() {
+            continue;
+        }
+        let known = tree.get(section).and_then(Node::as_map);
+        let singular = section.trim_end_matches('s');
+        let message = format!("service `{name}` refers to undefined {singular} `{key}`");
+        let near = did_you_mean(&key, known.into_iter().flat_map(|map| map.keys().map(String::as_str)));
+        let hint = near.unwrap_or_else(|| format!("declare it under `{section}:` at the top of the file"));
+        cx.error_with_hint(at, "undefined", message, hint);
+    }
+}
+
+fn single_container(name: &str, service: &Node, containers: &mut BTreeMap<String, String>, cx: &mut Context) {
+    let replicas = service.at_path(&["deploy", "replicas"]);
+    if let (Some(scale), Some(replicas)) = (service.get("scale"), replicas)
+        && scale.as_int() != replicas.as_int()
+    {
+        let message = format!("service `{name}` sets `scale` and `deploy.replicas` differently");
+        cx.error_with_hint(scale.at, "scale", message, "keep one of them");
+    }
+    let Some(container) = service.get("container_name") else { return };
+    let count = service.get("scale").or(replicas).and_then(Node::as_int).unwrap_or(1);
+    if count > 1 {
+        let message = format!("service `{name}` has a `container_name` and {count} containers");
+        cx.error_with_hint(container.at, "scale", message, "a fixed name serves one container; remove it");
+    }
+    let text = container.scalar().unwrap_or_default();
+    if let Some(other) = containers.insert(text.clone(), name.to_owned()) {
+        let message = format!("services `{other}` and `{name}` both name their container `{text}`");
+        cx.error(container.at, "container-name", message);
+    }
+}

@@ -1,0 +1,162 @@
+//! `extends`: a service starts from another one, of the same file or of another.
+
+use super::{CHAIN_LINKS_MAX, Resolver, Surroundings, merge::merge, paths, read_text};
+use crate::{
+    context::At,
+    node::{Node, Value},
+};
+use std::path::{Path, PathBuf};
+
+/// What `extends` names.
+struct Target {
+    service: String,
+    file: Option<String>,
+    at: At,
+}
+
+/// One step of a chain: a service of a file.
+type Link = (PathBuf, String);
+
+impl Resolver<'_> {
+    /// Replaces every service of `document`, the file at `path`, that extends another one.
+    pub(super) fn extend_services(&mut self, document: &mut Node, path: &Path, around: &Surroundings<'_>) {
+        let Some(services) = document.get("services").and_then(Node::as_map) else { return };
+        let extending: Vec<String> = services
+            .iter()
+            .filter(|(_, entry)| entry.node.get("extends").is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if extending.is_empty() {
+            return;
+        }
+        // Every service is resolved against the file as it was written.
+        let written = document.clone();
+        for name in extending {
+            let mut chain = Vec::new();
+            let resolved = self.extended_service(&written, path, &name, &mut chain, around);
+            if let (Some(service), Some(services)) = (resolved, document.get_mut("services")) {
+                services.set(&name, service);
+            }
+        }
+    }
+
+    fn extended_service(
+        &mut self,
+        document: &Node,
+        path: &Path,
+        name: &str,
+        chain: &mut Vec<Link>,
+        around: &Surroundings<'_>,
+    ) -> Option<Node> {
+        let mut service = document.at_path(&["services", name])?.clone();
+        let Some(extends) = service.remove("extends") else { return Some(service) };
+        let Some(target) = self.target(&extends) else { return Some(service) };
+        chain.push((path.to_owned(), name.to_owned()));
+        let base = self.base(document, path, &target, chain, around);
+        chain.pop();
+        let Some(base) = base else { return Some(service) };
+        let mut place = vec!["services".to_owned(), name.to_owned()];
+        Some(merge(base, service, &mut place, self.cx))
+    }
+
+    fn target(&mut self, extends: &Node) -> Option<Target> {
+        if let Some(service) = extends.as_text() {
+            return Some(Target { service: service.to_owned(), file: None, at: extends.at });
+        }
+        let service = extends.get("service");
+        let (Some(_), Some(name)) = (extends.as_map(), service.and_then(Node::as_text)) else {
+            let hint = "write `extends: name`, or a mapping with `service` and `file`";
+            self.cx.error_with_hint(extends.at, "extends", "`extends` names no service", hint);
+            return None;
+        };
+        let at = service.map_or(extends.at, |node| node.at);
+        Some(Target { service: name.to_owned(), file: extends.get("file").and_then(Node::scalar), at })
+    }
+
+    fn base(
+        &mut self,
+        document: &Node,
+        path: &Path,
+        target: &Target,
+        chain: &mut Vec<Link>,
+        around: &Surroundings<'_>,
+    ) -> Option<Node> {
+        // Paths of `extends` start where those of its file do.
+        let directory = if chain.len() > 1 { path.parent().unwrap_or(path) } else { around.directory };
+        let other = target.file.as_ref().map(|file| paths::absolute(file, directory, around.environment));
+        let base_path = other.clone().unwrap_or_else(|| path.to_owned());
+        let cycle = chain.iter().any(|(file, name)| *file == base_path && *name == target.service);
+        if cycle || chain.len() > CHAIN_LINKS_MAX {
+            let mut names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
+            names.push(&target.service);
+            let message = format!("`extends` goes in a circle: {}", names.join(" -> "));
+            self.cx.error(target.at, "extends-cycle", message);
+            return None;
+        }
+        match other {
+            None => self
+                .has_service(document, target, path)
+                .then(|| self.extended_service(document, path, &target.service, chain, around))?,
+            Some(file) => {
+                let document = self.extended_file(&file, target.at, around)?;
+                if !self.has_service(&document, target, &file) {
+                    return None;
+                }
+                let mut base = self.extended_service(&document, &file, &target.service, chain, around)?;
+                let directory = file.parent().unwrap_or(&file).to_owned();
+                paths::resolve_service(&mut base, &directory, around.environment);
+                Some(base)
+            }
+        }
+    }
+
+    fn has_service(&mut self, document: &Node, target: &Target, path: &Path) -> bool {
+        let services = document.get("services").and_then(Node::as_map);
+        if services.is_some_and(|services| services.contains_key(&target.service)) {
+            return true;
+        }
+        let known = services.into_iter().flat_map(|services| services.keys().map(String::as_str));
+        let message = format!(
+            "`extends` refers to service `{}`, which {} does not have",
+            target.service,
+            self.shown(path)
+        );
+        let hint = crate::suggest::did_you_mean(&target.service, known);
+        self.cx.report(mesh_diag::Severity::Error, target.at, "extends", message, hint);
+        false
+    }
+
+    /// The file that a service of another file comes from, interpolated, read once.
+    fn extended_file(&mut self, path: &Path, at: At, around: &Surroundings<'_>) -> Option<Node> {
+        let key = (path.to_owned(), around.number);
+        if let Some(known) = self.extended.get(&key) {
+            return known.clone();
+        }
+        let document = self.read_extended(path, at, around);
+        self.extended.insert(key, document.clone());
+        document
+    }
+
+    fn read_extended(&mut self, path: &Path, at: At, around: &Surroundings<'_>) -> Option<Node> {
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("could not read {}: {error}", self.shown(path));
+                self.cx.error(at, "extends", message);
+                return None;
+            }
+        };
+        let file = self.cx.add_source(&self.shown(path), &text);
+        self.files.push(path.to_owned());
+        let mut documents = crate::yaml::parse(&text, file, self.cx).into_iter();
+        let mut tree = documents.next()?;
+        for document in documents {
+            tree = merge(tree, document, &mut Vec::new(), self.cx);
+        }
+        if !matches!(tree.value, Value::Map(_)) {
+            return None;
+        }
+        self.interpolate(&mut tree, around.environment);
+        Some(tree)
+    }
+}

@@ -1,0 +1,159 @@
+//! Relative paths of a tree, made absolute against the directory of the file that wrote them.
+
+use crate::node::{Node, Value};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+/// The parts of `source:target:options`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShortVolume<'t> {
+    pub(crate) source: Option<&'t str>,
+    pub(crate) target: &'t str,
+    pub(crate) options: Option<&'t str>,
+}
+
+/// Takes the short form of a volume apart. A text without a colon is a target alone.
+pub(crate) fn short_volume(text: &str) -> ShortVolume<'_> {
+    let mut parts = text.splitn(3, ':');
+    let first = parts.next().unwrap_or_default();
+    match parts.next() {
+        None => ShortVolume { source: None, target: first, options: None },
+        Some(second) => ShortVolume { source: Some(first), target: second, options: parts.next() },
+    }
+}
+
+/// Whether the source of a volume is a path rather than a name.
+pub(crate) fn is_path(source: &str) -> bool {
+    source.starts_with(['/', '.', '~'])
+}
+
+/// `path` under `base`, with `~` as the home directory, without `.` and `..`.
+pub(crate) fn absolute(path: &str, base: &Path, environment: &BTreeMap<String, String>) -> PathBuf {
+    let expanded = match (path.strip_prefix('~'), environment.get("HOME")) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+            Path::new(home).join(rest.trim_start_matches('/'))
+        }
+        _ => PathBuf::from(path),
+    };
+    let mut out = PathBuf::new();
+    for component in base.join(expanded).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Rewrites every path of `tree`. Doing it twice equals once.
+pub(super) fn resolve(tree: &mut Node, base: &Path, environment: &BTreeMap<String, String>) {
+    let base = Base { directory: base, environment };
+    if let Some(services) = tree.get_mut("services").and_then(Node::as_map_mut) {
+        services.values_mut().for_each(|entry| base.service(&mut entry.node));
+    }
+    for section in ["configs", "secrets"] {
+        for entry in
+            tree.get_mut(section).and_then(Node::as_map_mut).into_iter().flat_map(|map| map.values_mut())
+        {
+            base.text(entry.node.get_mut("file"));
+        }
+    }
+    for entry in
+        tree.get_mut("volumes").and_then(Node::as_map_mut).into_iter().flat_map(|map| map.values_mut())
+    {
+        if let Some(options) = entry.node.get_mut("driver_opts") {
+            let binds =
+                options.get("o").and_then(Node::scalar).is_some_and(|o| o.split(',').any(|o| o == "bind"));
+            if binds {
+                base.text(options.get_mut("device"));
+            }
+        }
+    }
+}
+
+/// Rewrites the paths of one service.
+pub(super) fn resolve_service(service: &mut Node, base: &Path, environment: &BTreeMap<String, String>) {
+    Base { directory: base, environment }.service(service);
+}
+
+struct Base<'b> {
+    directory: &'b Path,
+    environment: &'b BTreeMap<String, String>,
+}
+
+impl Base<'_> {
+    fn service(&self, service: &mut Node) {
+        match service.get_mut("build") {
+            Some(build) if build.as_text().is_some() => self.context(Some(build)),
+            Some(build) => {
+                self.context(build.get_mut("context"));
+                if let Some(Value::Map(contexts)) =
+                    build.get_mut("additional_contexts").map(|node| &mut node.value)
+                {
+                    contexts.values_mut().for_each(|entry| self.context(Some(&mut entry.node)));
+                }
+            }
+            None => {}
+        }
+        for key in ["env_file", "label_file"] {
+            self.texts(service.get_mut(key), "path");
+        }
+        if let Some(Value::List(volumes)) = service.get_mut("volumes").map(|node| &mut node.value) {
+            volumes.iter_mut().for_each(|volume| self.volume(volume));
+        }
+        if let Some(develop) = service.get_mut("develop")
+            && let Some(Value::List(watches)) = develop.get_mut("watch").map(|node| &mut node.value)
+        {
+            watches.iter_mut().for_each(|watch| self.text(watch.get_mut("path")));
+        }
+    }
+
+    fn volume(&self, volume: &mut Node) {
+        if let Value::Text(text) = &mut volume.value {
+            let short = short_volume(text);
+            if let Some(source) = short.source.filter(|source| is_path(source)) {
+                let rest = &text[source.len()..];
+                *text = format!("{}{rest}", self.absolute(source));
+            }
+        } else if volume.get("type").and_then(Node::as_text) == Some("bind") {
+            self.text(volume.get_mut("source"));
+        }
+    }
+
+    fn texts(&self, node: Option<&mut Node>, key: &str) {
+        let Some(node) = node else { return };
+        match &mut node.value {
+            Value::List(items) => items.iter_mut().for_each(|item| self.texts(Some(item), key)),
+            Value::Map(_) => self.text(node.get_mut(key)),
+            _ => self.text(Some(node)),
+        }
+    }
+
+    fn context(&self, node: Option<&mut Node>) {
+        let remote =
+            |text: &str| text.contains("://") || text.starts_with("git@") || text.starts_with("service:");
+        if let Some(node) = node
+            && !node.as_text().is_some_and(remote)
+        {
+            self.text(Some(node));
+        }
+    }
+
+    fn text(&self, node: Option<&mut Node>) {
+        if let Some(Node { value: Value::Text(text), .. }) = node
+            && !text.is_empty()
+            && !text.starts_with("${")
+        {
+            *text = self.absolute(text);
+        }
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        absolute(path, self.directory, self.environment).to_string_lossy().into_owned()
+    }
+}

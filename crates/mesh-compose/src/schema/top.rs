@@ -1,0 +1,89 @@
+//! Keys at the top of a file, and of networks, volumes, secrets, configs and models.
+
+use super::{
+    Field, PAIRS, SCALARS, Shape, Support, field, ignored,
+    service::{MODELS_UNUSED, SERVICE},
+};
+use crate::value;
+
+/// A whole file, after `include` was carried out.
+pub(crate) const PROJECT: Shape = Shape::Object(&[
+    Field {
+        name: "version",
+        shape: Shape::Scalar,
+        support: Support::NoEffect("the version of the file format is obsolete; the line can go"),
+    },
+    field("name", Shape::Text),
+    field("services", Shape::Map(&SERVICE)),
+    field("networks", Shape::Map(&NETWORK)),
+    field("volumes", Shape::Map(&VOLUME)),
+    field("secrets", Shape::Map(&SECRET)),
+    field("configs", Shape::Map(&CONFIG)),
+    ignored("models", Shape::Map(&Shape::Any), MODELS_UNUSED),
+    field("x-mesh", X_MESH),
+]);
+
+/// What a file asks of Mesh itself.
+pub(super) const X_MESH: Shape =
+    Shape::Object(&[field("substitute", Shape::Word(&["never", "missing", "always"]))]);
+
+const EXTERNAL: Shape = Shape::Either(&[Shape::Bool, Shape::Object(&[field("name", Shape::Text)])]);
+
+const NETWORK: Shape = Shape::Object(&[
+    field("name", Shape::Text),
+    field("driver", Shape::Text),
+    field("driver_opts", SCALARS),
+    field("ipam", IPAM),
+    field("external", EXTERNAL),
+    field("internal", Shape::Bool),
+    field("enable_ipv4", Shape::Bool),
+    ignored("enable_ipv6", Shape::Bool, "networks carry IPv4"),
+    ignored("attachable", Shape::Bool, "it belongs to swarm networks"),
+    field("labels", PAIRS),
+]);
+
+const SUBNET: Shape = Shape::Parsed(value::is_subnet, "a subnet such as 172.20.0.0/16");
+
+const IPAM: Shape = Shape::Object(&[
+    ignored("driver", Shape::Text, "addresses are always handed out by Mesh"),
+    field(
+        "config",
+        Shape::List(&Shape::Object(&[
+            field("subnet", SUBNET),
+            field("ip_range", SUBNET),
+            field("gateway", Shape::Parsed(value::is_address, "an IP address")),
+            ignored("aux_addresses", SCALARS, "no addresses are set aside"),
+        ])),
+    ),
+    ignored("options", SCALARS, "addresses are always handed out by Mesh"),
+]);
+
+const VOLUME: Shape = Shape::Object(&[
+    field("name", Shape::Text),
+    field("driver", Shape::Text),
+    field("driver_opts", SCALARS),
+    field("external", EXTERNAL),
+    field("labels", PAIRS),
+]);
+
+const SECRET: Shape = Shape::Object(&[
+    field("name", Shape::Text),
+    field("environment", Shape::Text),
+    field("file", Shape::Text),
+    field("content", Shape::Text),
+    field("external", EXTERNAL),
+    field("labels", PAIRS),
+    ignored("driver", Shape::Text, "secrets come from files and variables"),
+    ignored("driver_opts", SCALARS, "secrets come from files and variables"),
+    ignored("template_driver", Shape::Text, "the content is not a template"),
+]);
+
+const CONFIG: Shape = Shape::Object(&[
+    field("name", Shape::Text),
+    field("content", Shape::Text),
+    field("environment", Shape::Text),
+    field("file", Shape::Text),
+    field("external", EXTERNAL),
+    field("labels", PAIRS),
+    ignored("template_driver", Shape::Text, "the content is not a template"),
+]);

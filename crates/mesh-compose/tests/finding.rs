@@ -1,0 +1,220 @@
+//! Where files, names, variables and profiles come from, and what is said when they are not right.
+
+mod support;
+
+use mesh_compose::{InputFile, LoadError, load};
+use mesh_model::{network::Published, service::NetworkMode};
+use support::{Given, service};
+
+const ONE: &str = "services:\n  a: {image: 'x:${TAG:-none}'}\n";
+
+fn image(given: &Given) -> String {
+    given.loaded().project.services["a"].image.clone().expect("an image")
+}
+
+#[test]
+fn files_are_found_upwards_with_their_override() {
+    let mut given = Given::new(&[
+        ("docker-compose.yml", "services:\n  a: {image: old}\n"),
+        ("compose.yaml", ONE),
+        ("compose.override.yaml", "services:\n  a: {user: '7'}\n"),
+        (".env", "TAG=dot\n"),
+        ("deep/er/x", ""),
+    ]);
+    given.options.working_directory = given.path().join("deep/er");
+    let project = given.loaded().project;
+    assert_eq!(project.services["a"].image.as_deref(), Some("x:dot"));
+    assert_eq!(project.services["a"].process.user.as_deref(), Some("7"));
+    assert_eq!(project.directory, given.path());
+    let nothing = Given::new(&[]);
+    assert!(matches!(nothing.load(), Err(LoadError::NoFile { .. })));
+}
+
+#[test]
+fn variables_come_from_the_shell_then_the_files() {
+    let files =
+        [("compose.yaml", ONE), (".env", "TAG=dot\n"), ("a.env", "TAG=a\n"), ("b.env", "TAG=${TAG}b\n")];
+    assert_eq!(image(&Given::new(&files)), "x:dot");
+    assert_eq!(image(&Given::new(&files).variable("TAG", "shell")), "x:shell");
+    let mut given = Given::new(&files);
+    given.options.env_files = vec!["a.env".into(), "b.env".into()];
+    assert_eq!(image(&given), "x:ab");
+    assert_eq!(image(&Given::new(&files).variable("COMPOSE_ENV_FILES", "a.env")), "x:a");
+    given.options.env_files = vec!["none.env".into()];
+    assert!(matches!(given.load(), Err(LoadError::Io { .. })));
+}
+
+#[test]
+fn compose_variables_choose_files_name_and_profiles() {
+    let given = Given::new(&[
+        (".env", "COMPOSE_FILE=a.yaml;b.yaml\nCOMPOSE_PATH_SEPARATOR=;\nCOMPOSE_PROFILES=p\n"),
+        ("a.yaml", "name: from-file\nservices:\n  a: {image: x}\n  b: {image: x, profiles: [p]}\n"),
+        ("b.yaml", "services:\n  c: {image: '${COMPOSE_PROJECT_NAME}', profiles: [q]}\n"),
+    ]);
+    let project = given.loaded().project;
+    assert_eq!(project.services.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(project.inactive, ["c"]);
+    assert_eq!(project.files.len(), 2);
+    let mut given = given.variable("COMPOSE_PROJECT_NAME", "shell");
+    given.options.project_name = None;
+    given.options.services = vec!["c".to_owned()];
+    let project = given.loaded().project;
+    assert_eq!((project.name.as_str(), project.services["c"].image.as_deref()), ("shell", Some("shell")));
+    given.options.environment.clear();
+    assert_eq!(given.loaded().project.name, "from-file");
+}
+
+#[test]
+fn the_directory_names_the_project() {
+    let mut given = Given::new(&[("My.App-1/compose.yaml", ONE)]);
+    given.options.project_name = None;
+    given.options.working_directory = given.path().join("My.App-1");
+    let loaded = given.loaded();
+    assert_eq!(loaded.project.name, "myapp-1");
+    assert_eq!(loaded.project.networks["default"].name, "myapp-1_default");
+    given.options.project_name = Some("Bad Name".to_owned());
+    assert!(given.errors().contains("`badname` would do"));
+}
+
+#[test]
+fn texts_load_as_files_do() {
+    let mut given = Given::new(&[]);
+    given.options.files = vec![InputFile::Text { name: "-".to_owned(), text: ONE.to_owned() }];
+    assert_eq!(image(&given), "x:none");
+}
+
+#[test]
+fn references_are_checked_with_their_place() {
+    for (body, want) in [
+        ("depends_on: [b]", "compose.yaml:4:18: error: service `a` depends on undefined service `b`"),
+        ("networks: [n]", "compose.yaml:4:16: error: service `a` refers to undefined network `n`"),
+        ("volumes: ['v:/v']", "refers to undefined volume `v` declare it under `volumes:`"),
+        ("secrets: [s]", "refers to undefined secret `s`"),
+        ("configs: [s]", "refers to undefined config `s`"),
+        ("depends_on: [a]", "in a circle: a -> a"),
+        ("network_mode: service:b", "depends on undefined service `b`"),
+        (
+            "enviroment: {}",
+            "4:5: error: unknown key `enviroment` in `services.a` did you mean `environment`?",
+        ),
+        ("scale: 2\ncontainer_name: aa", "has a `container_name` and 2 containers"),
+        ("stop_grace_period: 10", "must be a duration, not `10`"),
+        ("shm_size: big", "must be a size in bytes, not `big`"),
+        ("ports: ['99999:1']", "`99999` is not a port"),
+        ("environment: 5", "must be a mapping or a list, this is a number"),
+        ("cap_add: [NET_ADMN]", "`NET_ADMN` is not a capability did you mean `NET_ADMIN`?"),
+        ("volumes_from: [b]", "`volumes_from` is not supported"),
+        ("volumes: ['/a:/t', '/b:/t']", "something is already mounted at /t"),
+        ("image: ${A:?set it}", "key `image` is already set on line 3"),
+        ("user: ${A:?set it}", "4:11: error: required variable A is missing a value: set it"),
+        ("env_file: none.env", "4:15: error: could not read none.env"),
+        ("x-mesh: {substitute: maybe}", "must be never or missing or always"),
+    ] {
+        let errors = service(body).errors();
+        assert!(errors.contains(want), "{body}:\n{errors}");
+    }
+}
+
+#[test]
+fn all_findings_come_at_once_and_warnings_do_not_stop() {
+    let errors = service("imge: y\nrestart: maybe\nports: [x]\nnetworks: [n]").errors();
+    assert_eq!(errors.lines().count(), 4, "{errors}");
+    let loaded = service("gpus: all\nuser: $NOT_SET").loaded();
+    let shown = mesh_diag::render(&loaded.findings, mesh_diag::Style::default());
+    assert!(shown.contains("`gpus` has no effect") && shown.contains("NOT_SET is not set"), "{shown}");
+}
+
+#[test]
+fn inactive_dependencies_are_errors_unless_optional() {
+    let text = |required: bool| {
+        format!(
+            "services:\n  a: {{image: x, depends_on: {{b: {{condition: service_started, required: {required}}}}}}}\n  \
+             b: {{image: x, profiles: [p]}}\n"
+        )
+    };
+    let errors = Given::new(&[("compose.yaml", &text(true))]).errors();
+    assert!(errors.contains("which no chosen profile activates activate it with `--profile p`"), "{errors}");
+    let mut given = Given::new(&[("compose.yaml", &text(false))]);
+    assert!(given.loaded().project.services["a"].depends_on.is_empty());
+    given.options.profiles = vec!["*".to_owned()];
+    assert_eq!(given.loaded().project.services["a"].depends_on.len(), 1);
+    given.options.profiles = vec!["pp".to_owned()];
+    assert!(given.errors().contains("no such profile: pp did you mean `p`?"));
+    given.options.profiles.clear();
+    given.options.services = vec!["c".to_owned()];
+    assert!(given.errors().contains("no such service: c"));
+}
+
+#[test]
+fn the_model_carries_what_the_file_says() {
+    let given = Given::new(&[(
+        "compose.yaml",
+        "services:\n  a:\n    image: x\n    ports: ['127.0.0.1:8000-8001:80/udp']\n    links: ['b:alias']\n    \
+         security_opt: ['no-new-privileges:false']\n    networks: {n: {ipv4_address: 10.1.0.9, priority: 5}}\n    \
+         restart: on-failure:3\n    deploy: {resources: {limits: {pids: 9}}, replicas: 2}\n  b: {image: y, networks: \
+         [n], network_mode: }\nnetworks:\n  n: {internal: true, ipam: {config: [{subnet: 10.1.0.0/16}]}}\n  unused: {}\nx-mesh: \
+         {substitute: always}\n",
+    )]);
+    let project = given.loaded().project;
+    let a = &project.services["a"];
+    assert_eq!((a.scale, a.limits.pids, a.security.no_new_privileges), (2, Some(9), false));
+    assert!(project.services["b"].security.no_new_privileges);
+    assert_eq!(a.network.ports[0].published, Published::OneOf(8000, 8001));
+    let NetworkMode::Networks(of_b) = &project.services["b"].network.mode else { panic!("networks") };
+    assert_eq!(of_b["n"].aliases, ["alias"]);
+    assert_eq!(project.networks.keys().collect::<Vec<_>>(), ["n"]);
+    assert!(project.networks["n"].internal);
+    assert_eq!(project.substitute, Some(mesh_model::project::Substitute::Always));
+}
+
+#[test]
+fn contents_of_secrets_are_nowhere() {
+    let given = Given::new(&[(
+        "compose.yaml",
+        "services:\n  a: {image: x, secrets: [s]}\nsecrets: {s: {environment: PASSWORD}}\n",
+    )])
+    .variable("PASSWORD", "hunter2");
+    let loaded = given.loaded();
+    assert!(!loaded.document.to_yaml().contains("hunter2"));
+    assert!(!loaded.document.to_json().contains("hunter2"));
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    let broken =
+        Given::new(&[("compose.yaml", ONE), (".env", "A=1\nB C=hunter2\n")]).load().expect_err("broken");
+    let shown = mesh_diag::render(broken.findings().expect("findings"), mesh_diag::Style::default());
+    assert!(shown.starts_with(".env:2:1: error") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn without_interpolation_the_tree_is_as_written() {
+    let mut given = service("ports: ['${PORT}:80']\nuser: $$x");
+    given.options.interpolate = false;
+    let loaded = given.loaded();
+    assert!(loaded.document.to_yaml().contains("${PORT}:80"));
+    assert!(loaded.project.services.is_empty());
+    assert_eq!(loaded.variables.iter().map(|variable| variable.name.as_str()).collect::<Vec<_>>(), ["PORT"]);
+}
+
+#[test]
+fn cut_and_changed_files_never_panic() {
+    let text = "services:\n  a: &x\n    image: \"x:${A:-${B:-c}}\"\n    ports: ['80-81:80-81/udp', {target: 1}]\n    \
+                volumes: ['./a:/b:ro', v:/c]\n    environment: {<<: {A: 1}, B: |\n      two\n      lines\n      }\n    \
+                healthcheck: {test: [CMD, x], interval: 1m}\n  b: {<<: *x, depends_on: [a], deploy: {resources: {limits: \
+                {cpus: '.5'}}}}\nvolumes: {v: !override {}}\n";
+    let mut options = Given::new(&[]).options;
+    let mut try_text = |text: String| {
+        options.files = vec![InputFile::Text { name: "t".to_owned(), text }];
+        let Ok(loaded) = load(&options) else { return };
+        // What is printed is a Compose file of the same meaning.
+        let yaml = loaded.document.to_yaml();
+        options.files = vec![InputFile::Text { name: "t".to_owned(), text: yaml.clone() }];
+        let again = load(&options).unwrap_or_else(|error| panic!("{error} {:?}\n{yaml}", error.findings()));
+        assert_eq!(again.document.to_yaml(), yaml);
+    };
+    for end in 0..text.len() {
+        try_text(text[..end].to_owned());
+        for inserted in ["[", "{", ":", "\n", "$", "- ", "'", "0", "null", "\t"] {
+            try_text(format!("{}{inserted}{}", &text[..end], &text[end..]));
+            try_text(format!("{}{inserted}{}", &text[..end], &text[end + 1..]));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Several files, `extends`, `include`, `!reset` and `!override`.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Given;
+
+/// Key of service `a` after `over` was laid on `base`.
+fn check(base: &str, over: &str, key: &str, want: Value) {
+    let file = |body: &str| format!("services:\n  a:\n    image: x\n    {body}\n");
+    let given = Given::new(&[("a.yaml", &file(base)), ("b.yaml", &file(over))]).files(&["a.yaml", "b.yaml"]);
+    assert_eq!(given.json()["services"]["a"][key], want, "{base} + {over}");
+}
+
+#[test]
+fn each_key_merges_by_its_own_rule() {
+    check("command: [a, b]", "command: [c]", "command", json!(["c"]));
+    check("healthcheck: {test: a, retries: 1}", "healthcheck: {test: b}", "healthcheck", {
+        json!({"test": ["CMD-SHELL", "b"], "retries": 1})
+    });
+    check(
+        "environment: [A=1, B=1]",
+        "environment: {B: 2, C: 3}",
+        "environment",
+        json!({"A": "1", "B": "2", "C": "3"}),
+    );
+    check("labels: {a: 1}", "labels: [a=2, b=3]", "labels", json!({"a": "2", "b": "3"}));
+    check("dns: 1.1.1.1", "dns: [8.8.8.8, 1.1.1.1]", "dns", json!(["1.1.1.1", "8.8.8.8"]));
+    check("cap_add: [KILL]", "cap_add: [CHOWN]", "cap_add", json!(["KILL", "CHOWN"]));
+    check(
+        "ports: ['80:80']",
+        "ports: ['81:81', '80:80']",
+        "ports",
+        json!([
+            {"mode": "ingress", "protocol": "tcp", "published": "80", "target": 80},
+            {"mode": "ingress", "protocol": "tcp", "published": "81", "target": 81},
+        ]),
+    );
+    check(
+        "volumes: ['/a:/x', '/b:/y']",
+        "volumes: ['/c:/x:ro']",
+        "volumes",
+        json!([
+            {"type": "bind", "source": "/c", "target": "/x", "read_only": true, "bind": {"create_host_path": true}},
+            {"type": "bind", "source": "/b", "target": "/y", "bind": {"create_host_path": true}},
+        ]),
+    );
+    check("ulimits: {nofile: 1}", "ulimits: {nofile: {soft: 2, hard: 3}}", "ulimits", {
+        json!({"nofile": {"soft": 2, "hard": 3}})
+    });
+    check("logging: {driver: local, options: {a: b}}", "logging: {driver: json-file}", "logging", {
+        json!({"driver": "json-file"})
+    });
+    check("ports: ['80:80']", "ports: !reset []", "ports", json!(null));
+    check(
+        "ports: ['80:80']",
+        "ports: !override ['81:81']",
+        "ports",
+        json!([
+            {"mode": "ingress", "protocol": "tcp", "published": "81", "target": 81},
+        ]),
+    );
+    check("environment: {A: 1, B: 2}", "environment: {A: !reset null}", "environment", json!({"B": "2"}));
+    check("build: .", "build: {target: t}", "build", {
+        json!({"context": "DIR", "dockerfile": "Dockerfile", "target": "t"})
+    });
+}
+
+#[test]
+fn dependencies_and_networks_merge_in_both_forms() {
+    let given = Given::new(&[
+        ("a.yaml", "services:\n  a: {image: x, depends_on: [b], networks: [n]}\n  b: {image: x}\nnetworks: {n: , m: }\n"),
+        (
+            "b.yaml",
+            "services:\n  a: {depends_on: {b: {condition: service_healthy}}, networks: {m: {aliases: [z]}}}\n",
+        ),
+    ])
+    .files(&["a.yaml", "b.yaml"]);
+    let json = given.json();
+    assert_eq!(
+        json["services"]["a"]["depends_on"],
+        json!({"b": {"condition": "service_healthy", "required": true}})
+    );
+    assert_eq!(json["services"]["a"]["networks"], json!({"n": null, "m": {"aliases": ["z"]}}));
+}
+
+#[test]
+fn extends_takes_from_other_files_relative_to_them() {
+    let given = Given::new(&[
+        (
+            "compose.yaml",
+            "services:\n  a:\n    extends: {file: sub/base.yaml, service: mid}\n    environment: {B: own}\n",
+        ),
+        (
+            "sub/base.yaml",
+            "services:\n  mid:\n    extends: root\n    volumes: ['./d:/d']\n  root:\n    image: x\n    environment: {A: \
+             '1', B: '2'}\n    env_file: r.env\n",
+        ),
+        ("sub/r.env", "R=1\n"),
+    ]);
+    let service = &given.json()["services"]["a"];
+    assert_eq!(service["environment"], json!({"A": "1", "B": "own", "R": "1"}));
+    assert_eq!(service["volumes"][0]["source"], "DIR/sub/d");
+    assert_eq!(service["extends"], json!(null));
+}
+
+#[test]
+fn extends_finds_circles_and_missing_services() {
+    let circle =
+        Given::new(&[("compose.yaml", "services:\n  a: {extends: b}\n  b: {extends: a}\n")]).errors();
+    assert!(circle.contains("`extends` goes in a circle: a -> b -> a"), "{circle}");
+    let missing =
+        Given::new(&[("compose.yaml", "services:\n  web: {image: x}\n  a: {extends: wep}\n")]).errors();
+    assert!(missing.contains("compose.yaml:3:16") && missing.contains("did you mean `web`"), "{missing}");
+}
+
+#[test]
+fn include_brings_a_project_with_its_own_paths_and_variables() {
+    let given = Given::new(&[
+        (
+            "compose.yaml",
+            "include:\n  - sub/compose.yaml\n  - {path: [o/a.yaml, o/b.yaml], env_file: o/x.env}\nservices: {}\n",
+        ),
+        (
+            "sub/compose.yaml",
+            "services:\n  s: {image: 'x:${TAG}', volumes: ['./d:/d', 'v:/v']}\nvolumes: {v: }\n",
+        ),
+        ("sub/.env", "TAG=sub\n"),
+        ("o/a.yaml", "services:\n  o: {image: 'y:${TAG}'}\n"),
+        ("o/b.yaml", "services:\n  o: {user: '1'}\n"),
+        ("o/x.env", "TAG=o\n"),
+    ]);
+    let services = &given.json()["services"];
+    assert_eq!(services["s"]["image"], "x:sub");
+    assert_eq!(services["s"]["volumes"][0]["source"], "DIR/sub/d");
+    assert_eq!((&services["o"]["image"], &services["o"]["user"]), (&json!("y:o"), &json!("1")));
+}
+
+#[test]
+fn include_reports_conflicts_and_circles() {
+    let conflict = Given::new(&[
+        ("compose.yaml", "include: [b.yaml]\nservices:\n  a: {image: x}\n"),
+        ("b.yaml", "services:\n  a: {image: y}\n"),
+    ])
+    .errors();
+    assert!(conflict.contains("compose.yaml:3:3: error: `services.a` is also defined"), "{conflict}");
+    assert!(conflict.contains("(b.yaml:2:3)"), "{conflict}");
+    let circle =
+        Given::new(&[("compose.yaml", "include: [b.yaml]\n"), ("b.yaml", "include: [compose.yaml]\n")])
+            .errors();
+    assert!(circle.contains("`include` goes in a circle"), "{circle}");
+}

@@ -1,0 +1,35 @@
+//! Image references to root file systems.
+//!
+//! A reference (`postgres:16`) is matched by its repository against the [`catalog`] of recipes; the
+//! recipe's packages are fetched through apt with package lists of our own, unpacked without dpkg's
+//! database into a content-addressed store of layers, and handed out as directories an overlay can
+//! use, lowest first.
+//!
+//! Invariants: a layer directory that is in place is complete (it is built beside its place and
+//! renamed into it after its marker is written); nothing of the machine's package state is read but
+//! its configured sources, and nothing of it is written; no maintainer script is run; a stored image
+//! is resolved without asking apt or the network anything.
+//!
+//! What deliberately is not here: registries (an *oci* source is a further source beside this one)
+//! and mounting (a ground does that).
+
+mod apt;
+mod catalog;
+mod error;
+mod host;
+mod index;
+mod layer;
+mod lock;
+mod pattern;
+mod progress;
+mod recipe;
+mod reference;
+mod resolve;
+mod store;
+
+pub use catalog::{Catalog, catalog};
+pub use error::{ImageError, UnpackError};
+pub use progress::{Progress, Request, Settings};
+pub use recipe::{Recipe, RecipeError};
+pub use reference::{Reference, ReferenceError};
+pub use store::{ImageStore, Removed, StoredImage};

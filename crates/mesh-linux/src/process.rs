@@ -1,0 +1,239 @@
+//! Processes: forking one that has a single thread, its start time, waiting for it.
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    unistd::{ForkResult, Pid},
+};
+use std::{
+    ffi::CString,
+    fs, io,
+    marker::PhantomData,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+};
+
+/// Evidence that this process had one thread when it was asked. It cannot leave that thread; whoever
+/// holds it starts none.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThreaded(PhantomData<*const ()>);
+
+impl SingleThreaded {
+    /// Looks at `/proc/self/task`: `None` where there are more threads than one, or no `/proc`.
+    #[must_use]
+    pub fn prove() -> Option<Self> {
+        let links = fs::metadata("/proc/self/task").ok()?.nlink();
+        (links == 3).then_some(Self(PhantomData))
+    }
+}
+
+/// Forks. In a process with one thread the child may do whatever its parent could.
+///
+/// # Errors
+/// Those of `fork`: the limit of processes, no memory.
+pub fn fork(_evidence: SingleThreaded) -> io::Result<ForkResult> {
+    // SAFETY: the process has a single thread, so no lock can be held by a thread the child lacks.
+    Ok(unsafe { nix::unistd::fork() }?)
+}
+
+/// Ends this process at once: no destructor and no exit handler runs. For the child of a fork.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Gives memory that was freed back to the kernel, where the C library can.
+pub fn release_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim may be called at any time; the process's allocator is the C library's.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Opens a handle on a process that stays valid when its number is reused.
+///
+/// # Errors
+/// Those of `pidfd_open`: no such process.
+pub fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or(Errno::ESRCH)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+/// Sends a signal by number through a handle.
+///
+/// # Errors
+/// Those of `pidfd_send_signal`: it ended, no permission, no such signal.
+pub fn signal_pidfd(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open for the call; a null info is allowed and means "as kill does".
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), signal, info, 0_u32) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// How a child ended, as a shell tells it: its exit code, or 128 and the number of its signal.
+/// `None`: it did not end yet (only without `block`). Reaps it.
+///
+/// # Errors
+/// Those of `waitid`: not a child of this process.
+pub fn wait_pidfd(pidfd: impl AsFd, block: bool) -> io::Result<Option<i32>> {
+    let flags = WaitPidFlag::WEXITED | if block { WaitPidFlag::empty() } else { WaitPidFlag::WNOHANG };
+    loop {
+        match waitid(Id::PIDFd(pidfd.as_fd()), flags) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(status) => return Ok(code_of(status)),
+        }
+    }
+}
+
+/// Exit code, or 128 and the signal's number; `None` for a process that did not end.
+#[must_use]
+pub fn code_of(status: WaitStatus) -> Option<i32> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(code),
+        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
+        _ => None,
+    }
+}
+
+/// Waits for one child by number, blocking; as [`wait_pidfd`].
+///
+/// # Errors
+/// Those of `waitpid`: not a child of this process.
+pub fn wait_child(pid: Pid) -> io::Result<i32> {
+    loop {
+        match nix::sys::wait::waitpid(pid, None) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(status) => {
+                if let Some(code) = code_of(status) {
+                    return Ok(code);
+                }
+            }
+        }
+    }
+}
+
+/// When a process started, in clock ticks since boot: together with its number it names one process
+/// for as long as the machine runs. `None` where there is no such process, or it ended and only waits
+/// for its parent, which may be an init that never asks.
+#[must_use]
+pub fn start_time(pid: u32) -> Option<u64> {
+    start_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Field 22 of `/proc/<pid>/stat`, where fields 3 (state) and 20 (threads) are those of a process that
+/// has not ended: one whose first thread ended goes on in its others. The name in field 2 may hold
+/// blanks and parentheses.
+fn start_time_of(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
+    let ended = matches!(*fields.first()?, "Z" | "X") && matches!(fields.get(17), Some(&("0" | "1")));
+    if ended { None } else { fields.get(19)?.parse().ok() }
+}
+
+/// Kills this process with SIGKILL when its parent ends. Cleared by a change of credentials, so it
+/// comes after them; and it follows the parent's thread, not its process.
+///
+/// # Errors
+/// Those of `prctl`.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?)
+}
+
+/// Sets one of this process's limits by its Compose name (`nofile`). `None` in place of a number is
+/// unlimited.
+///
+/// # Errors
+/// `InvalidInput` for an unknown name; else those of `setrlimit`.
+pub fn set_limit(name: &str, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+    let resource = resource(name).ok_or(io::ErrorKind::InvalidInput)?;
+    let infinite = nix::sys::resource::RLIM_INFINITY;
+    Ok(nix::sys::resource::setrlimit(resource, soft.unwrap_or(infinite), hard.unwrap_or(infinite))?)
+}
+
+/// Soft and hard limit by name; `None` for an unknown name.
+#[must_use]
+pub fn limit(name: &str) -> Option<(u64, u64)> {
+    nix::sys::resource::getrlimit(resource(name)?).ok()
+}
+
+fn resource(name: &str) -> Option<nix::sys::resource::Resource> {
+    use nix::sys::resource::Resource as R;
+    Some(match name {
+        "as" => R::RLIMIT_AS,
+        "core" => R::RLIMIT_CORE,
+        "cpu" => R::RLIMIT_CPU,
+        "data" => R::RLIMIT_DATA,
+        "fsize" => R::RLIMIT_FSIZE,
+        "locks" => R::RLIMIT_LOCKS,
+        "memlock" => R::RLIMIT_MEMLOCK,
+        "msgqueue" => R::RLIMIT_MSGQUEUE,
+        "nice" => R::RLIMIT_NICE,
+        "nofile" => R::RLIMIT_NOFILE,
+        "nproc" => R::RLIMIT_NPROC,
+        "rss" => R::RLIMIT_RSS,
+        "rtprio" => R::RLIMIT_RTPRIO,
+        "rttime" => R::RLIMIT_RTTIME,
+        "sigpending" => R::RLIMIT_SIGPENDING,
+        "stack" => R::RLIMIT_STACK,
+        _ => return None,
+    })
+}
+
+/// Replaces this process by `program`. Comes back only on failure.
+#[must_use]
+pub fn execute(program: &CString, arguments: &[CString], environment: &[CString]) -> Errno {
+    match nix::unistd::execve(program, arguments, environment) {
+        Err(errno) => errno,
+        Ok(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_survives_an_odd_name() {
+        let tail = (3..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(start_time_of(&format!("7 (a) b (c)) {tail}")), Some(22));
+        assert_eq!(start_time_of("7 (short) R 1"), None);
+        let stat = |state: &str, threads: u32| {
+            format!("7 (a) {state} {} {threads} 0 22", (4..=19).map(|n| n.to_string()).collect::<Vec<_>>().join(" "))
+        };
+        for (state, threads, want) in [("R", 1, Some(22)), ("Z", 1, None), ("X", 0, None), ("Z", 2, Some(22))] {
+            assert_eq!(start_time_of(&stat(state, threads)), want, "{state} {threads}");
+        }
+        assert!(start_time(std::process::id()).is_some_and(|ticks| ticks > 0));
+    }
+
+    #[test]
+    fn a_process_with_threads_is_no_single_threaded_one() {
+        // The test harness runs this in a thread of its own.
+        assert!(SingleThreaded::prove().is_none());
+    }
+
+    #[test]
+    fn a_child_is_waited_for_through_its_handle() {
+        let command = std::process::Command::new("/bin/sh").args(["-c", "exit 7"]).spawn();
+        #[expect(clippy::zombie_processes, reason = "waited for through its handle")]
+        let child = command.unwrap();
+        let pidfd = open_pidfd(child.id()).unwrap();
+        assert_eq!(wait_pidfd(&pidfd, true).unwrap(), Some(7));
+        assert!(signal_pidfd(&pidfd, 15).is_err());
+    }
+
+    #[test]
+    fn limits_are_known_by_name() {
+        assert!(limit("nofile").is_some());
+        assert!(limit("nonsense").is_none());
+        assert!(set_limit("nonsense", None, None).is_err());
+    }
+}

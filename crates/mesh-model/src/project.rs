@@ -1,0 +1,73 @@
+//! A project: services and what they share.
+
+use crate::{network::Network, service::Service};
+use mesh_redact::Secret;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// One project, as `mesh up` gets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Project {
+    /// Name, valid by Compose's rule: `[a-z0-9][a-z0-9_-]*`.
+    pub name: String,
+    /// Directory that relative paths start from; absolute.
+    pub directory: PathBuf,
+    /// The files it was read from, in order; absolute.
+    pub files: Vec<PathBuf>,
+    /// Services that are active under the chosen profiles, by name.
+    pub services: BTreeMap<String, Service>,
+    /// Services that no chosen profile activates, by name: known, so that they are not orphans.
+    pub inactive: Vec<String>,
+    /// Networks that an active service uses, by key. `default` is among them where it is used.
+    pub networks: BTreeMap<String, Network>,
+    /// Named volumes, by key.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Secrets, by key.
+    pub secrets: BTreeMap<String, FileSource>,
+    /// Configs, by key.
+    pub configs: BTreeMap<String, FileSource>,
+    /// What the file asks of Mesh itself (`x-mesh` at the top).
+    pub substitute: Option<Substitute>,
+}
+
+/// Whether a stand-in may serve for an image (`--substitute`, `x-mesh.substitute`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Substitute {
+    /// Only the exact image.
+    Never,
+    /// The exact image if it is stored or can be pulled, else a stand-in.
+    #[default]
+    Missing,
+    /// A stand-in wherever the catalog has one.
+    Always,
+}
+
+/// A named volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Key in the file.
+    pub key: String,
+    /// Name on the ground: `<project>_<key>`, or the `name:` given.
+    pub name: String,
+    /// Not created by Mesh and never removed by it.
+    pub external: bool,
+    /// Driver; `local` when the file names none.
+    pub driver: String,
+    /// Options of the driver (`type`, `o`, `device`).
+    pub driver_opts: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where the content of a secret or a config comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSource {
+    /// A file on this machine; absolute.
+    File(PathBuf),
+    /// Content that was resolved while loading: `content:`, or the value of `environment:`.
+    Content(#[serde(with = "mesh_redact::exposed")] Secret<String>),
+    /// Declared `external`: some store outside the file must hold it under this name.
+    External(String),
+}

@@ -1,0 +1,120 @@
+//! Entering a project's namespaces, before there is any second thread.
+//!
+//! A holder is a small process that keeps the project's network namespace, and for an ordinary user
+//! the user namespace, alive while supervisors come and go. It is found by its record (`holder.json`)
+//! or started. Invariants: a project has one living holder at most as long as it has one supervisor;
+//! a number that the system used again is not taken for it.
+
+use crate::{
+    doctor,
+    record::{self, ProcessKey},
+    settings::NativeSettings,
+};
+use mesh_runtime::error::RuntimeError;
+use mesh_sandbox::{spawn, specification::UserNamespace};
+use std::fs;
+
+/// Where this process stands once it entered.
+#[derive(Debug, Clone)]
+pub struct Entered {
+    pub(crate) holder: ProcessKey,
+    pub(crate) user_namespace: UserNamespace,
+    pub(crate) rootless: bool,
+}
+
+/// Why the project's namespaces could not be entered.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    /// This user may not make a user namespace.
+    #[error("an ordinary user needs user namespaces, and they are not allowed here ({reason}); {remedy}")]
+    UserNamespaces {
+        /// What the system said.
+        reason: String,
+        /// How to allow them.
+        remedy: String,
+    },
+    /// The holder could not be started.
+    #[error("could not start the holder of the project's namespaces")]
+    Start(#[source] spawn::SpawnError),
+    /// The holder ended at once.
+    #[error("the holder of the project's namespaces ended as soon as it was started")]
+    Ended,
+    /// Its user namespace could not be joined.
+    #[error("could not join the user namespace of process {pid}")]
+    Join {
+        /// The holder.
+        pid: u32,
+        /// Cause.
+        #[source]
+        source: spawn::SpawnError,
+    },
+    /// Its record could not be kept.
+    #[error("could not keep the record of the project's holder")]
+    Record(#[source] RuntimeError),
+}
+
+/// Finds the project's living holder or starts one, and, as an ordinary user, joins its user namespace.
+/// The process must still have one thread.
+///
+/// # Errors
+/// [`EnterError`]; where user namespaces are not allowed it says how to allow them.
+pub fn enter(settings: &NativeSettings) -> Result<Entered, EnterError> {
+    let rootless = !nix::unistd::geteuid().is_root();
+    record::make_private_directory(&settings.state).map_err(EnterError::Record)?;
+    let holder = match record::read::<ProcessKey>(&settings.holder()).whole() {
+        Some(holder) if holder.is_alive() => holder,
+        _ => start(settings, rootless)?,
+    };
+    if rootless {
+        let pid = holder.pid;
+        spawn::join_holder_user_namespace(pid).map_err(|source| EnterError::Join { pid, source })?;
+    }
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    Ok(Entered { holder, user_namespace: user_namespace(&map), rootless })
+}
+
+fn start(settings: &NativeSettings, rootless: bool) -> Result<ProcessKey, EnterError> {
+    let holder = spawn::start_holder(&settings.binary, rootless).map_err(|error| refused(error, rootless))?;
+    let key = ProcessKey { pid: holder.pid, start_time: holder.start_time, boot: record::boot() };
+    if !key.is_alive() {
+        return Err(EnterError::Ended);
+    }
+    record::write(&settings.holder(), &key).map_err(EnterError::Record)?;
+    Ok(key)
+}
+
+/// Where the cause is that user namespaces are not allowed, says so.
+fn refused(error: spawn::SpawnError, rootless: bool) -> EnterError {
+    match doctor::user_namespaces_refused().filter(|_| rootless) {
+        Some((reason, remedy)) => EnterError::UserNamespaces { reason, remedy },
+        None => EnterError::Start(error),
+    }
+}
+
+/// Which ids there are, by `/proc/self/uid_map`. A map of one range over all ids is the machine's own.
+fn user_namespace(map: &str) -> UserNamespace {
+    let count = |line: &str| line.split_whitespace().nth(2)?.parse::<u64>().ok();
+    let ids: u64 = map.lines().filter_map(count).fold(0, u64::saturating_add);
+    match ids {
+        0 | 0xFFFF_FFFF.. => UserNamespace::None,
+        1 => UserNamespace::Sole,
+        _ => UserNamespace::Range,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_tells_which_ids_there_are() {
+        for (map, want) in [
+            ("         0          0 4294967295\n", UserNamespace::None),
+            ("0 1000 1\n", UserNamespace::Sole),
+            ("0 1000 1\n1 100000 65536\n", UserNamespace::Range),
+            ("", UserNamespace::None),
+        ] {
+            assert_eq!(user_namespace(map), want, "{map:?}");
+        }
+    }
+}

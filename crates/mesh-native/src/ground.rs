@@ -1,0 +1,38 @@
+//! What the operations of one project share. No operation stands here.
+
+use crate::{enter::Entered, groups::Groups, phase::Phases, settings::NativeSettings, volume::Volumes};
+use mesh_image::ImageStore;
+use mesh_network::ProjectNetwork;
+use mesh_runtime::{error::RuntimeError, events::RuntimeEvent};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The ground of one project.
+pub(crate) struct Ground {
+    pub(crate) settings: NativeSettings,
+    pub(crate) entered: Entered,
+    /// Host name of the machine.
+    pub(crate) machine: String,
+    pub(crate) network: ProjectNetwork,
+    pub(crate) images: ImageStore,
+    pub(crate) volumes: Volumes,
+    pub(crate) groups: Groups,
+    pub(crate) phases: Arc<Phases>,
+    pub(crate) events: mpsc::Sender<RuntimeEvent>,
+    /// One start at a time fills an empty volume from an image.
+    pub(crate) populating: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the runtime is dropped: watching ends, containers go on.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Runs blocking work off the reactor. A panic in it is a fault of that one operation.
+pub(crate) async fn blocking<T: Send + 'static>(
+    attempted: &'static str,
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(RuntimeError::System { attempted: format!("could not {attempted}"), source: error.into() })
+    })
+}

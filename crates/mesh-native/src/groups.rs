@@ -1,0 +1,161 @@
+//! Control groups of one project: `mesh/<project>/<short id>` in every hierarchy there is.
+//!
+//! Where groups cannot be made, containers run without limits; that is told once, in
+//! [`Groups::missing`], and never hidden.
+
+use mesh_linux::cgroup::{CgroupError, Cgroups, Controller, Group, Limits};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    limits,
+};
+use mesh_runtime::error::RuntimeError;
+use std::{collections::BTreeSet, thread, time::Duration};
+
+/// Tries at removing a group whose processes are still being put away by the kernel.
+const REMOVE_ATTEMPTS_MAX: u32 = 100;
+/// Time between two of them.
+const REMOVE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Control groups of one project.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    all: Cgroups,
+    project: String,
+    lacking: BTreeSet<Controller>,
+}
+
+impl Groups {
+    /// Looks at what there is, by making a group, limiting it and removing it. Blocking.
+    pub(crate) fn detect(project: &str) -> Self {
+        let all = Cgroups::detect().unwrap_or_else(|error| {
+            tracing::warn!(error = crate::fault::chain(&error), "no control groups");
+            Cgroups::default()
+        });
+        let mut groups = Self { all, project: project.to_owned(), lacking: BTreeSet::new() };
+        groups.lacking = groups.try_out();
+        groups
+    }
+
+    /// Controllers that cannot be had.
+    fn try_out(&self) -> BTreeSet<Controller> {
+        let wanted =
+            Limits { memory_bytes: Some(1 << 40), cpus: Some(1.0), pids: Some(1 << 15), ..Limits::default() };
+        let everything = || wanted.controllers().into_iter().collect();
+        let Ok(trial) = self.named("trial") else { return everything() };
+        let lacking = match trial.create().and_then(|()| trial.apply(&wanted)) {
+            Ok(lacking) => lacking.into_iter().collect(),
+            Err(error) => {
+                tracing::debug!(error = crate::fault::chain(&error), "control groups cannot be made");
+                everything()
+            }
+        };
+        let _ = trial.remove();
+        lacking
+    }
+
+    /// A sentence for everything that limits cannot do here.
+    pub(crate) fn missing(&self, rootless: bool) -> Vec<String> {
+        let what: Vec<&str> = self
+            .lacking
+            .iter()
+            .filter_map(|controller| match controller {
+                Controller::Memory => Some("memory"),
+                Controller::Cpu => Some("processors"),
+                Controller::Pids => Some("processes"),
+                _ => None,
+            })
+            .collect();
+        if what.is_empty() {
+            return Vec::new();
+        }
+        let remedy = match rootless {
+            true => "start Mesh with `systemd-run --user --scope -p Delegate=yes`, or as root",
+            false => "mount /sys/fs/cgroup writable",
+        };
+        vec![format!(
+            "limits of {} are not held: control groups cannot be made here; {remedy}",
+            what.join(", ")
+        )]
+    }
+
+    /// Makes a container's group and sets its limits. Where no group can be made, the container runs
+    /// in none.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Setup`] where the kernel refuses a limit.
+    pub(crate) fn place(&self, spec: &ContainerSpec) -> Result<Group, RuntimeError> {
+        let group = self.of(&spec.id)?;
+        if let Err(error) = group.create() {
+            tracing::warn!(error = crate::fault::chain(&error), "a container runs without control group");
+            let _ = group.remove();
+            return self.nowhere();
+        }
+        match group.apply(&limits(&spec.service.limits)) {
+            Ok(lacking) => {
+                for controller in lacking {
+                    tracing::warn!(service = spec.service.name, ?controller, "a limit is not held");
+                }
+                Ok(group)
+            }
+            Err(error) => {
+                let _ = group.remove();
+                Err(refused(&error))
+            }
+        }
+    }
+
+    /// The group of a container, made or not.
+    pub(crate) fn of(&self, id: &ContainerId) -> Result<Group, RuntimeError> {
+        self.named(id.short()).map_err(|error| refused(&error))
+    }
+
+    /// Removes a container's group and whatever still runs in it.
+    pub(crate) fn remove(&self, group: &Group) {
+        for attempt in 1..=REMOVE_ATTEMPTS_MAX {
+            let _ = group.kill();
+            match group.remove() {
+                Ok(()) => return,
+                Err(error) if attempt == REMOVE_ATTEMPTS_MAX => {
+                    tracing::warn!(error = crate::fault::chain(&error), "a control group is left behind");
+                }
+                Err(_) => thread::sleep(REMOVE_PAUSE),
+            }
+        }
+    }
+
+    /// Removes the project's group, which holds no container any more, and Mesh's own where no other
+    /// project is left.
+    pub(crate) fn release(&self) {
+        if let Ok(group) = self.all.group(&format!("mesh/{}", self.project)) {
+            self.remove(&group);
+        }
+        if let Ok(group) = self.all.group("mesh") {
+            // Refused while another project has a group in it.
+            let _ = group.remove();
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<Group, CgroupError> {
+        self.all.group(&format!("mesh/{}/{name}", self.project))
+    }
+
+    fn nowhere(&self) -> Result<Group, RuntimeError> {
+        Cgroups::default().group("mesh").map_err(|error| refused(&error))
+    }
+}
+
+fn refused(error: &CgroupError) -> RuntimeError {
+    RuntimeError::Setup { step: "limit the container".to_owned(), reason: crate::fault::chain(error) }
+}
+
+fn limits(limits: &limits::Limits) -> Limits {
+    Limits {
+        memory_bytes: limits.memory_bytes,
+        memory_swap_bytes: limits.memory_swap_bytes,
+        memory_reservation_bytes: limits.memory_reservation_bytes,
+        cpus: limits.cpus,
+        cpu_shares: limits.cpu_shares,
+        cpuset: limits.cpuset.clone(),
+        pids: limits.pids,
+    }
+}

@@ -1,0 +1,143 @@
+//! Who holds a port of the machine: a container of some project of this user, else a process.
+//!
+//! Best effort, for one line of an error text: a process of somebody else stays unknown.
+
+use crate::record;
+use mesh_model::network::Protocol;
+use mesh_runtime::observed::BoundPort;
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+/// Most processes whose descriptors are looked through.
+const PROCESSES_MAX: usize = 20_000;
+
+/// Names what holds `address`. `projects` is the directory that holds the state of every project.
+pub(crate) fn find(address: SocketAddr, protocol: Protocol, projects: &Path) -> Option<String> {
+    container(address, protocol, projects).or_else(|| process(address, protocol))
+}
+
+/// A running container whose record says that it publishes the port.
+fn container(address: SocketAddr, protocol: Protocol, projects: &Path) -> Option<String> {
+    for project in fs::read_dir(projects).ok()?.flatten() {
+        let Ok(containers) = fs::read_dir(project.path().join("containers")) else { continue };
+        for directory in containers.flatten() {
+            let Some(run) = record::read_run(&directory.path()).whole() else { continue };
+            let publishes = |port: &BoundPort| port.protocol == protocol && overlaps(port.host, address);
+            if run.ports.iter().any(publishes) && run.shim.is_alive() {
+                let spec = record::read_spec(&directory.path()).whole()?;
+                return Some(format!("service {} of project {}", spec.service.name, spec.project));
+            }
+        }
+    }
+    None
+}
+
+/// A process with a socket on the port.
+fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
+    let tables = ["", "6"]
+        .map(|suffix| fs::read_to_string(format!("/proc/net/{protocol}{suffix}")).unwrap_or_default());
+    let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
+        let (bound, inode) = parse_line(line, protocol)?;
+        overlaps(bound, address).then_some(inode)
+    })?;
+    let wanted = format!("socket:[{inode}]");
+    let processes = fs::read_dir("/proc").ok()?.flatten().take(PROCESSES_MAX);
+    for directory in processes {
+        let Some(pid) = directory.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(descriptors) = fs::read_dir(directory.path().join("fd")) else { continue };
+        for descriptor in descriptors.flatten() {
+            if fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
+                let name = fs::read_to_string(directory.path().join("comm")).unwrap_or_default();
+                return Some(format!("{} (process {pid})", name.trim()));
+            }
+        }
+    }
+    None
+}
+
+/// Whether two sockets cannot be bound side by side.
+fn overlaps(bound: SocketAddr, asked: SocketAddr) -> bool {
+    let (a, b) = (canonical(bound.ip()), canonical(asked.ip()));
+    bound.port() == asked.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// The local address and the inode of a line of `/proc/net/{tcp,udp}{,6}`, where the socket listens.
+fn parse_line(line: &str, protocol: Protocol) -> Option<(SocketAddr, u64)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let listening = match protocol {
+        Protocol::Tcp => "0A",
+        Protocol::Udp => "07",
+    };
+    if *fields.get(3)? != listening {
+        return None;
+    }
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    // The kernel prints each 32-bit word in the machine's byte order.
+    let word = |index: usize| {
+        let text = address.get(index * 8..index * 8 + 8)?;
+        Some(u32::from_str_radix(text, 16).ok()?.to_ne_bytes())
+    };
+    let ip = match address.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for index in 0..4 {
+                bytes[index * 4..index * 4 + 4].copy_from_slice(&word(index)?);
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some((SocketAddr::new(ip, port), fields.get(9)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_kernel_are_read() {
+        let line = "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1";
+        let (address, inode) = parse_line(line, Protocol::Tcp).expect("listens");
+        assert_eq!((address.to_string(), inode), ("127.0.0.1:8080".to_owned(), 4711));
+        let line = line.replace("0100007F", "00000000000000000000000001000000");
+        let (address, _) = parse_line(&line, Protocol::Tcp).expect("listens");
+        assert_eq!(address.to_string(), "[::1]:8080");
+        for bad in ["", "sl local_address", &line.replace("0A", "01"), &line.replace("1F90", "XX")] {
+            assert_eq!(parse_line(bad, Protocol::Tcp), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sockets_overlap_by_port_and_address() {
+        for (bound, asked, want) in [
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+        ] {
+            let (bound, asked) = (bound.parse().expect("valid"), asked.parse().expect("valid"));
+            assert_eq!(overlaps(bound, asked), want, "{bound} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_process_of_our_own_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let empty = tempfile::tempdir().expect("temporary directory");
+        let holder = find(address, Protocol::Tcp, empty.path()).expect("found");
+        assert!(holder.contains(&format!("(process {})", std::process::id())), "{holder}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Which container is called what, seen from which container. Pure.
+
+use crate::record::AttachmentRecord;
+use mesh_model::container::ContainerId;
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// What the directory says about a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// Its addresses, in no order.
+    Addresses(Vec<Ipv4Addr>),
+    /// Name of an address.
+    Name(String),
+    /// It is nobody here; others may know.
+    Unknown,
+    /// It is nobody, and nobody else may be asked.
+    Nobody,
+}
+
+/// Every attached container.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    records: BTreeMap<ContainerId, AttachmentRecord>,
+}
+
+impl Directory {
+    pub(crate) fn insert(&mut self, id: ContainerId, record: AttachmentRecord) {
+        self.records.insert(id, record);
+    }
+
+    pub(crate) fn remove(&mut self, id: &ContainerId) -> Option<AttachmentRecord> {
+        self.records.remove(id)
+    }
+
+    pub(crate) fn get(&self, id: &ContainerId) -> Option<&AttachmentRecord> {
+        self.records.get(id)
+    }
+
+    /// Addresses of a name on the first network of the asker that has it, so that all of them can be
+    /// reached in the same way.
+    pub(crate) fn addresses(&self, asker: &ContainerId, name: &str) -> Finding {
+        let Some(record) = self.records.get(asker) else { return Finding::Nobody };
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        for network in &record.networks {
+            let bare = [&network.name, &network.key].into_iter().find_map(|suffix| {
+                name.strip_suffix(&suffix.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.'))
+            });
+            let on_network = |wanted: &str| -> Vec<Ipv4Addr> {
+                let holders = self.records.values().filter_map(|other| {
+                    let joined = other.networks.iter().find(|n| n.name == network.name)?;
+                    let mut known = other.names.iter().chain(&joined.aliases);
+                    known.any(|known| known.eq_ignore_ascii_case(wanted)).then_some(joined.address)
+                });
+                holders.collect()
+            };
+            let mut found = on_network(&name);
+            if let (true, Some(bare)) = (found.is_empty(), bare) {
+                found = on_network(bare);
+            }
+            if !found.is_empty() {
+                return Finding::Addresses(found);
+            }
+        }
+        outside(record)
+    }
+
+    /// Name of an address that the asker shares a network with.
+    pub(crate) fn name(&self, asker: &ContainerId, address: Ipv4Addr) -> Finding {
+        let Some(record) = self.records.get(asker) else { return Finding::Nobody };
+        let shared = |name: &str| record.networks.iter().any(|network| network.name == name);
+        let holder = self.records.values().find_map(|other| {
+            let joined = other.networks.iter().find(|n| n.address == address && shared(&n.name))?;
+            // The second name is the container's, which is one container's alone.
+            let name = other.names.get(1).or(other.names.first())?;
+            Some(format!("{name}.{}.", joined.name))
+        });
+        holder.map_or_else(|| outside(record), Finding::Name)
+    }
+}
+
+fn outside(record: &AttachmentRecord) -> Finding {
+    if record.networks.iter().any(|network| !network.internal) { Finding::Unknown } else { Finding::Nobody }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::NetworkRecord;
+
+    fn container(names: &[&str], networks: &[(&str, &str, bool, &[&str])]) -> AttachmentRecord {
+        AttachmentRecord {
+            names: names.iter().map(ToString::to_string).collect(),
+            networks: networks
+                .iter()
+                .map(|(key, address, internal, aliases)| NetworkRecord {
+                    key: (*key).into(),
+                    name: format!("p_{key}"),
+                    address: address.parse().expect("address"),
+                    internal: *internal,
+                    aliases: aliases.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+            upstream_dns: Vec::new(),
+        }
+    }
+
+    fn check(asker: &str, name: &str, expected: &[&str]) {
+        let mut directory = Directory::default();
+        for (id, record) in [
+            ("web", container(&["web", "p-web-1"], &[("front", "10.1.0.2", false, &[])])),
+            (
+                "api1",
+                container(
+                    &["api", "p-api-1"],
+                    &[("front", "10.1.0.3", false, &["backend"]), ("back", "10.2.0.3", true, &[])],
+                ),
+            ),
+            (
+                "api2",
+                container(
+                    &["api", "p-api-2"],
+                    &[("front", "10.1.0.4", false, &[]), ("back", "10.2.0.4", true, &[])],
+                ),
+            ),
+            ("db", container(&["db", "p-db-1"], &[("back", "10.2.0.5", true, &["Primary"])])),
+        ] {
+            directory.insert(ContainerId(id.into()), record);
+        }
+        let asker = ContainerId(asker.into());
+        let found = match name.parse() {
+            Ok(address) => directory.name(&asker, address),
+            Err(_) => directory.addresses(&asker, name),
+        };
+        let found: Vec<String> = match found {
+            Finding::Addresses(list) => list.iter().map(ToString::to_string).collect(),
+            Finding::Name(name) => vec![name],
+            Finding::Unknown => vec!["?".into()],
+            Finding::Nobody => Vec::new(),
+        };
+        assert_eq!(found, expected, "{name}");
+    }
+
+    #[test]
+    fn names_are_seen_on_shared_networks_only() {
+        check("web", "api.", &["10.1.0.3", "10.1.0.4"]);
+        check("web", "API", &["10.1.0.3", "10.1.0.4"]);
+        check("web", "p-api-2", &["10.1.0.4"]);
+        check("web", "backend", &["10.1.0.3"]);
+        check("web", "api.p_front", &["10.1.0.3", "10.1.0.4"]);
+        check("web", "api.front", &["10.1.0.3", "10.1.0.4"]);
+        check("web", "api.p_back", &["?"]);
+        check("web", "db", &["?"]);
+        check("db", "api", &["10.2.0.3", "10.2.0.4"]);
+        check("db", "backend", &[]);
+        check("db", "example.org", &[]);
+        check("api1", "primary", &["10.2.0.5"]);
+        check("api1", "api", &["10.1.0.3", "10.1.0.4"]);
+        check("web", "10.1.0.4", &["p-api-2.p_front."]);
+        check("web", "10.2.0.5", &["?"]);
+        check("gone", "web", &[]);
+    }
+}

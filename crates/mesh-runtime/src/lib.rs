@@ -1,0 +1,111 @@
+//! What a ground offers: the [`Runtime`] trait and the values that cross it.
+//!
+//! A ground (this machine without an engine, or Docker) makes what the supervisor decides and reports
+//! what it sees. It decides nothing: no restarts, no order, no health. Every call is idempotent:
+//! making what is there, or removing what is gone, succeeds.
+
+pub mod error;
+pub mod events;
+pub mod exec;
+pub mod observed;
+pub mod request;
+
+use async_trait::async_trait;
+use error::RuntimeError;
+use events::{FetchProgress, RuntimeEvent};
+use exec::{ExecRequest, Invocation, ProbeOutcome, RunStreams};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    health::Probe,
+    image::Image,
+    network::Network,
+    project::Volume,
+};
+use observed::{Capabilities, Observed, Started, Usage, VolumeStatus};
+use request::ImageRequest;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A place where containers run.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// What this ground can and cannot do here, for telling once at `up`.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Exits and other things the ground notices. The first call gives the stream of this process's
+    /// life; a later one gives a stream that is closed.
+    fn events(&self) -> mpsc::Receiver<RuntimeEvent>;
+
+    /// Turns a reference into an image, fetching what is missing. Progress goes to `progress`, which
+    /// may be full or closed without harm.
+    async fn image(
+        &self,
+        request: ImageRequest,
+        progress: mpsc::Sender<FetchProgress>,
+    ) -> Result<Image, RuntimeError>;
+
+    /// Makes a network of the project if it is not there.
+    async fn create_network(&self, network: &Network) -> Result<(), RuntimeError>;
+
+    /// Names of the networks that are there, as [`Network::name`].
+    async fn networks(&self) -> Result<Vec<String>, RuntimeError>;
+
+    /// Removes a network by name.
+    async fn remove_network(&self, name: &str) -> Result<(), RuntimeError>;
+
+    /// Makes a volume if it is not there; an external one must be there.
+    async fn create_volume(&self, volume: &Volume) -> Result<(), RuntimeError>;
+
+    /// Volumes of this project.
+    async fn volumes(&self) -> Result<Vec<VolumeStatus>, RuntimeError>;
+
+    /// Removes a volume and everything in it, by name.
+    async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError>;
+
+    /// Makes a container without starting it: its root, its mounts' sources, its record.
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
+
+    /// Starts a container that was made: joins its networks, publishes its ports, runs its process.
+    /// Returns once the process was executed, or fails with the reason that it could not be.
+    /// `streams`: `None` for a service (output goes to the journal).
+    async fn start(&self, id: &ContainerId, streams: Option<RunStreams>) -> Result<Started, RuntimeError>;
+
+    /// Sends a signal, by number, to the container's first process (9: to all of them). A container that is not running is
+    /// an error of kind [`RuntimeError::NotRunning`].
+    async fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), RuntimeError>;
+
+    /// Freezes every process of a container.
+    async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Thaws them.
+    async fn unpause(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Removes a container that does not run, with its root and its anonymous volumes.
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Containers of this project as they are now, whoever made them. This is how a new supervisor
+    /// adopts what runs; ports and names of running ones are served again from here on.
+    async fn containers(&self) -> Result<Vec<Observed>, RuntimeError>;
+
+    /// Runs a health test once. Passes, fails or times out; never an error.
+    async fn probe(&self, id: &ContainerId, probe: &Probe) -> ProbeOutcome;
+
+    /// How the caller itself can run a program in a container, with its own terminal.
+    async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError>;
+
+    /// How the caller itself can copy files into or out of a container.
+    async fn copy(&self, id: &ContainerId, request: &exec::CopyRequest) -> Result<Invocation, RuntimeError>;
+
+    /// What a container uses now.
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;
+
+    /// Processes of a container.
+    async fn processes(&self, id: &ContainerId) -> Result<Vec<observed::ProcessStatus>, RuntimeError>;
+
+    /// Removes what is left of the project on this ground besides containers, networks and volumes
+    /// (namespaces, holders, control groups). After it the project is as if it had never run.
+    async fn release(&self) -> Result<(), RuntimeError>;
+}
+
+/// A ground, shared.
+pub type SharedRuntime = Arc<dyn Runtime>;

@@ -1,0 +1,148 @@
+//! What a shim hears and says: descriptors 3 and 4, and the pipe from the process that becomes the
+//! container to its shim.
+//!
+//! That pipe closes on execve. Its messages, in order: a mark that execve is about to happen, or a
+//! failure as a report. The mark and then the end of the pipe mean success; an end without the mark
+//! means that the process died on the way.
+
+use crate::{
+    failure::{Attempt as _, Failure},
+    specification::Report,
+};
+use mesh_linux::descriptor::take_inherited;
+use nix::{fcntl::OFlag, unistd::pipe2};
+use serde::de::DeserializeOwned;
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::fd::RawFd,
+};
+
+/// Where the specification is read.
+pub(crate) const SPECIFICATION_DESCRIPTOR: RawFd = 3;
+/// Where the one report goes.
+pub(crate) const REPORT_DESCRIPTOR: RawFd = 4;
+/// Largest specification, in bytes. A secret of 500 KiB, the most Compose allows, takes 2 MB of it.
+const SPECIFICATION_BYTES_MAX: u64 = 64 << 20;
+/// Largest report, in bytes.
+pub(crate) const REPORT_BYTES_MAX: u64 = 64 << 10;
+/// Says that execve is next.
+const EXECUTING: u8 = b'x';
+
+/// Reads the specification.
+pub(crate) fn read_specification<T: DeserializeOwned>() -> Result<T, Failure> {
+    let step = || "read the specification on descriptor 3";
+    let inherited =
+        take_inherited(SPECIFICATION_DESCRIPTOR).ok_or_else(|| Failure::refused(step(), "it is not open"))?;
+    let mut text = Vec::new();
+    File::from(inherited).take(SPECIFICATION_BYTES_MAX).read_to_end(&mut text).attempt(step)?;
+    serde_json::from_slice(&text).attempt(step)
+}
+
+/// Descriptor 4, where somebody listens; else standard error, for a person.
+pub(crate) struct Reporter(Option<File>);
+
+impl Reporter {
+    pub(crate) fn take() -> Self {
+        Self(take_inherited(REPORT_DESCRIPTOR).map(File::from))
+    }
+
+    /// Says it, once. A listener that is gone is none of the shim's business.
+    pub(crate) fn send(self, report: &Report) {
+        match (self.0, report) {
+            (Some(mut file), report) => {
+                if let Ok(mut line) = serde_json::to_vec(report) {
+                    line.push(b'\n');
+                    let _ = file.write_all(&line);
+                }
+            }
+            (None, Report::Started { .. }) => {}
+            (None, Report::SetupFailed { step, reason }) => say(&format!("could not {step}: {reason}")),
+            (None, Report::ExecuteFailed { program, reason, .. }) => {
+                say(&format!("could not execute {program}: {reason}"));
+            }
+        }
+    }
+}
+
+/// Tells a person on standard error.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "mesh: {text}");
+}
+
+/// The writing end, in the process that becomes the container.
+pub(crate) struct Progress(File);
+
+/// The reading end, in the shim.
+pub(crate) struct ProgressReader(File);
+
+/// Makes the pipe between the two.
+pub(crate) fn progress() -> Result<(Progress, ProgressReader), Failure> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).attempt(|| "make a pipe")?;
+    Ok((Progress(write.into()), ProgressReader(read.into())))
+}
+
+impl Progress {
+    /// Says that execve is next.
+    pub(crate) fn executing(&mut self) {
+        let _ = self.0.write_all(&[EXECUTING]);
+    }
+
+    /// Says why it will not be.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        if let Ok(text) = serde_json::to_vec(&failure.report()) {
+            let _ = self.0.write_all(&text);
+        }
+    }
+
+    /// Whether the shim still lives: its end of the pipe is open.
+    pub(crate) fn listener_lives(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd as _;
+        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut descriptors, PollTimeout::ZERO);
+        !descriptors[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+    }
+}
+
+impl ProgressReader {
+    /// Waits until the program was executed or was not; `pid` is what a report of success says.
+    pub(crate) fn wait(self, pid: u32) -> Report {
+        let mut text = Vec::new();
+        let _ = self.0.take(REPORT_BYTES_MAX).read_to_end(&mut text);
+        verdict(&text, pid)
+    }
+}
+
+fn verdict(text: &[u8], pid: u32) -> Report {
+    let failure = text.strip_prefix(&[EXECUTING]).unwrap_or(text);
+    if !failure.is_empty()
+        && let Ok(report) = serde_json::from_slice(failure)
+    {
+        return report;
+    }
+    if text == [EXECUTING] {
+        return Report::Started { pid };
+    }
+    Report::SetupFailed {
+        step: "set up the container".to_owned(),
+        reason: "its first process was killed before it executed the program".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_pipe_says_is_understood() {
+        let failure = Failure::refused("find user ghost", "it is not in the container's /etc/passwd");
+        let mut text = serde_json::to_vec(&failure.report()).unwrap();
+        assert!(matches!(verdict(&text, 7), Report::SetupFailed { step, .. } if step.contains("ghost")));
+        text.insert(0, EXECUTING);
+        assert!(matches!(verdict(&text, 7), Report::SetupFailed { .. }));
+        assert!(matches!(verdict(&[EXECUTING], 7), Report::Started { pid: 7 }));
+        assert!(matches!(verdict(&[], 7), Report::SetupFailed { .. }));
+        assert!(matches!(verdict(b"nonsense", 7), Report::SetupFailed { .. }));
+    }
+}

@@ -1,0 +1,292 @@
+//! `mesh shim exec`: a program in a container that runs.
+//!
+//! The caller may be outside of the container's user namespace (a person's own command) or inside
+//! (the supervisor); it joins what it is not in.
+
+use crate::{
+    channel::{self, Progress, Reporter},
+    execute::Program,
+    failure::{Attempt as _, Failure},
+    rootfs::{Missing, Root},
+    run::container,
+    settings::{self, Innermost},
+    signals::Signals,
+    specification::{ExecSpecification, Report, UserNamespace},
+    terminal::{self, End, Passage},
+    user::Users,
+};
+use mesh_linux::{
+    descriptor::place_standard,
+    namespace,
+    process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd},
+};
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, setns},
+    sys::{
+        signal::{Signal, killpg},
+        stat::{Mode, umask},
+    },
+    unistd::{ForkResult, Pid, chdir, gethostname, setsid},
+};
+use std::{
+    fs::{File, OpenOptions},
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Code of an exec whose process could not be set up.
+const SETUP_FAILED: i32 = 126;
+/// Code of an exec that took too long.
+const TIMED_OUT: i32 = 124;
+
+/// A running container's namespaces, open.
+pub(crate) struct Namespaces {
+    /// That owns the others, where this process is outside of it.
+    owner: Option<OwnedFd>,
+    /// That of its first process, where it is yet another one.
+    innermost: Option<OwnedFd>,
+    pid: OwnedFd,
+    others: Vec<(OwnedFd, CloneFlags)>,
+}
+
+impl Namespaces {
+    /// Opens those of the container whose first process is `pid`.
+    pub(crate) fn open(pid: u32) -> Result<Self, Failure> {
+        let open = |name: &str| {
+            let path = format!("/proc/{pid}/ns/{name}");
+            File::open(&path)
+                .map(OwnedFd::from)
+                .attempt(|| format!("open {path} (is the container running?)"))
+        };
+        let mount = open("mnt")?;
+        let own = File::open("/proc/self/ns/user").attempt(|| "open the own user namespace")?;
+        let first = open("user")?;
+        let owner = namespace::owner(&mount).attempt(|| "find the container's user namespace")?;
+        let differs = |one: &OwnedFd, other: &dyn std::os::fd::AsFd| {
+            namespace::same(one, other.as_fd()).map(|same| !same).attempt(|| "compare user namespaces")
+        };
+        let innermost = if differs(&first, &owner)? { Some(first) } else { None };
+        let owner = if differs(&owner, &own)? { Some(owner) } else { None };
+        let mut others = Vec::new();
+        for (name, flag) in [
+            ("cgroup", CloneFlags::CLONE_NEWCGROUP),
+            ("ipc", CloneFlags::CLONE_NEWIPC),
+            ("uts", CloneFlags::CLONE_NEWUTS),
+            ("net", CloneFlags::CLONE_NEWNET),
+        ] {
+            others.push((open(name)?, flag));
+        }
+        others.push((mount, CloneFlags::CLONE_NEWNS));
+        Ok(Self { owner, innermost, pid: open("pid")?, others })
+    }
+
+    /// Joins what children are born into; before the fork.
+    pub(crate) fn join_before_fork(&mut self) -> Result<(), Failure> {
+        if let Some(owner) = self.owner.take() {
+            setns(owner, CloneFlags::CLONE_NEWUSER).attempt(|| "join the container's user namespace")?;
+        }
+        setns(&self.pid, CloneFlags::CLONE_NEWPID).attempt(|| "join the container's pid namespace")
+    }
+
+    /// Joins the others; after the fork, for the machine's files are out of sight then. Gives the
+    /// innermost user namespace.
+    pub(crate) fn join_after_fork(self) -> Result<Option<OwnedFd>, Failure> {
+        for (descriptor, flag) in self.others {
+            match setns(descriptor, flag) {
+                // A container that shares the machine's has nothing to be joined, and an ordinary user may not.
+                Err(nix::errno::Errno::EPERM) if flag != CloneFlags::CLONE_NEWNS => {}
+                result => result.attempt(|| format!("join the container's namespaces ({flag:?})"))?,
+            }
+        }
+        Ok(self.innermost)
+    }
+}
+
+pub(crate) fn main() -> i32 {
+    let reporter = Reporter::take();
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let specification = match channel::read_specification::<ExecSpecification>() {
+        Ok(specification) => specification,
+        Err(failure) => {
+            reporter.send(&failure.report());
+            return SETUP_FAILED;
+        }
+    };
+    match start(&specification, reporter) {
+        Ok(code) => code,
+        Err((failure, reporter)) => {
+            reporter.send(&failure.report());
+            SETUP_FAILED
+        }
+    }
+}
+
+fn start(specification: &ExecSpecification, reporter: Reporter) -> Result<i32, (Failure, Reporter)> {
+    let deadline = specification.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
+    let (evidence, signals, passage, mut namespaces) = match prepare(specification) {
+        Ok(prepared) => prepared,
+        Err(failure) => return Err((failure, reporter)),
+    };
+    let forked = channel::progress().and_then(|pipe| {
+        namespaces.join_before_fork()?;
+        fork(evidence).attempt(|| "fork the program").map(|forked| (pipe, forked))
+    });
+    let ((progress, progress_reader), forked) = match forked {
+        Ok(forked) => forked,
+        Err(failure) => return Err((failure, reporter)),
+    };
+    let child = match forked {
+        ForkResult::Child => {
+            drop((progress_reader, reporter));
+            exit_now(become_program(evidence, specification, namespaces, passage, progress))
+        }
+        ForkResult::Parent { child } => child,
+    };
+    drop((progress, namespaces));
+    let pid = child.as_raw().cast_unsigned();
+    let pidfd = match open_pidfd(pid).attempt(|| "open a handle on the program") {
+        Ok(pidfd) => pidfd,
+        Err(failure) => return Err((failure, reporter)),
+    };
+    let report = progress_reader.wait(pid);
+    let failed = match &report {
+        Report::Started { .. } => None,
+        Report::SetupFailed { .. } => Some(SETUP_FAILED),
+        Report::ExecuteFailed { code, .. } => Some(*code),
+    };
+    reporter.send(&report);
+    if let Some(code) = failed {
+        let _ = wait_pidfd(&pidfd, true);
+        return Ok(code);
+    }
+    if specification.detach {
+        let _ = wait_pidfd(&pidfd, true);
+        return Ok(0);
+    }
+    let end = match passage.and_then(Passage::receive) {
+        Some(master) => terminal::relay(&master, &pidfd, &signals, deadline),
+        None => wait(&pidfd, &signals, deadline),
+    };
+    Ok(match end {
+        End::Code(code) => code,
+        End::Deadline => {
+            kill_session(child);
+            let _ = signal_pidfd(&pidfd, libc::SIGKILL);
+            let _ = wait_pidfd(&pidfd, true);
+            TIMED_OUT
+        }
+    })
+}
+
+type Prepared = (SingleThreaded, Signals, Option<Passage>, Namespaces);
+
+fn prepare(specification: &ExecSpecification) -> Result<Prepared, Failure> {
+    let evidence = SingleThreaded::prove()
+        .ok_or_else(|| Failure::refused("fork the program", "this process has threads"))?;
+    let signals = Signals::block(false)?;
+    let passage = if specification.terminal { Some(Passage::new()?) } else { None };
+    Ok((evidence, signals, passage, Namespaces::open(specification.pid)?))
+}
+
+/// Waits for the program's end or the deadline, passing signals on.
+fn wait(pidfd: &OwnedFd, signals: &Signals, deadline: Option<Instant>) -> End {
+    loop {
+        if let Ok(Some(code)) = wait_pidfd(pidfd, false) {
+            return End::Code(code);
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return End::Deadline;
+        }
+        // Rounded up: a wait that is a moment too short would come round at once.
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let mut descriptors =
+            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut descriptors, timeout);
+        while let Some(number) = signals.next() {
+            let _ = signal_pidfd(pidfd, number);
+        }
+    }
+}
+
+/// Kills the program and those it started, as far as they stayed in its group.
+fn kill_session(leader: Pid) {
+    let _ = killpg(leader, Signal::SIGKILL);
+}
+
+fn become_program(
+    evidence: SingleThreaded,
+    specification: &ExecSpecification,
+    namespaces: Namespaces,
+    passage: Option<Passage>,
+    mut progress: Progress,
+) -> i32 {
+    match enter(evidence, specification, namespaces, passage, &progress) {
+        Ok(program) => {
+            progress.executing();
+            progress.failed(&program.execute());
+        }
+        Err(failure) => progress.failed(&failure),
+    }
+    SETUP_FAILED
+}
+
+fn enter(
+    evidence: SingleThreaded,
+    specification: &ExecSpecification,
+    namespaces: Namespaces,
+    passage: Option<Passage>,
+    progress: &Progress,
+) -> Result<Program, Failure> {
+    let has_terminal = passage.is_some();
+    setsid().attempt(|| "lead a session")?;
+    umask(Mode::from_bits_truncate(0o022));
+    match container::join_groups(&specification.cgroups) {
+        // A person's own command is not always allowed to move itself; limits are then not for it.
+        Err(_) if specification.user_namespace != UserNamespace::None => {}
+        result => result?,
+    }
+    let innermost = namespaces.join_after_fork()?;
+    if specification.detach {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+        let null = OwnedFd::from(null.attempt(|| "open /dev/null")?);
+        for number in 0..=2 {
+            place_standard(&null, number).attempt(|| "place the standard streams")?;
+        }
+        // An orphan goes to the first process of its parent's pid namespace: with a parent inside,
+        // that is the container's, which ends only when all its orphans were reaped.
+        if let ForkResult::Parent { .. } = fork(evidence).attempt(|| "fork the program")? {
+            exit_now(0);
+        }
+        setsid().attempt(|| "lead a session")?;
+    }
+    if let Some(passage) = passage {
+        passage.open()?;
+    }
+    let root = Root::open(Path::new("/"))?;
+    let users = Users::read(&root);
+    let process = &specification.process;
+    let identity = users.identity(&process.user, &process.groups)?;
+    let working_dir = if process.working_dir.is_empty() { "/" } else { process.working_dir.as_str() };
+    // A read-only root may not have it and cannot get it: then entering it says so.
+    let _ = root.ensure(working_dir, Missing::Directory);
+    chdir(Path::new(working_dir)).attempt(|| format!("enter {working_dir}"))?;
+    let hostname = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let program = Program::new(process, &identity, &hostname, has_terminal)?;
+    let same_user = users.user_id(&specification.container_user).is_ok_and(|uid| uid == identity.uid);
+    let joined = innermost.filter(|_| same_user);
+    let innermost = Innermost::choose(specification.user_namespace, &identity, joined);
+    settings::apply(process, &identity, specification.user_namespace, &innermost)?;
+    if specification.detach {
+        mesh_linux::signal::reset();
+        mesh_linux::descriptor::close_on_exec_from(3).attempt(|| "close descriptors")?;
+    } else {
+        container::finish(progress)?;
+    }
+    Ok(program)
+}

@@ -1,0 +1,140 @@
+//! What a process is allowed: limits, user, capabilities, system calls. The last steps before execve,
+//! the same for `run` and `exec`.
+//!
+//! Order matters. Limits and ownership come first, while this is still root; the filter of system calls
+//! is installed while installing needs no other promise; the user changes; capabilities go; and the
+//! signal of the parent's death last, because a change of user clears it.
+
+use crate::{
+    failure::{Attempt as _, Failure},
+    specification::{ProcessSpecification, UserNamespace},
+    user::Identity,
+};
+use mesh_linux::{
+    capability::{self, Capabilities},
+    namespace::map_single_id,
+    process, seccomp,
+};
+use nix::{
+    sched::{CloneFlags, setns, unshare},
+    sys::{prctl, stat::SFlag},
+    unistd::{Gid, Uid, fchown, setgroups, setresgid, setresuid},
+};
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// The user namespace that a process gets where there is one id only and it is not root.
+#[derive(Debug)]
+pub(crate) enum Innermost {
+    /// The one it is in serves.
+    Stay,
+    /// A new one in which the one id is its own.
+    New,
+    /// That of the container's first process.
+    Join(OwnedFd),
+}
+
+impl Innermost {
+    /// What a process of that user needs, if `container` is the namespace it may join.
+    pub(crate) fn choose(namespace: UserNamespace, identity: &Identity, container: Option<OwnedFd>) -> Self {
+        match (namespace, identity.uid, container) {
+            (UserNamespace::Sole, 1.., Some(container)) => Self::Join(container),
+            (UserNamespace::Sole, 1.., None) => Self::New,
+            _ => Self::Stay,
+        }
+    }
+}
+
+/// Makes this process what `process` and `identity` say. After it, only execve is left.
+pub(crate) fn apply(
+    process: &ProcessSpecification,
+    identity: &Identity,
+    namespace: UserNamespace,
+    innermost: &Innermost,
+) -> Result<(), Failure> {
+    let rootless = namespace != UserNamespace::None;
+    let keep = Capabilities::parse(process.capabilities.iter().map(String::as_str))
+        .map_err(|name| Failure::refused(format!("keep capability {name}"), "there is none of that name"))?;
+    limit(process, rootless)?;
+    adjust_oom_score(process, rootless)?;
+    own_streams(identity);
+    match innermost {
+        Innermost::Stay => {}
+        Innermost::New => {
+            unshare(CloneFlags::CLONE_NEWUSER).attempt(|| "make a user namespace for the one id")?;
+            map_single_id(0, identity.uid, 0, identity.gid)
+                .attempt(|| format!("be {}:{} in it", identity.uid, identity.gid))?;
+        }
+        Innermost::Join(container) => {
+            setns(container, CloneFlags::CLONE_NEWUSER).attempt(|| "join the container's user namespace")?
+        }
+    }
+    capability::limit_bounding_set(keep).attempt(|| "limit capabilities")?;
+    if process.seccomp {
+        let filter = seccomp::Filter::default_for(keep)
+            .map_err(io::Error::other)
+            .attempt(|| "make the filter of system calls")?;
+        filter.install().attempt(|| "install the filter of system calls")?;
+    }
+    if namespace != UserNamespace::Sole {
+        become_user(identity)?;
+    }
+    let kept = if identity.uid == 0 { keep } else { Capabilities::NONE };
+    capability::retain(kept).attempt(|| "drop capabilities")?;
+    if process.no_new_privileges {
+        prctl::set_no_new_privs().attempt(|| "set no-new-privileges")?;
+    }
+    Ok(())
+}
+
+fn become_user(identity: &Identity) -> Result<(), Failure> {
+    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).attempt(|| "set supplementary groups")?;
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    setresgid(gid, gid, gid).attempt(|| format!("become group {gid}"))?;
+    setresuid(uid, uid, uid).attempt(|| format!("become user {uid}"))
+}
+
+/// Sets resource limits. An ordinary user cannot go above what it has: then that is what it gets.
+fn limit(process: &ProcessSpecification, rootless: bool) -> Result<(), Failure> {
+    for (name, (soft, hard)) in &process.ulimits {
+        let value = |number: i64| u64::try_from(number).ok();
+        let result = process::set_limit(name, value(*soft), value(*hard));
+        match (result, process::limit(name)) {
+            (Err(error), Some((_, most))) if rootless && error.kind() == io::ErrorKind::PermissionDenied => {
+                let soft = value(*soft).unwrap_or(most).min(most);
+                process::set_limit(name, Some(soft), Some(most))
+            }
+            (result, _) => result,
+        }
+        .attempt(|| format!("set ulimit {name}"))?;
+    }
+    Ok(())
+}
+
+/// A lower score than it has is not for an ordinary user to set; it keeps what it has then.
+fn adjust_oom_score(process: &ProcessSpecification, rootless: bool) -> Result<(), Failure> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    match fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        Err(error) if !rootless => Err(error).attempt(|| format!("set oom_score_adj to {score}")),
+        _ => Ok(()),
+    }
+}
+
+/// Gives the pipes of standard input and output to the user: opening `/dev/stdout` asks for it.
+fn own_streams(identity: &Identity) {
+    let own = |stream: &dyn AsFd| {
+        let pipe = nix::sys::stat::fstat(stream.as_fd())
+            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO);
+        if pipe {
+            let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+            // Where it is not allowed, only opening by name suffers.
+            let _ = fchown(stream.as_fd(), Some(uid), Some(gid));
+        }
+    };
+    own(&io::stdin());
+    own(&io::stdout());
+    own(&io::stderr());
+}

@@ -1,0 +1,242 @@
+//! What a shim is told (descriptor 3, one JSON document) and what it answers (descriptor 4, one line).
+
+use mesh_redact::Secret;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A container to run (`mesh shim run`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunSpecification {
+    /// Container id, for messages.
+    pub id: String,
+    /// Directory of the container: `upper` and `work` of its overlay, `rootfs` its mount point,
+    /// `exit.json` its end. Absolute.
+    pub directory: PathBuf,
+    /// Lower layers, lowest first; absolute.
+    pub layers: Vec<PathBuf>,
+    /// The process.
+    pub process: ProcessSpecification,
+    /// Host name.
+    pub hostname: String,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// Mounts, in the order they are made (sort by depth before).
+    pub mounts: Vec<MountSpecification>,
+    /// Directories of control groups to join, one a hierarchy on v1; absolute, made already.
+    pub cgroups: Vec<PathBuf>,
+    /// The namespace it is put into: an open descriptor's path (`/proc/self/fd/N`, inherited) or
+    /// `/proc/<pid>/ns/net`. `None`: a new one with loopback up.
+    pub network_namespace: Option<PathBuf>,
+    /// Stay in the host's network namespace (`network_mode: host`).
+    pub host_network: bool,
+    /// Stay in the host's pid namespace.
+    pub host_pid: bool,
+    /// Stay in the host's ipc namespace.
+    pub host_ipc: bool,
+    /// A reaping process 1.
+    pub init: bool,
+    /// Root read-only.
+    pub read_only: bool,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_bytes: u64,
+    /// Sysctls, written before the process starts.
+    pub sysctls: BTreeMap<String, String>,
+    /// Devices of the host: path on the host and path in the container.
+    pub devices: Vec<(PathBuf, PathBuf)>,
+    /// Whether the shim runs in a user namespace of Mesh's.
+    pub user_namespace: UserNamespace,
+    /// Where output goes.
+    pub output: Output,
+}
+
+/// Which user ids there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserNamespace {
+    /// Real root.
+    None,
+    /// A user namespace with a range of ids: 0 and the others are real in it.
+    Range,
+    /// A user namespace with one id, mapped to 0. The process of a container whose user is not root
+    /// gets one more namespace in which that id is its own.
+    Sole,
+}
+
+/// Where output goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Into a journal.
+    Journal {
+        /// Directory of the service's journal; absolute.
+        directory: PathBuf,
+        /// Largest size of one segment in bytes.
+        segment_bytes_max: u64,
+        /// Segments kept.
+        segments_max: u32,
+        /// Keep nothing.
+        disabled: bool,
+    },
+    /// Descriptors 0, 1, 2 of the shim are the container's.
+    Inherit,
+    /// A terminal is made for it; descriptors 0 and 1 of the shim are relayed to it.
+    Terminal,
+}
+
+/// A process, of `run` and of `exec`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProcessSpecification {
+    /// Program and arguments; looked up in the PATH of `environment`.
+    pub arguments: Vec<String>,
+    /// Environment, whole: `PATH`, `HOME` and `HOSTNAME` are filled in by the shim where missing
+    /// (`HOME` from the container's passwd).
+    #[serde(with = "mesh_redact::exposed")]
+    pub environment: Secret<BTreeMap<String, String>>,
+    /// `name`, `uid`, `name:group`, `uid:gid`; looked up in the container's passwd and group. Empty: root.
+    pub user: String,
+    /// Further groups, names or numbers.
+    pub groups: Vec<String>,
+    /// Working directory; made if it is not there. Empty: `/`.
+    pub working_dir: String,
+    /// Capabilities kept, without `CAP_`.
+    pub capabilities: Vec<String>,
+    /// Set no-new-privileges.
+    pub no_new_privileges: bool,
+    /// Install the default seccomp filter.
+    pub seccomp: bool,
+    /// Resource limits by name (`nofile`): soft, hard; -1 unlimited.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+}
+
+/// One mount.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MountSpecification {
+    /// Path in the container; absolute. Resolved inside its root, whatever links it crosses.
+    pub target: String,
+    /// What.
+    pub kind: MountKind,
+    /// Read-only.
+    pub read_only: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountKind {
+    /// A file or directory of the machine (bind, volume, secret, config, hosts file).
+    Bind {
+        /// Path; absolute.
+        source: PathBuf,
+        /// A volume that is empty: first copy what the image has at the target, with its owner and
+        /// mode; give it the owner and mode of the image's directory in any case.
+        populate: bool,
+        /// Give the source itself (not what is in it) this owner first: `user` or `user:group` of the container.
+        owner: Option<String>,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Size in bytes.
+        size_bytes: Option<u64>,
+        /// Mode of its root.
+        mode: Option<u32>,
+        /// Owner of its root.
+        uid: Option<u32>,
+        /// Group of its root.
+        gid: Option<u32>,
+        /// Allow programs to be executed from it.
+        exec: bool,
+    },
+    /// A small file that the shim writes into memory before the process starts: a secret or a config
+    /// whose owner and mode matter. It never touches a disk.
+    File {
+        /// Its content.
+        #[serde(with = "mesh_redact::exposed")]
+        content: Secret<Vec<u8>>,
+        /// Owner, a number or a name of the container; `None`: root.
+        uid: Option<String>,
+        /// Group, a number or a name of the container; `None`: root.
+        gid: Option<String>,
+        /// Mode.
+        mode: u32,
+    },
+}
+
+/// A program to run in a container that runs (`mesh shim exec`). Standard input and output are the
+/// shim's own; its exit code is the program's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecSpecification {
+    /// Process 1 of the container, as this machine (or the user namespace of Mesh) sees it.
+    pub pid: u32,
+    /// Control groups to join.
+    pub cgroups: Vec<PathBuf>,
+    /// The process.
+    pub process: ProcessSpecification,
+    /// Make a terminal and relay descriptors 0 and 1 to it.
+    pub terminal: bool,
+    /// Return at once.
+    pub detach: bool,
+    /// As for `run`.
+    pub user_namespace: UserNamespace,
+    /// Kill it after so many milliseconds (health tests); the shim then exits with 124.
+    pub timeout_ms: Option<u64>,
+    /// The container runs as this user where there is one id only.
+    pub container_user: String,
+}
+
+/// Files to copy out of or into a container that runs (`mesh shim copy`): a tar stream on standard
+/// output or input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CopySpecification {
+    /// Process 1 of the container.
+    pub pid: u32,
+    /// `true`: out of the container.
+    pub out: bool,
+    /// Path in the container: what is read, or the directory that is written into.
+    pub path: String,
+    /// Follow a link at its end.
+    pub follow_link: bool,
+    /// Keep uid and gid.
+    pub archive: bool,
+    /// As for `run`.
+    pub user_namespace: UserNamespace,
+}
+
+/// What a shim says on descriptor 4 once: its container runs, or why not. After it the descriptor is closed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// The program was executed.
+    Started {
+        /// Process 1 of the container, as the shim sees it.
+        pid: u32,
+    },
+    /// The sandbox could not be made.
+    SetupFailed {
+        /// What was attempted on what.
+        step: String,
+        /// Cause.
+        reason: String,
+    },
+    /// The program could not be executed: 127 not found, 126 not executable.
+    ExecuteFailed {
+        /// The program.
+        program: String,
+        /// Cause.
+        reason: String,
+        /// 126 or 127.
+        code: i32,
+    },
+}
+
+/// `exit.json` in the container's directory: written by rename when the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Exit code, or 128 and the number of the signal.
+    pub code: i32,
+    /// The kernel killed something in it for want of memory.
+    pub out_of_memory: bool,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+}

@@ -1,0 +1,11 @@
+//! The state of projects on disk: where it lives ([`home`]), what is kept ([`record`]), and who may
+//! change it ([`lock`]).
+//!
+//! Invariants: every directory made here has mode 0700 and every file 0600; a record is replaced as a
+//! whole or not at all; a record that cannot be read is moved aside, never overwritten or deleted.
+//! What deliberately is not here: containers (the ground keeps its own records of them), images and
+//! journals.
+
+pub mod home;
+pub mod lock;
+pub mod record;

@@ -1,0 +1,225 @@
+//! What the supervisor knows of one container, and the view of all of them that everybody may read.
+
+use mesh_api::status::{ContainerStatus, Health as ShownHealth, PortStatus, State};
+use mesh_lifecycle::{
+    health::Verdict,
+    phase::{Exit, Phase, Policy, StopOrder},
+};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec, arguments},
+    project::Project,
+    service::{Dependency, RestartPolicy},
+};
+use mesh_plan::plan::{Present, PresentState};
+use mesh_runtime::{exec::ProbeOutcome, observed::BoundPort};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::words;
+
+/// What a container waits for, by service.
+pub(crate) type Gates = BTreeMap<String, Dependency>;
+
+/// One container.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    pub(crate) spec: Arc<ContainerSpec>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) phase: Phase,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) facts: Facts,
+    /// Number of its process, so that what is told of an earlier one is known as such.
+    pub(crate) life: u64,
+}
+
+/// What was seen of a container; its phase decides, these only tell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) pid: Option<u32>,
+    pub(crate) created_unix_ms: u64,
+    pub(crate) started_unix_ms: Option<u64>,
+    pub(crate) exit: Option<Exit>,
+    pub(crate) ready_after_ms: Option<u64>,
+    pub(crate) restarts: u32,
+    pub(crate) addresses: Arc<BTreeMap<String, IpAddr>>,
+    pub(crate) ports: Arc<Vec<BoundPort>>,
+    pub(crate) probe: Option<Arc<ProbeOutcome>>,
+    /// Why it waits or failed, in words.
+    pub(crate) detail: Option<String>,
+    /// Why the ground could not start it: class and hint of the error.
+    pub(crate) start_error: Option<StartError>,
+}
+
+/// The parts of a start's error that its text does not hold.
+#[derive(Debug, Clone)]
+pub(crate) struct StartError {
+    pub(crate) hint: Option<String>,
+}
+
+/// Everything, at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    pub(crate) project: Option<Arc<Project>>,
+    pub(crate) containers: BTreeMap<ContainerId, Container>,
+}
+
+impl Container {
+    pub(crate) fn new(spec: Arc<ContainerSpec>) -> Self {
+        let restart = if spec.one_off { RestartPolicy::No } else { spec.service.restart };
+        let probe = spec.service.healthcheck.resolve(spec.image.config.health.as_ref());
+        let facts = Facts { created_unix_ms: unix_ms(), ..Facts::default() };
+        let policy = Arc::new(Policy { restart, probe });
+        Self { spec, policy, phase: Phase::Created, gates: Arc::default(), facts, life: 0 }
+    }
+
+    pub(crate) fn service(&self) -> &str {
+        &self.spec.service.name
+    }
+
+    /// How a command ends it: its own signal and grace period, unless the command says otherwise.
+    pub(crate) fn stop_order(&self, signal: Option<i32>, grace: Option<Duration>) -> StopOrder {
+        let service = &self.spec.service;
+        let named = service.stop_signal.as_ref().or(self.spec.image.config.stop_signal.as_ref());
+        let own = || named.and_then(|name| words::signal_number(name)).unwrap_or(words::SIGTERM);
+        StopOrder { signal: signal.unwrap_or_else(own), grace: grace.unwrap_or(service.stop_grace_period) }
+    }
+
+    /// Whether it ran to its end by itself and well.
+    pub(crate) fn completed(&self) -> bool {
+        matches!(&self.phase, Phase::Exited { exit, commanded: false } if exit.code == 0)
+    }
+
+    /// It, as planning sees it.
+    pub(crate) fn present(&self) -> Present {
+        let state = match &self.phase {
+            Phase::Starting { .. } | Phase::Up { .. } | Phase::Backoff { .. } => PresentState::Running,
+            _ if self.completed() => PresentState::Completed,
+            _ => PresentState::Down,
+        };
+        Present {
+            id: self.spec.id.clone(),
+            name: self.spec.name.clone(),
+            service: self.service().to_owned(),
+            index: self.spec.index,
+            one_off: self.spec.one_off,
+            config_hash: self.spec.config_hash.clone(),
+            state,
+        }
+    }
+
+    /// It, as the control API shows it.
+    pub(crate) fn status(&self, orphan: bool) -> ContainerStatus {
+        let (spec, facts) = (&self.spec, &self.facts);
+        let ended = matches!(self.phase, Phase::Exited { .. } | Phase::Backoff { .. });
+        let alive = self.phase.alive();
+        let networks = &spec.resources.networks;
+        let named = |key: &String| networks.get(key).map_or_else(|| key.clone(), |found| found.name.clone());
+        ContainerStatus {
+            id: spec.id.0.clone(),
+            name: spec.name.clone(),
+            project: spec.project.clone(),
+            service: spec.service.name.clone(),
+            index: spec.index,
+            one_off: spec.one_off,
+            orphan,
+            image: spec.image.reference.clone(),
+            image_digest: spec.image.digest.clone(),
+            source: words::source(&spec.image),
+            command: arguments(&spec.service, &spec.image),
+            state: self.state(),
+            health: self.phase.verdict().map(|verdict| match verdict {
+                Verdict::Starting => ShownHealth::Starting,
+                Verdict::Healthy => ShownHealth::Healthy,
+                Verdict::Unhealthy => ShownHealth::Unhealthy,
+            }),
+            exit_code: facts.exit.filter(|_| ended).map(|exit| exit.code),
+            out_of_memory: ended && facts.exit.is_some_and(|exit| exit.out_of_memory),
+            pid: facts.pid.filter(|_| alive),
+            created_unix_ms: facts.created_unix_ms,
+            started_unix_ms: facts.started_unix_ms,
+            finished_unix_ms: facts.exit.filter(|_| ended).map(|exit| exit.at_unix_ms),
+            ready_after_ms: facts.ready_after_ms.filter(|_| alive),
+            restarts: facts.restarts,
+            detail: facts.detail.clone(),
+            ports: if alive { ports(&facts.ports) } else { Vec::new() },
+            exposed: self.exposed(),
+            addresses: facts
+                .addresses
+                .iter()
+                .filter(|_| alive)
+                .map(|(key, address)| (named(key), *address))
+                .collect(),
+            labels: spec.labels.clone(),
+        }
+    }
+
+    fn state(&self) -> State {
+        match &self.phase {
+            Phase::Created => State::Created,
+            Phase::Held | Phase::Blocked { .. } => State::Waiting,
+            Phase::Starting { .. } | Phase::Stopping { .. } => State::Running,
+            Phase::Up { paused: true, .. } => State::Paused,
+            Phase::Up { .. } => State::Running,
+            Phase::Backoff { .. } => State::Restarting,
+            Phase::Exited { .. } => State::Exited,
+            Phase::Failed { .. } => State::Dead,
+        }
+    }
+
+    fn exposed(&self) -> Vec<String> {
+        let published = |port: &String| {
+            let mapped = &self.spec.service.network.ports;
+            mapped.iter().any(|mapping| *port == format!("{}/{}", mapping.target, mapping.protocol))
+        };
+        self.spec.image.config.exposed_ports.iter().filter(|port| !published(port)).cloned().collect()
+    }
+}
+
+fn ports(bound: &[BoundPort]) -> Vec<PortStatus> {
+    let shown =
+        |port: &BoundPort| PortStatus { host: port.host, target: port.target, protocol: port.protocol };
+    bound.iter().map(shown).collect()
+}
+
+impl View {
+    /// Containers of a service that `up` made.
+    pub(crate) fn of_service<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Container> {
+        self.containers.values().filter(move |found| !found.spec.one_off && found.service() == service)
+    }
+
+    /// The project: as it was given, or, where that was lost, as the containers remember it.
+    pub(crate) fn project(&self, name: &str) -> Arc<Project> {
+        if let Some(project) = &self.project {
+            return Arc::clone(project);
+        }
+        let mut project = Project {
+            name: name.to_owned(),
+            directory: "/".into(),
+            files: Vec::new(),
+            services: BTreeMap::new(),
+            inactive: Vec::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            substitute: None,
+        };
+        for container in self.containers.values().filter(|found| !found.spec.one_off) {
+            let (service, resources) = (&container.spec.service, &container.spec.resources);
+            project.services.insert(service.name.clone(), service.clone());
+            project.networks.extend(resources.networks.clone());
+            project.volumes.extend(resources.volumes.clone());
+        }
+        Arc::new(project)
+    }
+}
+
+/// The clock on the wall, in milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,202 @@
+//! Where requests arrive: each is given to the module that carries it out.
+//!
+//! A request that changes the project takes its turn first ([`crate::turn`]); one that reads looks at
+//! the view and waits for nobody.
+
+use crate::{
+    container::View,
+    outlet::{Outlet, Output},
+    owner::OwnerLink,
+    turn::{Turn, Turns},
+    words::refusal,
+};
+use async_trait::async_trait;
+use mesh_api::{
+    handler::{Handler, Reply},
+    message::{Answer, ApiError, ErrorKind, Level},
+    request::Request,
+};
+use mesh_model::project::Project;
+use mesh_runtime::{SharedRuntime, error::RuntimeError, exec::RunStreams};
+use std::{
+    future::Future,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Longest time the ground may take for one call that makes or removes something.
+const GROUND_CALL_MAX: Duration = Duration::from_secs(600);
+
+/// Everything that carrying out a request needs.
+pub(crate) struct Desk {
+    /// Name of the project.
+    pub(crate) name: String,
+    /// Version of the binary.
+    pub(crate) version: String,
+    /// Directory of the journals.
+    pub(crate) journal: PathBuf,
+    pub(crate) runtime: SharedRuntime,
+    pub(crate) owner: OwnerLink,
+    pub(crate) turns: Turns,
+    /// Number of requests under way.
+    pub(crate) clients: watch::Sender<usize>,
+    /// Ends the supervisor.
+    pub(crate) stop: CancellationToken,
+    /// Whether what this ground cannot do was told.
+    pub(crate) limits_told: AtomicBool,
+}
+
+/// Counts a request for as long as it is carried out.
+struct Presence<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+#[async_trait]
+impl Handler for Desk {
+    async fn handle(
+        &self,
+        request: Request,
+        reply: &Reply,
+        descriptors: Option<[OwnedFd; 3]>,
+    ) -> Result<Answer, ApiError> {
+        let gone = CancellationToken::new();
+        let (outlet, output) = Outlet::new(gone.clone());
+        let streams = descriptors.map(|[stdin, stdout, stderr]| RunStreams { stdin, stdout, stderr });
+        let work = async move { self.perform(request, &outlet, streams).await };
+        let talk = async {
+            tokio::select! {
+                () = forward(output, reply) => {}
+                () = reply.hung_up() => {}
+            }
+            gone.cancel();
+        };
+        tokio::join!(work, talk).0
+    }
+}
+
+async fn forward(mut output: mpsc::Receiver<Output>, reply: &Reply) {
+    while let Some(output) = output.recv().await {
+        let sent = match output {
+            Output::Progress(progress) => reply.progress(progress).await,
+            Output::Event(event) => reply.event(event).await,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+impl Desk {
+    /// Carries out one request.
+    pub(crate) async fn perform(
+        &self,
+        request: Request,
+        outlet: &Outlet,
+        streams: Option<RunStreams>,
+    ) -> Result<Answer, ApiError> {
+        self.clients.send_modify(|count| *count += 1);
+        let _presence = Presence(&self.clients);
+        match request {
+            Request::Ping => Ok(Answer::Pong { version: self.version.clone(), pid: std::process::id() }),
+            Request::Shutdown => {
+                self.stop.cancel();
+                Ok(Answer::Done)
+            }
+            Request::Up { project, options } => self.up(*project, options, outlet).await,
+            Request::Create { project, options } => self.create(*project, options, outlet).await,
+            Request::Pull { project, services, refresh, substitute } => {
+                self.pull(*project, &services, refresh, substitute, outlet).await
+            }
+            Request::Scale { scale, no_deps } => self.scale(scale, no_deps, outlet).await,
+            Request::Run { project, options } => self.run_one_off(*project, options, streams, outlet).await,
+            Request::Down(options) => self.down(options, outlet).await,
+            Request::Start { services, wait, wait_timeout_ms } => {
+                self.start(&services, wait, wait_timeout_ms, outlet).await
+            }
+            Request::Stop { services, timeout_seconds } => {
+                self.stop_services(&services, timeout_seconds, outlet).await
+            }
+            Request::Restart { services, timeout_seconds, no_deps } => {
+                self.restart(&services, timeout_seconds, no_deps, outlet).await
+            }
+            Request::Kill { services, signal, remove_orphans } => {
+                self.kill(&services, &signal, remove_orphans, outlet).await
+            }
+            Request::Remove { services, stop, volumes: _ } => self.remove(&services, stop, outlet).await,
+            Request::Pause { services } => self.freeze(&services, true, outlet).await,
+            Request::Unpause { services } => self.freeze(&services, false, outlet).await,
+            other => self.query(other, outlet).await,
+        }
+    }
+
+    /// Waits for the turn to change the project.
+    pub(crate) async fn turn(&self, interrupt: bool, outlet: &Outlet) -> Result<Turn, ApiError> {
+        let turn = tokio::select! { biased;
+            () = outlet.gone() => return Err(hung_up()),
+            turn = self.turns.take(interrupt) => turn?,
+        };
+        if self.stop.is_cancelled() {
+            return Err(refusal(ErrorKind::Busy, "the supervisor is about to end; try again"));
+        }
+        Ok(turn)
+    }
+
+    /// The project as it was last given.
+    pub(crate) fn project(&self) -> (Arc<View>, Arc<Project>) {
+        let view = self.owner.now();
+        let project = view.project(&self.name);
+        (view, project)
+    }
+
+    /// Waits for a call of the ground, a bounded time.
+    pub(crate) async fn ground<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, RuntimeError>> + Send,
+    ) -> Result<T, ApiError> {
+        match timeout(GROUND_CALL_MAX, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(crate::words::ground_error(what, &error)),
+            Err(_) => {
+                let seconds = GROUND_CALL_MAX.as_secs();
+                Err(refusal(
+                    ErrorKind::Ground,
+                    format!("{what}: the ground did not answer within {seconds} s"),
+                ))
+            }
+        }
+    }
+
+    /// Tells once in the supervisor's life what cannot be had here.
+    pub(crate) async fn tell_limits(&self, outlet: &Outlet) {
+        if !self.limits_told.swap(true, Ordering::Relaxed) {
+            for text in self.runtime.capabilities().missing {
+                outlet.note(Level::Warning, text).await;
+            }
+        }
+    }
+}
+
+/// The client is gone; nobody reads this.
+pub(crate) fn hung_up() -> ApiError {
+    refusal(ErrorKind::Internal, "the client hung up")
+}
+
+/// Another command wanted the turn.
+pub(crate) fn interrupted() -> ApiError {
+    refusal(ErrorKind::Busy, "interrupted by another command")
+}

@@ -1,0 +1,135 @@
+//! Ending containers: dependents first, those of one level side by side, each with its own grace.
+
+use crate::{container::Container, desk::Desk, outlet::Outlet, owner::Command, words::refusal};
+use futures_util::{StreamExt, stream};
+use mesh_api::message::{Action, ApiError, ErrorKind};
+use mesh_lifecycle::phase::Phase;
+use mesh_model::{container::ContainerId, project::Project};
+use mesh_plan::graph;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::timeout;
+
+/// Containers removed at once.
+const REMOVALS_AT_ONCE_MAX: usize = 16;
+/// Time a container may take to end after it was killed.
+const END_AFTER_KILL_MAX: Duration = Duration::from_secs(30);
+
+impl Desk {
+    /// Stops containers in reverse order of their dependencies and, where `remove`, removes them.
+    pub(crate) async fn end(
+        &self,
+        ids: &[ContainerId],
+        grace: Option<Duration>,
+        remove: bool,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let (view, project) = self.project();
+        let chosen = ids.iter().filter_map(|id| view.containers.get(id));
+        for level in stop_levels(&project, chosen) {
+            self.stop_side_by_side(&level, grace, outlet).await?;
+            if remove {
+                self.remove_side_by_side(&level, outlet).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop_side_by_side(
+        &self,
+        ids: &[ContainerId],
+        grace: Option<Duration>,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let view = self.owner.now();
+        let alive = |id: &&ContainerId| view.containers.get(*id).is_some_and(|found| found.phase.alive());
+        let mut ending: Vec<ContainerId> = ids.iter().filter(alive).cloned().collect();
+        let mut longest = Duration::ZERO;
+        for container in ending.iter().filter_map(|id| view.containers.get(id)) {
+            longest = longest.max(container.stop_order(None, grace).grace);
+            outlet.container(&container.spec.name, container.service(), Action::Stopping, None, None).await;
+        }
+        let mut views = self.owner.view.clone();
+        self.owner.tell(Command::Stop { ids: ids.to_vec(), signal: None, grace }).await;
+        let told = async {
+            while !ending.is_empty() {
+                let view = views.borrow_and_update().clone();
+                let (left, ended): (Vec<_>, Vec<_>) = ending
+                    .drain(..)
+                    .partition(|id| view.containers.get(id).is_some_and(|found| found.phase.alive()));
+                for container in ended.iter().filter_map(|id| view.containers.get(id)) {
+                    let (name, service) = (&container.spec.name, container.service());
+                    self.owner.tell(Command::Announce(container.spec.id.clone(), "stop")).await;
+                    outlet.container(name, service, Action::Stopped, None, None).await;
+                }
+                ending = left;
+                if !ending.is_empty() && views.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        match timeout(longest.saturating_add(END_AFTER_KILL_MAX), told).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(refusal(ErrorKind::Ground, "a container did not end although it was killed")),
+        }
+    }
+
+    async fn remove_side_by_side(&self, ids: &[ContainerId], outlet: &Outlet) -> Result<(), ApiError> {
+        let results: Vec<Result<(), ApiError>> = stream::iter(ids.to_vec())
+            .map(|id| async move { self.remove_one(&id, outlet).await })
+            .buffer_unordered(REMOVALS_AT_ONCE_MAX)
+            .collect()
+            .await;
+        results.into_iter().collect()
+    }
+
+    async fn remove_one(&self, id: &ContainerId, outlet: &Outlet) -> Result<(), ApiError> {
+        let view = self.owner.now();
+        let Some(container) = view.containers.get(id) else { return Ok(()) };
+        let (name, service) = (&container.spec.name, container.service());
+        outlet.container(name, service, Action::Removing, None, None).await;
+        self.ground(&format!("container {name}"), self.runtime.remove(id)).await?;
+        self.owner.tell(Command::Forget(id.clone())).await;
+        outlet.container(name, service, Action::Removed, None, None).await;
+        Ok(())
+    }
+
+    /// Keeps a signal that ends containers from being taken for a crash, and sends it.
+    pub(crate) async fn kill_ids(&self, ids: Vec<ContainerId>, signal: i32) {
+        let grace = Some(if signal == crate::words::SIGKILL { Duration::ZERO } else { NEVER_KILLED });
+        self.owner.tell(Command::Stop { ids, signal: Some(signal), grace }).await;
+    }
+
+    /// Waits until none of them has a process, or the time is over.
+    pub(crate) async fn until_ended(&self, ids: &[ContainerId], longest: Duration) {
+        let alive = |found: &Container| found.phase.alive() && !matches!(found.phase, Phase::Created);
+        let ended = self.owner.until(|view| !ids.iter().filter_map(|id| view.containers.get(id)).any(alive));
+        // Running out of time is told by the state itself.
+        let _ = timeout(longest, ended).await;
+    }
+}
+
+/// Grace of a signal that a person chose: it is not followed by a kill.
+const NEVER_KILLED: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Containers in levels, those that end first in front. One-off containers and those of services that
+/// the project no longer has end before all others.
+fn stop_levels<'a>(
+    project: &Project,
+    containers: impl Iterator<Item = &'a Container>,
+) -> Vec<Vec<ContainerId>> {
+    let all: BTreeSet<String> = project.services.keys().cloned().collect();
+    // A cycle cannot have been started; if one is there all the same, everything ends at once.
+    let mut order = graph::levels(project, &all).unwrap_or_default();
+    order.reverse();
+    let mut levels = vec![Vec::new(); order.len() + 1];
+    for container in containers {
+        let place = order.iter().position(|level| level.iter().any(|name| name == container.service()));
+        let level = match place {
+            Some(place) if !container.spec.one_off => place + 1,
+            _ => 0,
+        };
+        levels[level].push(container.spec.id.clone());
+    }
+    levels.retain(|level| !level.is_empty());
+    levels
+}

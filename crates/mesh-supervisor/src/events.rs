@@ -1,0 +1,24 @@
+//! What is told to those who listen to `events`.
+
+use crate::container::{Container, unix_ms};
+use mesh_api::message::Event;
+use std::collections::BTreeMap;
+
+/// The event that `action`, in Docker's word, happened to a container.
+pub(crate) fn of(container: &Container, action: &str) -> Event {
+    let mut attributes = BTreeMap::new();
+    if action == "die"
+        && let Some(exit) = container.facts.exit
+    {
+        attributes.insert("exitCode".to_owned(), exit.code.to_string());
+    }
+    Event {
+        at_unix_ms: unix_ms(),
+        id: container.spec.id.0.clone(),
+        name: container.spec.name.clone(),
+        service: container.service().to_owned(),
+        action: action.to_owned(),
+        image: container.spec.image.reference.clone(),
+        attributes,
+    }
+}

@@ -1,0 +1,488 @@
+//! A ground of the imagination for tests: services behave as scripted, and everything asked is written
+//! down with its time.
+
+use async_trait::async_trait;
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    health::{HealthSettings, HealthTest, Healthcheck, Probe},
+    image::{Image, ImageConfig, Source},
+    network::Network,
+    project::{Project, Volume},
+    service::{Condition, Dependency, NetworkMode, NetworkSettings, RestartPolicy, Service},
+};
+use mesh_runtime::{
+    Runtime,
+    error::RuntimeError,
+    events::{Exit, FetchProgress, RuntimeEvent},
+    exec::{CopyRequest, ExecRequest, Invocation, ProbeOutcome, RunStreams, Verdict},
+    observed::{Capabilities, Observed, ObservedState, ProcessStatus, Started, Usage, VolumeStatus},
+    request::ImageRequest,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+/// How the containers of one service behave.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    /// Time the start takes.
+    pub(crate) start_delay: Duration,
+    /// The start fails with this.
+    pub(crate) start_error: Option<String>,
+    /// Each life ends so long after its start, with this code; lives past the list last.
+    pub(crate) exits: Vec<(Duration, i32)>,
+    /// It was the kernel, for want of memory.
+    pub(crate) out_of_memory: bool,
+    /// Probes pass from so long after the start on; `None`: never.
+    pub(crate) healthy_after: Option<Duration>,
+    /// It takes no notice of SIGTERM.
+    pub(crate) deaf: bool,
+    /// Time it takes to end once asked.
+    pub(crate) stop_delay: Duration,
+    /// Making it fails.
+    pub(crate) create_error: bool,
+}
+
+struct FakeContainer {
+    spec: ContainerSpec,
+    state: ObservedState,
+    started: Instant,
+    lives: usize,
+    passed: bool,
+    completed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    containers: BTreeMap<ContainerId, FakeContainer>,
+    networks: BTreeSet<String>,
+    volumes: BTreeSet<String>,
+    scripts: BTreeMap<String, Script>,
+    log: Vec<(Duration, String)>,
+    violations: Vec<String>,
+    events: Option<mpsc::Sender<RuntimeEvent>>,
+}
+
+/// The ground. It outlives supervisors, as a real one does.
+pub(crate) struct Fake {
+    state: Mutex<State>,
+    begun: Instant,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), begun: Instant::now() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn script(&self, service: &str, script: Script) {
+        self.lock().scripts.insert(service.to_owned(), script);
+    }
+
+    /// What was asked since the last time, without times.
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        self.lock().log.drain(..).map(|(_, words)| words).collect()
+    }
+
+    /// When something was first asked, in milliseconds since the beginning.
+    pub(crate) fn when(&self, words: &str) -> u128 {
+        let state = self.lock();
+        let found = state.log.iter().find(|(_, known)| known == words);
+        found.unwrap_or_else(|| panic!("{words} is not in {:?}", state.log)).0.as_millis()
+    }
+
+    /// Starts that came before their conditions held.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.containers.is_empty() && state.networks.is_empty()
+    }
+
+    /// The process of a service's container ends by itself.
+    pub(crate) fn crash(&self, service: &str, code: i32) {
+        let ids: Vec<ContainerId> = {
+            let state = self.lock();
+            let found = state.containers.values().filter(|found| found.spec.service.name == service);
+            found.map(|found| found.spec.id.clone()).collect()
+        };
+        ids.iter().for_each(|id| self.end(id, code));
+    }
+
+    fn note(&self, words: String) {
+        let at = self.begun.elapsed();
+        self.lock().log.push((at, words));
+    }
+
+    fn script_of(&self, id: &ContainerId) -> Script {
+        let state = self.lock();
+        let service = state.containers.get(id).map(|found| found.spec.service.name.clone());
+        service.and_then(|service| state.scripts.get(&service).cloned()).unwrap_or_default()
+    }
+
+    fn end(&self, id: &ContainerId, code: i32) {
+        let mut state = self.lock();
+        let Some(container) = state.containers.get_mut(id) else { return };
+        if !matches!(container.state, ObservedState::Running { .. }) {
+            return;
+        }
+        let service = container.spec.service.name.clone();
+        let script = state.scripts.get(&service).cloned().unwrap_or_default();
+        let exit = Exit { code, out_of_memory: script.out_of_memory, at_unix_ms: 1 };
+        if let Some(container) = state.containers.get_mut(id) {
+            container.state = ObservedState::Exited(exit);
+            container.completed |= code == 0;
+        }
+        if let Some(events) = &state.events {
+            let _ = events.try_send(RuntimeEvent::Exited { id: id.clone(), exit });
+        }
+    }
+
+    /// Whether what a container waits for was true once, as the ground knows it.
+    fn check_gates(state: &mut State, id: &ContainerId) {
+        let Some(container) = state.containers.get(id) else { return };
+        if container.spec.service.restart != RestartPolicy::No || container.spec.one_off {
+            return;
+        }
+        let (name, waits) = (container.spec.name.clone(), container.spec.service.depends_on.clone());
+        for (other, dependency) in waits {
+            let mut others = state.containers.values().filter(|found| found.spec.service.name == other);
+            let held = others.any(|found| match dependency.condition {
+                Condition::ServiceStarted => found.lives > 0,
+                Condition::ServiceHealthy => found.passed,
+                Condition::ServiceCompletedSuccessfully => found.completed,
+            });
+            if !held {
+                state.violations.push(format!("{name} started before {other}"));
+            }
+        }
+    }
+}
+
+/// The fake as a shared ground; the timers it starts need it whole.
+pub(crate) struct FakeRuntime(pub(crate) Arc<Fake>);
+
+impl FakeRuntime {
+    fn end_later(&self, id: &ContainerId, after: Duration, code: i32, life: usize) {
+        let (fake, id) = (Arc::clone(&self.0), id.clone());
+        tokio::spawn(async move {
+            sleep(after).await;
+            let same = fake.lock().containers.get(&id).is_some_and(|found| found.lives == life);
+            if same {
+                fake.end(&id, code);
+            }
+        });
+    }
+}
+
+fn missing(id: &ContainerId) -> RuntimeError {
+    RuntimeError::Missing { kind: "container", name: id.0.clone() }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { ground: "fake".into(), rootless: false, missing: vec!["no gravity".into()] }
+    }
+
+    fn events(&self) -> mpsc::Receiver<RuntimeEvent> {
+        let (sender, receiver) = mpsc::channel(1024);
+        self.0.lock().events = Some(sender);
+        receiver
+    }
+
+    async fn image(
+        &self,
+        request: ImageRequest,
+        _progress: mpsc::Sender<FetchProgress>,
+    ) -> Result<Image, RuntimeError> {
+        if request.reference == "none" {
+            let reason = "nobody knows it".to_owned();
+            return Err(RuntimeError::NoImage { reference: request.reference, reason, hint: None });
+        }
+        Ok(Image {
+            digest: format!("sha256:{}", request.reference),
+            reference: request.reference,
+            source: Source::Oci,
+            layers: vec![],
+            config: ImageConfig::default(),
+        })
+    }
+
+    async fn create_network(&self, network: &Network) -> Result<(), RuntimeError> {
+        self.note(format!("network {}", network.name));
+        self.0.lock().networks.insert(network.name.clone());
+        Ok(())
+    }
+
+    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.0.lock().networks.iter().cloned().collect())
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<(), RuntimeError> {
+        self.0.lock().networks.remove(name);
+        Ok(())
+    }
+
+    async fn create_volume(&self, volume: &Volume) -> Result<(), RuntimeError> {
+        self.0.lock().volumes.insert(volume.name.clone());
+        Ok(())
+    }
+
+    async fn volumes(&self) -> Result<Vec<VolumeStatus>, RuntimeError> {
+        let volume = |name: &String| VolumeStatus {
+            name: name.clone(),
+            key: None,
+            driver: "local".into(),
+            mountpoint: String::new(),
+            labels: BTreeMap::new(),
+        };
+        Ok(self.0.lock().volumes.iter().map(volume).collect())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
+        self.0.lock().volumes.remove(name);
+        Ok(())
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        self.note(format!("create {}", spec.name));
+        let mut state = self.0.lock();
+        if state.scripts.get(&spec.service.name).is_some_and(|script| script.create_error) {
+            return Err(RuntimeError::Setup { step: "overlay".into(), reason: "scripted".into() });
+        }
+        let double = state.containers.values().any(|found| found.spec.name == spec.name);
+        assert!(!double, "{} is there already", spec.name);
+        let container = FakeContainer {
+            spec: spec.clone(),
+            state: ObservedState::Created,
+            started: Instant::now(),
+            lives: 0,
+            passed: false,
+            completed: false,
+        };
+        state.containers.insert(spec.id.clone(), container);
+        Ok(())
+    }
+
+    async fn start(&self, id: &ContainerId, _streams: Option<RunStreams>) -> Result<Started, RuntimeError> {
+        let script = self.script_of(id);
+        let name = self.0.lock().containers.get(id).map(|found| found.spec.name.clone());
+        self.note(format!("start {}", name.ok_or_else(|| missing(id))?));
+        Fake::check_gates(&mut self.0.lock(), id);
+        sleep(script.start_delay).await;
+        if let Some(reason) = script.start_error {
+            return Err(RuntimeError::Execute { program: "server".into(), reason });
+        }
+        let life = {
+            let mut state = self.0.lock();
+            let container = state.containers.get_mut(id).ok_or_else(|| missing(id))?;
+            assert!(!matches!(container.state, ObservedState::Running { .. }), "started twice");
+            let since_unix_ms = crate::container::unix_ms();
+            container.state = ObservedState::Running { pid: 1, since_unix_ms, paused: false };
+            container.started = Instant::now();
+            container.lives += 1;
+            container.lives
+        };
+        if let Some((after, code)) = script.exits.get(life - 1) {
+            self.end_later(id, *after, *code, life);
+        }
+        Ok(Started { pid: 1, at_unix_ms: 1, addresses: BTreeMap::new(), ports: vec![] })
+    }
+
+    async fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), RuntimeError> {
+        let script = self.script_of(id);
+        let (name, life) = {
+            let state = self.0.lock();
+            let container = state.containers.get(id).ok_or_else(|| missing(id))?;
+            if !matches!(container.state, ObservedState::Running { .. }) {
+                return Err(RuntimeError::NotRunning);
+            }
+            (container.spec.name.clone(), container.lives)
+        };
+        self.note(format!("signal {signal} {name}"));
+        if signal == 9 {
+            self.end(id, 137);
+        } else if signal == 15 && !script.deaf {
+            self.end_later(id, script.stop_delay, 143, life);
+        }
+        Ok(())
+    }
+
+    async fn pause(&self, _id: &ContainerId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn unpause(&self, _id: &ContainerId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let removed = {
+            let mut state = self.0.lock();
+            let running = |found: &FakeContainer| matches!(found.state, ObservedState::Running { .. });
+            assert!(!state.containers.get(id).is_some_and(running), "removed while it runs");
+            state.containers.remove(id)
+        };
+        if let Some(removed) = removed {
+            self.note(format!("remove {}", removed.spec.name));
+        }
+        Ok(())
+    }
+
+    async fn containers(&self) -> Result<Vec<Observed>, RuntimeError> {
+        let observed = |found: &FakeContainer| Observed {
+            spec: found.spec.clone(),
+            state: found.state,
+            addresses: BTreeMap::new(),
+            ports: vec![],
+        };
+        Ok(self.0.lock().containers.values().map(observed).collect())
+    }
+
+    async fn probe(&self, id: &ContainerId, _probe: &Probe) -> ProbeOutcome {
+        let script = self.script_of(id);
+        let took = Duration::from_millis(5);
+        sleep(took).await;
+        let mut state = self.0.lock();
+        let Some(container) = state.containers.get_mut(id) else {
+            return ProbeOutcome { verdict: Verdict::NotRun, output: "gone".into(), took };
+        };
+        let ready = script.healthy_after.is_some_and(|after| container.started.elapsed() >= after);
+        container.passed |= ready;
+        let verdict = if ready { Verdict::Passed } else { Verdict::Failed(1) };
+        ProbeOutcome { verdict, output: "no answer yet".into(), took }
+    }
+
+    async fn exec(&self, _id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError> {
+        Ok(Invocation { arguments: request.command.clone(), payload: "{}".into() })
+    }
+
+    async fn copy(&self, _id: &ContainerId, _request: &CopyRequest) -> Result<Invocation, RuntimeError> {
+        Ok(Invocation { arguments: vec![], payload: "{}".into() })
+    }
+
+    async fn usage(&self, _id: &ContainerId) -> Result<Usage, RuntimeError> {
+        Ok(Usage::default())
+    }
+
+    async fn processes(&self, _id: &ContainerId) -> Result<Vec<ProcessStatus>, RuntimeError> {
+        Ok(vec![])
+    }
+
+    async fn release(&self) -> Result<(), RuntimeError> {
+        self.note("release".into());
+        Ok(())
+    }
+}
+
+impl FakeRuntime {
+    fn note(&self, words: String) {
+        self.0.note(words);
+    }
+
+    fn script_of(&self, id: &ContainerId) -> Script {
+        self.0.script_of(id)
+    }
+
+    fn end(&self, id: &ContainerId, code: i32) {
+        self.0.end(id, code);
+    }
+}
+
+/// A service that is an image and nothing else.
+pub(crate) fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        image: Some(name.into()),
+        build: false,
+        pull_policy: Default::default(),
+        platform: None,
+        container_name: None,
+        scale: 1,
+        process: Default::default(),
+        environment: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        depends_on: BTreeMap::new(),
+        healthcheck: Healthcheck::Image,
+        restart: RestartPolicy::No,
+        stop_signal: None,
+        stop_grace_period: Duration::from_secs(10),
+        network: NetworkSettings {
+            mode: NetworkMode::Networks([("default".to_owned(), Default::default())].into()),
+            hostname: None,
+            domainname: None,
+            ports: vec![],
+            extra_hosts: vec![],
+            dns: vec![],
+            dns_search: vec![],
+            dns_opt: vec![],
+        },
+        mounts: vec![],
+        secrets: vec![],
+        configs: vec![],
+        security: Default::default(),
+        limits: Default::default(),
+        ulimits: BTreeMap::new(),
+        sysctls: BTreeMap::new(),
+        devices: vec![],
+        logging: Default::default(),
+        substitute: None,
+    }
+}
+
+/// The same with a health check.
+pub(crate) fn checked(name: &str) -> Service {
+    let settings = HealthSettings {
+        test: Some(HealthTest::Shell("check".into())),
+        interval: Some(Duration::from_secs(2)),
+        ..HealthSettings::default()
+    };
+    Service { healthcheck: Healthcheck::Set(settings), ..service(name) }
+}
+
+/// `service`, waiting for others.
+pub(crate) fn waiting(mut service: Service, others: &[(&str, Condition)]) -> Service {
+    for (other, condition) in others {
+        let dependency = Dependency { condition: *condition, required: true, restart: false };
+        service.depends_on.insert((*other).to_owned(), dependency);
+    }
+    service
+}
+
+/// A project of these services and one network.
+pub(crate) fn project(services: Vec<Service>) -> Project {
+    let network = Network {
+        key: "default".into(),
+        name: "p_default".into(),
+        internal: false,
+        external: false,
+        ipam: vec![],
+        driver: "bridge".into(),
+        driver_opts: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    };
+    Project {
+        name: "p".into(),
+        directory: "/p".into(),
+        files: vec![],
+        services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
+        inactive: vec![],
+        networks: [("default".to_owned(), network)].into(),
+        volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
+        substitute: None,
+    }
+}

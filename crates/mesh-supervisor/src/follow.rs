@@ -1,0 +1,175 @@
+//! Following containers on their way to a goal, and telling each step.
+
+use crate::{
+    container::{Container, View},
+    desk::{Desk, hung_up, interrupted},
+    outlet::Outlet,
+    turn::Turn,
+    words::refusal,
+};
+use mesh_api::message::{Action, ApiError, ErrorKind};
+use mesh_lifecycle::{condition::CRASH_LOOP_STREAK, health::Verdict, phase::Phase};
+use mesh_model::container::ContainerId;
+use std::collections::BTreeMap;
+use tokio::time::{Instant, sleep_until};
+
+/// How far containers are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The process was started.
+    Started,
+    /// It is healthy, runs without a check, or ended well.
+    Ready,
+}
+
+/// Which containers are followed, and how far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aim<'a> {
+    pub(crate) ids: &'a [ContainerId],
+    /// Those among them that were not started now; of these only health is told.
+    pub(crate) unchanged: &'a [ContainerId],
+    pub(crate) goal: Goal,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl<'a> Aim<'a> {
+    /// All of them were started now.
+    pub(crate) fn started(ids: &'a [ContainerId], goal: Goal) -> Self {
+        Self { ids, unchanged: &[], goal, deadline: None }
+    }
+}
+
+/// Where a container is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Reached,
+    Pending,
+    Failed,
+}
+
+/// Judges one container.
+pub(crate) fn way(phase: &Phase, goal: Goal) -> Way {
+    match (phase, goal) {
+        (Phase::Failed { .. } | Phase::Blocked { .. }, _) => Way::Failed,
+        (Phase::Created | Phase::Held | Phase::Starting { .. }, _) => Way::Pending,
+        (_, Goal::Started) => Way::Reached,
+        (Phase::Up { .. }, Goal::Ready) => match phase.verdict() {
+            None | Some(Verdict::Healthy) => Way::Reached,
+            Some(Verdict::Starting) => Way::Pending,
+            Some(Verdict::Unhealthy) => Way::Failed,
+        },
+        (Phase::Exited { exit, .. }, Goal::Ready) if exit.code == 0 => Way::Reached,
+        (Phase::Exited { .. }, Goal::Ready) => Way::Failed,
+        (Phase::Backoff { restarts, .. }, Goal::Ready) if restarts.streak >= CRASH_LOOP_STREAK => Way::Failed,
+        (Phase::Backoff { .. } | Phase::Stopping { .. }, Goal::Ready) => Way::Pending,
+    }
+}
+
+/// What is told of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    action: Action,
+    detail: Option<String>,
+}
+
+fn shown(container: &Container) -> Option<Shown> {
+    let facts = &container.facts;
+    let (action, detail) = match &container.phase {
+        Phase::Created => return None,
+        Phase::Held => (Action::Waiting, facts.detail.clone()),
+        Phase::Starting { .. } => (Action::Starting, None),
+        Phase::Up { .. } if container.phase.verdict() == Some(Verdict::Healthy) => (Action::Healthy, None),
+        Phase::Up { .. } => (Action::Started, None),
+        Phase::Backoff { exit, .. } => {
+            (Action::Restarting, Some(crate::words::exit(exit, container.spec.service.limits.memory_bytes)))
+        }
+        Phase::Stopping { .. } => (Action::Stopping, None),
+        Phase::Exited { .. } if container.completed() => (Action::Completed, None),
+        Phase::Exited { exit, .. } => {
+            (Action::Exited, Some(crate::words::exit(exit, container.spec.service.limits.memory_bytes)))
+        }
+        Phase::Failed { reason } | Phase::Blocked { reason } => (Action::Failed, Some(reason.clone())),
+    };
+    Some(Shown { action, detail })
+}
+
+/// Tells what changed since it last looked.
+#[derive(Default)]
+struct Teller {
+    known: BTreeMap<ContainerId, Shown>,
+}
+
+impl Teller {
+    async fn tell(&mut self, view: &View, aim: Aim<'_>, outlet: &Outlet) {
+        for container in aim.ids.iter().filter_map(|id| view.containers.get(id)) {
+            let Some(now) = shown(container) else { continue };
+            if self.known.get(&container.spec.id) == Some(&now) {
+                continue;
+            }
+            let unchanged = aim.unchanged.contains(&container.spec.id);
+            if unchanged && matches!(now.action, Action::Started | Action::Completed) {
+                continue;
+            }
+            let elapsed_ms = container.facts.ready_after_ms.filter(|_| now.action == Action::Healthy);
+            let (name, service) = (&container.spec.name, container.service());
+            outlet.container(name, service, now.action, now.detail.clone(), elapsed_ms).await;
+            self.known.insert(container.spec.id.clone(), now);
+        }
+    }
+}
+
+impl Desk {
+    /// Follows containers until all reached the goal, one failed, the deadline passed, the client hung
+    /// up, or another command wants the turn. In the last two cases what still waits is released.
+    pub(crate) async fn follow(
+        &self,
+        aim: Aim<'_>,
+        turn: &mut Turn,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let Aim { ids, goal, deadline, .. } = aim;
+        let mut views = self.owner.view.clone();
+        let mut teller = Teller::default();
+        let result = loop {
+            let view = views.borrow_and_update().clone();
+            teller.tell(&view, aim, outlet).await;
+            match progress_of(&view, ids, goal) {
+                Way::Reached => return Ok(()),
+                Way::Failed => break Err(self.failure(&view, ids, goal).await),
+                Way::Pending => {}
+            }
+            if let Some(gone) = ids.iter().find(|id| !view.containers.contains_key(*id)) {
+                break Err(refusal(
+                    ErrorKind::Busy,
+                    format!("container {} was removed meanwhile", gone.short()),
+                ));
+            }
+            tokio::select! { biased;
+                () = outlet.gone() => break Err(hung_up()),
+                () = self.stop.cancelled() => break Err(refusal(ErrorKind::Busy, "the supervisor ends")),
+                () = turn.interrupted() => break Err(interrupted()),
+                changed = views.changed() => if changed.is_err() { break Err(interrupted()) },
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    let view = self.owner.now();
+                    break Err(self.timed_out(&view, ids, goal).await);
+                }
+            }
+        };
+        self.owner.tell(crate::owner::Command::Release(ids.to_vec())).await;
+        result
+    }
+}
+
+fn progress_of(view: &View, ids: &[ContainerId], goal: Goal) -> Way {
+    let ways: Vec<Way> = ids
+        .iter()
+        .map(|id| view.containers.get(id).map_or(Way::Pending, |found| way(&found.phase, goal)))
+        .collect();
+    if ways.contains(&Way::Failed) {
+        Way::Failed
+    } else if ways.contains(&Way::Pending) {
+        Way::Pending
+    } else {
+        Way::Reached
+    }
+}

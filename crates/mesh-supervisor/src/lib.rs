@@ -1,0 +1,169 @@
+//! Reconciles one project over a [`mesh_runtime::Runtime`] and serves the control API.
+//!
+//! One task owns the phase of every container (`owner`); requests arrive at the desk (`desk`),
+//! which plans with `mesh-plan`, has the ground make things, and tells the owner what shall run. What
+//! runs is never tied to this process: ending it, or killing it, leaves every container as it is, and
+//! the next supervisor adopts them.
+//!
+//! Invariants: only the owner changes a phase and only `mesh_lifecycle::phase::step` decides it; no
+//! dependent starts before its conditions held; commands that change the project take turns; a command
+//! whose client hangs up leaves what runs and stops waiting. What deliberately is not here: anything
+//! of a particular ground.
+
+mod container;
+mod control;
+mod desk;
+mod down;
+mod ending;
+mod events;
+mod failure;
+mod follow;
+mod images;
+mod one_off;
+mod outlet;
+mod owner;
+mod query;
+mod random;
+mod transition;
+mod turn;
+mod up;
+mod words;
+mod work;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use crate::{desk::Desk, owner::Owner, turn::Turns};
+use mesh_api::server::{self, ServeError};
+use mesh_runtime::{SharedRuntime, error::RuntimeError};
+use mesh_store::{
+    home::{ProjectPaths, StoreError},
+    lock::{Lock, LockError},
+    record::{self, Loaded, RecordError},
+};
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a supervisor needs to know.
+#[derive(Debug, Clone)]
+pub struct SupervisorSettings {
+    /// Name of the project.
+    pub project: String,
+    /// Its files.
+    pub paths: ProjectPaths,
+    /// Version of the binary.
+    pub version: String,
+    /// Time without a container and without a client after which it ends by itself.
+    pub idle_exit_after: Duration,
+}
+
+/// Why a supervisor did not start, or ended before it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// Its directories.
+    #[error("the project's directories cannot be used")]
+    Store(#[from] StoreError),
+    /// Another supervisor has the project.
+    #[error("the project cannot be supervised")]
+    Lock(#[from] LockError),
+    /// The project's record.
+    #[error("the project's record cannot be used")]
+    Record(#[from] RecordError),
+    /// The control socket.
+    #[error("the control socket failed")]
+    Serve(#[from] ServeError),
+    /// What runs could not be found out.
+    #[error("the containers that run could not be adopted")]
+    Adopt(#[source] RuntimeError),
+    /// Signals cannot be caught.
+    #[error("signals cannot be caught")]
+    Signal(#[source] io::Error),
+}
+
+/// Supervises one project until it is idle, is told to end, or gets SIGTERM or SIGINT. Containers are
+/// left as they are. `ready` is called once the socket answers and what runs is adopted.
+///
+/// # Errors
+/// When another supervisor has the project, or its files, its socket or its ground fail.
+pub async fn run(
+    settings: SupervisorSettings,
+    runtime: SharedRuntime,
+    ready: impl FnOnce() + Send,
+) -> Result<(), SupervisorError> {
+    let paths = &settings.paths;
+    paths.create()?;
+    let _lock = Lock::acquire(&paths.lock)?;
+    let record = match record::load(&paths.record)? {
+        Loaded::Found(record) => Some(*record),
+        Loaded::Absent => None,
+        Loaded::Corrupt { moved_to, reason } => {
+            tracing::warn!(moved_to = %moved_to.display(), reason, "the project's record was not understood");
+            None
+        }
+    };
+    let listener = server::listen(&paths.socket).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(SupervisorError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(SupervisorError::Signal)?;
+    let observed = runtime.containers().await.map_err(SupervisorError::Adopt)?;
+    let (project, stopped) = record
+        .as_ref()
+        .map(|record| (Some(Arc::new(record.project.clone())), record.stopped.clone()))
+        .unwrap_or_default();
+    let (owner, link) = Owner::adopt(Arc::clone(&runtime), project, observed, &stopped);
+    let stop = CancellationToken::new();
+    let desk = Arc::new(Desk {
+        name: settings.project.clone(),
+        version: settings.version.clone(),
+        journal: paths.journal.clone(),
+        runtime,
+        owner: link,
+        turns: Turns::new(paths.record.clone(), record),
+        clients: watch::Sender::new(0),
+        stop: stop.clone(),
+        limits_told: AtomicBool::new(false),
+    });
+    let owning = CancellationToken::new();
+    let serving = async {
+        let served = server::serve_on(listener, &paths.socket, Arc::clone(&desk) as _, stop.clone()).await;
+        owning.cancel();
+        served
+    };
+    let ending = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = idle(&desk, settings.idle_exit_after) => {}
+            () = stop.cancelled() => {}
+        }
+        stop.cancel();
+    };
+    ready();
+    let (served, (), ()) = tokio::join!(serving, ending, owner.run(owning.clone()));
+    Ok(served?)
+}
+
+/// Resolves after so long a time without a container and without a client.
+async fn idle(desk: &Desk, after: Duration) {
+    let mut views = desk.owner.view.clone();
+    let mut clients = desk.clients.subscribe();
+    loop {
+        let is_idle = views.borrow_and_update().containers.is_empty() && *clients.borrow_and_update() == 0;
+        tokio::select! { biased;
+            Ok(()) = views.changed() => {}
+            Ok(()) = clients.changed() => {}
+            () = sleep(after), if is_idle => return,
+            else => return,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `run`: one container for one command, with the caller's own streams.
+
+use crate::{
+    container::Gates,
+    desk::{Desk, hung_up},
+    follow::{Aim, Goal},
+    images::ImageOverrides,
+    outlet::Outlet,
+    owner::Command,
+    random::Random,
+    turn::Turn,
+    up::graph_error,
+    words::refusal,
+};
+use mesh_api::{
+    message::{Action, Answer, ApiError, ErrorKind},
+    options::{CreateOptions, RunOptions},
+};
+use mesh_lifecycle::phase::Phase;
+use mesh_model::{
+    container::{ContainerId, ContainerSpec, Resources},
+    project::Project,
+    service::{NetworkMode, RestartPolicy, Service},
+};
+use mesh_plan::{
+    graph::{self, GraphError},
+    hash, naming,
+};
+use mesh_runtime::exec::RunStreams;
+use std::{collections::BTreeSet, sync::Arc};
+
+impl Desk {
+    pub(crate) async fn run_one_off(
+        &self,
+        project: Project,
+        options: RunOptions,
+        streams: Option<RunStreams>,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let (id, name) = {
+            let mut turn = self.turn(false, outlet).await?;
+            let spec = self.prepare(project, &options, &mut turn, outlet).await?;
+            let (id, name) = (spec.id.clone(), spec.name.clone());
+            self.make_container(spec, Action::Created, outlet).await?;
+            if let Some(streams) = streams {
+                self.owner.tell(Command::Streams(id.clone(), streams)).await;
+            }
+            self.owner.tell(Command::Hold(vec![(id.clone(), Arc::new(Gates::new()))])).await;
+            let started =
+                self.follow(Aim::started(std::slice::from_ref(&id), Goal::Started), &mut turn, outlet).await;
+            if started.is_err() && options.remove {
+                self.end(std::slice::from_ref(&id), None, true, outlet).await?;
+            }
+            started?;
+            (id, name)
+        };
+        if options.detach {
+            return Ok(Answer::Started { name });
+        }
+        let code = self.until_exit(&id, outlet).await;
+        if code.is_err() {
+            self.end(std::slice::from_ref(&id), None, false, outlet).await?;
+        }
+        if options.remove {
+            self.end(std::slice::from_ref(&id), None, true, outlet).await?;
+        }
+        Ok(Answer::Exit { code: code? })
+    }
+
+    /// Starts what the service needs, and says what its container is made from.
+    async fn prepare(
+        &self,
+        project: Project,
+        options: &RunOptions,
+        turn: &mut Turn,
+        outlet: &Outlet,
+    ) -> Result<ContainerSpec, ApiError> {
+        self.check_name(&project)?;
+        let Some(service) = project.services.get(&options.service) else {
+            let inactive = project.inactive.contains(&options.service);
+            return Err(graph_error(GraphError::NoSuchService { name: options.service.clone(), inactive }));
+        };
+        let service = one_off(service, options);
+        let needs = graph::dependencies(&service);
+        if !options.no_deps && !needs.is_empty() {
+            let there = |name: &String| project.services.contains_key(name);
+            let services: Vec<String> = needs.into_keys().filter(there).collect();
+            let create =
+                CreateOptions { services, substitute: options.substitute, ..CreateOptions::default() };
+            if !create.services.is_empty() {
+                // The file's own form of the service stays in the record; this one is for one time.
+                let stored = self.stored(&project, &options.service, turn);
+                let made = self.make(stored, &create, None, turn, outlet).await?;
+                let needed = self.needed(&project, &create.services)?;
+                self.launch(made, Goal::Started, None, turn, outlet).await?;
+                self.await_conditions(&service, &needed, turn, outlet).await?;
+            }
+        }
+        let chosen = BTreeSet::from([service.name.clone()]);
+        let overrides = ImageOverrides { pull: None, substitute: options.substitute };
+        let mut images = self.images(&project, &chosen, overrides, outlet).await?;
+        let image = images
+            .remove(&service.name)
+            .ok_or_else(|| refusal(ErrorKind::Image, format!("service {} has no image", service.name)))?;
+        let resources = Resources::of(&service, &project);
+        let there = self.ground("networks", self.runtime.networks()).await?;
+        for network in resources.networks.values().filter(|network| !there.contains(&network.name)) {
+            let made = self.runtime.create_network(network);
+            self.ground(&format!("network {}", network.name), made).await?;
+        }
+        for volume in resources.volumes.values() {
+            self.ground(&format!("volume {}", volume.name), self.runtime.create_volume(volume)).await?;
+        }
+        let mut random = Random::open()?;
+        let id = naming::container_id(random.next());
+        random.check()?;
+        let config_hash = hash::config_hash(&service, &resources, &image);
+        let name =
+            options.name.clone().unwrap_or_else(|| naming::one_off_name(&project.name, &service.name, &id));
+        let labels = naming::labels(&project, &service, 1, true, &config_hash, &image.digest);
+        let project = project.name;
+        Ok(ContainerSpec {
+            id,
+            name,
+            project,
+            service,
+            index: 1,
+            one_off: true,
+            image,
+            config_hash,
+            resources,
+            labels,
+        })
+    }
+
+    /// The project to store: the one sent, but with the service as it was stored before.
+    fn stored(&self, project: &Project, service: &str, turn: &Turn) -> Project {
+        let mut stored = project.clone();
+        if let Some(known) = turn.record().and_then(|record| record.project.services.get(service)) {
+            stored.services.insert(service.to_owned(), known.clone());
+        }
+        stored
+    }
+
+    fn needed(&self, project: &Project, services: &[String]) -> Result<Vec<String>, ApiError> {
+        let names = graph::select(project, services, false).map_err(graph_error)?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Waits for the conditions that the service puts on those it needs.
+    async fn await_conditions(
+        &self,
+        service: &Service,
+        needed: &[String],
+        turn: &mut Turn,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        use mesh_model::service::Condition;
+        let view = self.owner.now();
+        let strict = |name: &&String| {
+            let dependency = service.depends_on.get(*name);
+            dependency.is_some_and(|found| found.condition != Condition::ServiceStarted)
+        };
+        let ids: Vec<ContainerId> = needed
+            .iter()
+            .filter(strict)
+            .flat_map(|name| view.of_service(name))
+            .map(|found| found.spec.id.clone())
+            .collect();
+        self.follow(Aim { unchanged: &ids, ..Aim::started(&ids, Goal::Ready) }, turn, outlet).await
+    }
+
+    /// The exit code of a container, once it ended.
+    async fn until_exit(&self, id: &ContainerId, outlet: &Outlet) -> Result<i32, ApiError> {
+        let ended = self.owner.until(|view| {
+            let phase = view.containers.get(id).map(|found| &found.phase);
+            !phase.is_some_and(|phase| phase.alive() || *phase == Phase::Held)
+        });
+        tokio::select! { biased;
+            () = ended => {}
+            () = outlet.gone() => return Err(hung_up()),
+        }
+        let view = self.owner.now();
+        match view.containers.get(id).map(|found| &found.phase) {
+            Some(Phase::Exited { exit, .. }) => Ok(exit.code),
+            _ => Err(refusal(ErrorKind::Busy, "the container was removed, or the supervisor ends")),
+        }
+    }
+}
+
+/// The service as `run` makes it: no restarts, no fixed name, and its ports and names only if asked for.
+fn one_off(service: &Service, options: &RunOptions) -> Service {
+    let mut service = service.clone();
+    service.restart = RestartPolicy::No;
+    service.container_name = None;
+    service.scale = 1;
+    service.process.tty = options.tty;
+    service.process.stdin_open = !options.detach;
+    if !options.service_ports {
+        service.network.ports.clear();
+    }
+    if !options.use_aliases
+        && let NetworkMode::Networks(attached) = &mut service.network.mode
+    {
+        for attachment in attached.values_mut() {
+            attachment.aliases.clear();
+            // The fixed addresses belong to the service's own containers.
+            attachment.ipv4_address = None;
+            attachment.ipv6_address = None;
+        }
+    }
+    service
+}

@@ -1,0 +1,436 @@
+//! The one task that owns every container's phase.
+//!
+//! Commands, results of work and events of the ground come in through one bounded inbox; each changes
+//! phases by [`mesh_lifecycle::phase::step`] and nothing else. Work that takes time is spawned and its
+//! result comes back as an input. After each input the gates of held containers are judged, and the
+//! view that everybody reads is published. Nothing slow is awaited here.
+
+use crate::{
+    container::{Container, Gates, StartError, View},
+    events,
+    transition::{Transition, lifecycle_exit, note_start, note_transition},
+    work::{Outcome, Worker},
+};
+use mesh_api::message::Event as ApiEvent;
+use mesh_lifecycle::{
+    condition::{Standing, judge},
+    health::Verdict,
+    phase::{Effect, Event, Exit, Phase, step},
+};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    project::Project,
+    service::Condition,
+};
+use mesh_runtime::{
+    SharedRuntime,
+    error::RuntimeError,
+    events::RuntimeEvent,
+    exec::{RunStreams, Verdict as ProbeVerdict},
+    observed::{Observed, ObservedState},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Most inputs that wait for the owner.
+pub(crate) const INBOX_MAX: usize = 1024;
+/// Most events kept for a listener that is slow to read them.
+pub(crate) const EVENTS_MAX: usize = 1024;
+
+/// What the owner is told.
+pub(crate) enum Input {
+    /// A command; answered once its effect can be read in the view.
+    Command(Command, oneshot::Sender<()>),
+    /// Work ended that belongs to the given life of a container.
+    Outcome { id: ContainerId, life: u64, outcome: Outcome },
+}
+
+/// What a command asks of the owner.
+pub(crate) enum Command {
+    /// The project as it is now.
+    Project(Option<Arc<Project>>),
+    /// Containers that were made.
+    Insert(Vec<Arc<ContainerSpec>>),
+    /// Start these once their conditions hold.
+    Hold(Vec<(ContainerId, Arc<Gates>)>),
+    /// The next start of this one gets these descriptors.
+    Streams(ContainerId, RunStreams),
+    /// Do not start these any more, if they still wait.
+    Release(Vec<ContainerId>),
+    /// End these, with a signal and grace period over their own.
+    Stop { ids: Vec<ContainerId>, signal: Option<i32>, grace: Option<Duration> },
+    /// This one was frozen or thawed.
+    Frozen(ContainerId, bool),
+    /// This one was removed.
+    Forget(ContainerId),
+    /// Tell those who listen to events.
+    Announce(ContainerId, &'static str),
+}
+
+/// The state of one project.
+pub(crate) struct Owner {
+    containers: BTreeMap<ContainerId, Container>,
+    project: Option<Arc<Project>>,
+    streams: BTreeMap<ContainerId, RunStreams>,
+    worker: Worker,
+    inbox: mpsc::Receiver<Input>,
+    ground: mpsc::Receiver<RuntimeEvent>,
+    view: watch::Sender<Arc<View>>,
+    listeners: broadcast::Sender<ApiEvent>,
+    changed: bool,
+}
+
+/// What the owner's users hold.
+#[derive(Clone)]
+pub(crate) struct OwnerLink {
+    pub(crate) inbox: mpsc::Sender<Input>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) listeners: broadcast::Sender<ApiEvent>,
+}
+
+impl OwnerLink {
+    /// Has a command carried out; afterwards the view shows it.
+    pub(crate) async fn tell(&self, command: Command) {
+        let (done, told) = oneshot::channel();
+        if self.inbox.send(Input::Command(command, done)).await.is_ok() {
+            // An error means that the supervisor ends; then there is nothing to wait for.
+            let _ = told.await;
+        }
+    }
+
+    /// What is there now.
+    pub(crate) fn now(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Waits until `enough` of the view, or the supervisor ends.
+    pub(crate) async fn until(&self, mut enough: impl FnMut(&View) -> bool) {
+        let _ = self.view.clone().wait_for(|view| enough(view)).await;
+    }
+}
+
+impl Owner {
+    /// An owner of what was observed. `stopped`: names of containers that a command had stopped.
+    pub(crate) fn adopt(
+        runtime: SharedRuntime,
+        project: Option<Arc<Project>>,
+        observed: Vec<Observed>,
+        stopped: &BTreeSet<String>,
+    ) -> (Self, OwnerLink) {
+        let (inbox, receiver) = mpsc::channel(INBOX_MAX);
+        let (view, view_receiver) = watch::channel(Arc::default());
+        let (listeners, _) = broadcast::channel(EVENTS_MAX);
+        let link = OwnerLink { inbox: inbox.clone(), view: view_receiver, listeners: listeners.clone() };
+        let ground = runtime.events();
+        let mut owner = Self {
+            containers: BTreeMap::new(),
+            project,
+            streams: BTreeMap::new(),
+            worker: Worker::new(runtime, inbox),
+            inbox: receiver,
+            ground,
+            view,
+            listeners,
+            changed: true,
+        };
+        for found in observed {
+            owner.adopt_one(found, stopped);
+        }
+        owner.publish();
+        (owner, link)
+    }
+
+    fn adopt_one(&mut self, found: Observed, stopped: &BTreeSet<String>) {
+        let id = found.spec.id.clone();
+        let was_stopped = stopped.contains(&found.spec.name);
+        let mut container = Container::new(Arc::new(found.spec));
+        let event = match found.state {
+            ObservedState::Created => None,
+            ObservedState::Running { pid, since_unix_ms, paused } => {
+                container.facts.pid = Some(pid);
+                container.facts.started_unix_ms = Some(since_unix_ms);
+                container.facts.addresses = Arc::new(found.addresses);
+                container.facts.ports = Arc::new(found.ports);
+                let age = Duration::from_millis(crate::container::unix_ms().saturating_sub(since_unix_ms));
+                let now = Instant::now().into_std();
+                Some(Event::Adopted { since: now.checked_sub(age).unwrap_or(now), paused })
+            }
+            ObservedState::Exited(exit) => {
+                let exit = lifecycle_exit(exit);
+                container.facts.exit = Some(exit);
+                Some(Event::AdoptedExited { exit, stopped: was_stopped })
+            }
+        };
+        self.containers.insert(id.clone(), container);
+        if let Some(event) = event {
+            self.apply(&id, event);
+        }
+    }
+
+    /// Runs until `stop`; containers stay as they are.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut ground_open = true;
+        loop {
+            let deadline = self.deadline();
+            let mut told = None;
+            tokio::select! { biased;
+                () = stop.cancelled() => break,
+                event = self.ground.recv(), if ground_open => match event {
+                    Some(RuntimeEvent::Exited { id, exit }) => self.exited(&id, lifecycle_exit(exit)),
+                    None => ground_open = false,
+                },
+                Some(input) = self.inbox.recv() => match input {
+                    Input::Command(command, done) => {
+                        self.obey(command);
+                        told = Some(done);
+                    }
+                    Input::Outcome { id, life, outcome } => self.absorb(&id, life, outcome),
+                },
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.tick(),
+            }
+            self.judge_gates();
+            self.publish();
+            if let Some(told) = told {
+                let _ = told.send(());
+            }
+        }
+        self.worker.end().await;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.containers.values().filter_map(|found| found.phase.deadline()).min().map(Instant::from_std)
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now().into_std();
+        let is_due = |found: &&Container| found.phase.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<ContainerId> =
+            self.containers.values().filter(is_due).map(|found| found.spec.id.clone()).collect();
+        for id in due {
+            self.apply(&id, Event::Tick);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        self.changed = true;
+        match command {
+            Command::Project(project) => self.project = project,
+            Command::Insert(specs) => {
+                for spec in specs {
+                    let container = Container::new(spec);
+                    self.announce(&container, "create");
+                    self.containers.insert(container.spec.id.clone(), container);
+                }
+            }
+            Command::Hold(held) => {
+                for (id, gates) in held {
+                    if let Some(container) = self.containers.get_mut(&id) {
+                        container.gates = gates;
+                    }
+                    self.apply(&id, Event::Hold);
+                }
+            }
+            Command::Streams(id, streams) => drop(self.streams.insert(id, streams)),
+            Command::Release(ids) => ids.iter().for_each(|id| self.apply(id, Event::Release)),
+            Command::Stop { ids, signal, grace } => {
+                for id in ids {
+                    let Some(container) = self.containers.get(&id) else { continue };
+                    let order = container.stop_order(signal, grace);
+                    self.apply(&id, Event::Stop(order));
+                }
+            }
+            Command::Frozen(id, frozen) => {
+                self.apply(&id, if frozen { Event::Paused } else { Event::Unpaused });
+                self.announce_id(&id, if frozen { "pause" } else { "unpause" });
+            }
+            Command::Forget(id) => {
+                self.streams.remove(&id);
+                if let Some(container) = self.containers.remove(&id) {
+                    self.announce(&container, "destroy");
+                }
+            }
+            Command::Announce(id, action) => self.announce_id(&id, action),
+        }
+    }
+
+    fn absorb(&mut self, id: &ContainerId, life: u64, outcome: Outcome) {
+        let Some(container) = self.containers.get_mut(id).filter(|found| found.life == life) else { return };
+        match outcome {
+            Outcome::Started(Ok(started)) => {
+                note_start(&mut container.facts, started);
+                self.changed = true;
+                self.apply(id, Event::Started);
+                self.announce_id(id, "start");
+            }
+            Outcome::Started(Err(error)) => {
+                container.facts.start_error = Some(StartError { hint: crate::words::hint(&error) });
+                self.apply(id, Event::StartFailed(crate::words::chain(&error)));
+            }
+            Outcome::Probed(outcome) => {
+                let passed = outcome.verdict == ProbeVerdict::Passed;
+                let took = outcome.took;
+                let known = container.facts.probe.as_ref();
+                self.changed |= known.is_none_or(|known| known.output != outcome.output);
+                container.facts.probe = Some(Arc::new(outcome));
+                self.apply(id, Event::Probed { passed, took });
+            }
+            Outcome::Signalled(Err(RuntimeError::NotRunning | RuntimeError::Missing { .. })) => {
+                self.worker.expect_exit(id, life);
+            }
+            Outcome::Signalled(Err(error)) => {
+                tracing::warn!(container = %container.spec.name, error = %error, "a signal was not delivered");
+            }
+            Outcome::Signalled(Ok(())) => {}
+            Outcome::Vanished if matches!(container.phase, Phase::Stopping { .. }) => {
+                let at_unix_ms = crate::container::unix_ms();
+                self.exited(id, Exit { code: 137, out_of_memory: false, at_unix_ms });
+            }
+            Outcome::Vanished => {}
+        }
+    }
+
+    fn exited(&mut self, id: &ContainerId, exit: Exit) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        container.facts.exit = Some(exit);
+        self.changed = true;
+        self.apply(id, Event::Exited(exit));
+        if exit.out_of_memory {
+            self.announce_id(id, "oom");
+        }
+        self.announce_id(id, "die");
+    }
+
+    /// Changes a phase, notes what that means, and starts the work it asks for.
+    fn apply(&mut self, id: &ContainerId, event: Event) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let now = Instant::now().into_std();
+        let before = container.phase.clone();
+        let (after, effects) = step(before.clone(), event, now, &container.policy);
+        container.phase = after;
+        let transition = Transition::of(&before, &container.phase);
+        self.changed |= transition != Transition::None;
+        note_transition(container, &before, now);
+        if effects.contains(&Effect::Start) {
+            container.life += 1;
+        }
+        let snapshot = container.clone();
+        match transition {
+            Transition::Health(Verdict::Healthy) => self.announce(&snapshot, "health_status: healthy"),
+            Transition::Health(Verdict::Unhealthy) => self.announce(&snapshot, "health_status: unhealthy"),
+            _ => {}
+        }
+        self.perform(&snapshot, &effects);
+    }
+
+    fn perform(&mut self, container: &Container, effects: &[Effect]) {
+        let id = &container.spec.id;
+        match effects {
+            [] => {}
+            [Effect::Start] => {
+                let streams = self.streams.remove(id);
+                self.worker.start(id, container.life, streams);
+            }
+            [Effect::Probe] => {
+                if let Some(probe) = &container.policy.probe {
+                    self.worker.probe(id, container.life, probe.clone());
+                }
+            }
+            signals => self.worker.signal(id, container.life, signals.to_vec()),
+        }
+    }
+
+    /// Starts what waits and may, and blocks what never will, until nothing changes any more.
+    fn judge_gates(&mut self) {
+        loop {
+            let held = self.containers.values().filter(|found| found.phase == Phase::Held);
+            let judged: Vec<(ContainerId, Gate)> =
+                held.map(|found| (found.spec.id.clone(), self.gate(found))).collect();
+            let mut moved = false;
+            for (id, gate) in judged {
+                match gate {
+                    Gate::Open => self.apply(&id, Event::Clear),
+                    Gate::Shut(reason) => self.apply(&id, Event::Block(reason)),
+                    Gate::Waits(words) => {
+                        self.wait_words(&id, words);
+                        continue;
+                    }
+                }
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn gate(&self, container: &Container) -> Gate {
+        let mut waits = Vec::new();
+        for (service, dependency) in container.gates.iter() {
+            let phases = self
+                .containers
+                .values()
+                .filter(|found| !found.spec.one_off && found.service() == service)
+                .map(|found| &found.phase);
+            match judge(dependency.condition, phases) {
+                Standing::Holds => {}
+                Standing::Never(reason) if dependency.required => {
+                    return Gate::Shut(format!("{service} {reason}"));
+                }
+                Standing::Never(_) => {}
+                Standing::Waits => waits.push(format!("{service} {}", expectation(dependency.condition))),
+            }
+        }
+        if waits.is_empty() { Gate::Open } else { Gate::Waits(format!("waiting for {}", waits.join(", "))) }
+    }
+
+    fn wait_words(&mut self, id: &ContainerId, words: String) {
+        if let Some(container) = self.containers.get_mut(id)
+            && container.facts.detail.as_ref() != Some(&words)
+        {
+            container.facts.detail = Some(words);
+            self.changed = true;
+        }
+    }
+
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            let view = View { project: self.project.clone(), containers: self.containers.clone() };
+            self.view.send_replace(Arc::new(view));
+        }
+    }
+
+    fn announce_id(&self, id: &ContainerId, action: &str) {
+        if let Some(container) = self.containers.get(id) {
+            self.announce(container, action);
+        }
+    }
+
+    fn announce(&self, container: &Container, action: &str) {
+        // An error means that nobody listens.
+        let _ = self.listeners.send(events::of(container, action));
+    }
+}
+
+/// Whether a held container may start.
+enum Gate {
+    Open,
+    Waits(String),
+    Shut(String),
+}
+
+/// What must still come true, after the name of the service.
+pub(crate) fn expectation(condition: Condition) -> &'static str {
+    match condition {
+        Condition::ServiceStarted => "to start",
+        Condition::ServiceHealthy => "to be healthy",
+        Condition::ServiceCompletedSuccessfully => "to complete",
+    }
+}

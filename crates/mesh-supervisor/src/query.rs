@@ -1,0 +1,229 @@
+//! Requests that change nothing: what is there, and how the caller itself can reach it.
+
+use crate::{
+    container::{Container, View},
+    desk::{Desk, hung_up},
+    outlet::{Outlet, Output},
+    words::refusal,
+};
+use futures_util::{StreamExt, stream};
+use mesh_api::{
+    message::{Answer, ApiError, ErrorKind},
+    options::ExecOptions,
+    request::Request,
+    status::{ContainerStatus, ProcessRow, UsageRow, VolumeRow},
+};
+use mesh_lifecycle::phase::Phase;
+use mesh_model::container::ContainerId;
+use mesh_runtime::exec::{CopyRequest, ExecRequest, Invocation};
+use tokio::sync::broadcast::error::RecvError;
+
+/// Containers asked at once.
+const QUESTIONS_AT_ONCE_MAX: usize = 16;
+
+impl Desk {
+    pub(crate) async fn query(&self, request: Request, outlet: &Outlet) -> Result<Answer, ApiError> {
+        match request {
+            Request::Containers => Ok(Answer::Containers(self.statuses())),
+            Request::Project => {
+                let view = self.owner.now();
+                Ok(Answer::Project(view.project.as_ref().map(|project| Box::new((**project).clone()))))
+            }
+            Request::Exec(options) => self.exec(options).await,
+            Request::Copy { service, index, out, path, follow_link, archive } => {
+                let copy = if out {
+                    CopyRequest::Out { path, follow_link }
+                } else {
+                    CopyRequest::In { directory: path, archive }
+                };
+                let id = self.one_of(&service, index, false)?;
+                self.ground(&format!("service {service}"), self.runtime.copy(&id, &copy))
+                    .await
+                    .map(invocation)
+            }
+            Request::Stats { services } => self.stats(&services).await,
+            Request::Top { services } => self.top(&services).await,
+            Request::Volumes => self.volumes().await,
+            Request::Events => self.events(outlet).await,
+            Request::Wait { services } => self.wait(&services, outlet).await,
+            _ => Err(refusal(ErrorKind::Internal, "this request is not a question")),
+        }
+    }
+
+    fn statuses(&self) -> Vec<ContainerStatus> {
+        let (view, project) = self.project();
+        let known = |name: &str| {
+            project.services.contains_key(name) || project.inactive.iter().any(|one| one == name)
+        };
+        let mut statuses: Vec<ContainerStatus> = view
+            .containers
+            .values()
+            .map(|found| found.status(!found.spec.one_off && !known(found.service())))
+            .collect();
+        statuses.sort_by(|one, other| {
+            (&one.service, one.one_off, one.index, &one.name).cmp(&(
+                &other.service,
+                other.one_off,
+                other.index,
+                &other.name,
+            ))
+        });
+        statuses
+    }
+
+    async fn exec(&self, options: ExecOptions) -> Result<Answer, ApiError> {
+        let id = self.one_of(&options.service, options.index, true)?;
+        let request = ExecRequest {
+            command: options.command,
+            environment: options.environment,
+            user: options.user,
+            working_dir: options.working_dir,
+            tty: options.tty,
+            privileged: options.privileged,
+            detach: options.detach,
+        };
+        let what = format!("service {}", options.service);
+        self.ground(&what, self.runtime.exec(&id, &request)).await.map(invocation)
+    }
+
+    /// One container of a service: the one with the number, or the first that runs.
+    fn one_of(&self, service: &str, index: Option<u32>, must_run: bool) -> Result<ContainerId, ApiError> {
+        self.check_services(&[service.to_owned()])?;
+        let view = self.owner.now();
+        let mut found: Vec<&Container> = view
+            .of_service(service)
+            .filter(|found| index.is_none_or(|index| found.spec.index == index))
+            .collect();
+        // Running ones first, then by number.
+        found.sort_by_key(|found| (!matches!(found.phase, Phase::Up { .. }), found.spec.index));
+        let numbered = || index.map(|index| format!(" #{index}")).unwrap_or_default();
+        match found.first() {
+            Some(container) if !must_run || matches!(container.phase, Phase::Up { .. }) => {
+                Ok(container.spec.id.clone())
+            }
+            Some(_) => {
+                Err(refusal(ErrorKind::Request, format!("service {service}{} is not running", numbered())))
+            }
+            None => {
+                Err(refusal(ErrorKind::Request, format!("service {service}{} has no container", numbered())))
+            }
+        }
+    }
+
+    /// Running containers of the services (none: all), by name.
+    fn running(&self, services: &[String]) -> Result<Vec<Container>, ApiError> {
+        self.check_services(services)?;
+        let view = self.owner.now();
+        let wanted = |found: &&Container| {
+            matches!(found.phase, Phase::Up { .. })
+                && (services.is_empty() || services.contains(&found.spec.service.name))
+        };
+        let mut found: Vec<Container> = view.containers.values().filter(wanted).cloned().collect();
+        found.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+        Ok(found)
+    }
+
+    async fn stats(&self, services: &[String]) -> Result<Answer, ApiError> {
+        let rows = stream::iter(self.running(services)?).map(|container| async move {
+            // One that ended just now is not an error of the question.
+            let usage = self.runtime.usage(&container.spec.id).await.ok()?;
+            Some(UsageRow {
+                id: container.spec.id.0.clone(),
+                name: container.spec.name.clone(),
+                service: container.service().to_owned(),
+                at_unix_ms: crate::container::unix_ms(),
+                cpu_ns: usage.cpu_ns,
+                memory_bytes: usage.memory_bytes,
+                memory_limit_bytes: usage.memory_limit_bytes,
+                pids: usage.pids,
+                network_received_bytes: usage.network_received_bytes,
+                network_sent_bytes: usage.network_sent_bytes,
+                block_read_bytes: usage.block_read_bytes,
+                block_written_bytes: usage.block_written_bytes,
+            })
+        });
+        let rows: Vec<Option<UsageRow>> = rows.buffered(QUESTIONS_AT_ONCE_MAX).collect().await;
+        Ok(Answer::Stats(rows.into_iter().flatten().collect()))
+    }
+
+    async fn top(&self, services: &[String]) -> Result<Answer, ApiError> {
+        let rows = stream::iter(self.running(services)?).map(|container| async move {
+            let processes = self.runtime.processes(&container.spec.id).await.unwrap_or_default();
+            let row = |process: mesh_runtime::observed::ProcessStatus| ProcessRow {
+                name: container.spec.name.clone(),
+                service: container.service().to_owned(),
+                uid: process.uid,
+                pid: process.pid,
+                parent_pid: process.parent_pid,
+                started_unix_ms: process.started_unix_ms,
+                cpu_ms: process.cpu_ms,
+                command: process.command,
+            };
+            processes.into_iter().map(row).collect::<Vec<_>>()
+        });
+        let rows: Vec<Vec<ProcessRow>> = rows.buffered(QUESTIONS_AT_ONCE_MAX).collect().await;
+        Ok(Answer::Top(rows.into_iter().flatten().collect()))
+    }
+
+    async fn volumes(&self) -> Result<Answer, ApiError> {
+        let volumes = self.ground("volumes", self.runtime.volumes()).await?;
+        let row = |volume: mesh_runtime::observed::VolumeStatus| VolumeRow {
+            name: volume.name,
+            driver: volume.driver,
+            mountpoint: volume.mountpoint,
+            labels: volume.labels,
+        };
+        Ok(Answer::Volumes(volumes.into_iter().map(row).collect()))
+    }
+
+    async fn events(&self, outlet: &Outlet) -> Result<Answer, ApiError> {
+        let mut listener = self.owner.listeners.subscribe();
+        loop {
+            let event = tokio::select! { biased;
+                () = outlet.gone() => return Err(hung_up()),
+                () = self.stop.cancelled() => return Ok(Answer::Done),
+                event = listener.recv() => event,
+            };
+            match event {
+                Ok(event) => outlet.send(Output::Event(event)).await,
+                // The listener reads too slowly; what it missed is gone.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(Answer::Done),
+            }
+        }
+    }
+
+    async fn wait(&self, services: &[String], outlet: &Outlet) -> Result<Answer, ApiError> {
+        self.check_services(services)?;
+        let wanted = |found: &&Container| {
+            !found.spec.one_off && (services.is_empty() || services.contains(&found.spec.service.name))
+        };
+        let view = self.owner.now();
+        let mut containers: Vec<&Container> = view.containers.values().filter(wanted).collect();
+        containers.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+        let Some(first) = containers.first().map(|found| found.spec.id.clone()) else {
+            return Err(refusal(ErrorKind::Request, "there is no container to wait for"));
+        };
+        let ids: Vec<ContainerId> = containers.iter().map(|found| found.spec.id.clone()).collect();
+        let mut code = 0;
+        let ended = self.owner.until(|view: &View| {
+            if let Some(Phase::Exited { exit, .. }) = view.containers.get(&first).map(|found| &found.phase) {
+                code = exit.code;
+            }
+            let lives = |found: &Container| {
+                found.phase.alive() || matches!(found.phase, Phase::Held | Phase::Backoff { .. })
+            };
+            !ids.iter().filter_map(|id| view.containers.get(id)).any(lives)
+        });
+        tokio::select! { biased;
+            () = ended => {}
+            () = outlet.gone() => return Err(hung_up()),
+            () = self.stop.cancelled() => return Err(refusal(ErrorKind::Busy, "the supervisor ends")),
+        }
+        Ok(Answer::Exit { code })
+    }
+}
+
+fn invocation(invocation: Invocation) -> Answer {
+    Answer::Invocation { arguments: invocation.arguments, payload: invocation.payload }
+}

@@ -1,0 +1,287 @@
+//! What keeps running, what ends, and what the next supervisor finds.
+
+use super::Rig;
+use crate::{
+    fake::{Script, checked, project, service, waiting},
+    outlet::Outlet,
+};
+use mesh_api::{
+    message::{Action, Answer, ErrorKind, Progress},
+    options::{DownOptions, RunOptions, UpOptions},
+    request::Request,
+    status::{Health, State},
+};
+use mesh_model::{
+    project::Project,
+    service::{Condition::ServiceStarted, RestartPolicy, Service},
+};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+fn always(name: &str) -> Service {
+    Service { restart: RestartPolicy::Always, ..service(name) }
+}
+
+fn chain() -> Project {
+    project(vec![
+        service("db"),
+        waiting(service("web"), &[("db", ServiceStarted)]),
+        waiting(service("proxy"), &[("web", ServiceStarted)]),
+    ])
+}
+
+fn stop(services: &[&str]) -> Request {
+    Request::Stop {
+        services: services.iter().map(|name| (*name).to_owned()).collect(),
+        timeout_seconds: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_unasked_is_restarted_with_growing_pauses() {
+    let rig = Rig::new().await;
+    let exits = vec![(Duration::ZERO, 1); 4];
+    rig.fake.script("web", Script { exits, ..Script::default() });
+    let begun = Instant::now();
+    rig.up(&project(vec![always("web")]), false).await.unwrap();
+    rig.until("web", |web| web.restarts == 4 && web.state == State::Running).await;
+    let took = begun.elapsed().as_millis();
+    assert!((1500..1600).contains(&took), "{took}");
+    rig.fake.crash("web", 9);
+    rig.until("web", |web| web.state == State::Restarting).await;
+    rig.until("web", |web| web.restarts == 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_stops_is_not_undone_by_a_policy() {
+    for request in
+        [stop(&["web"]), Request::Kill { services: vec![], signal: "KILL".into(), remove_orphans: false }]
+    {
+        let rig = Rig::new().await;
+        rig.up(&project(vec![always("web")]), false).await.unwrap();
+        rig.done(request).await;
+        assert_eq!(rig.status("web").await.state, State::Exited);
+        // The next supervisor leaves it alone too, until it is started.
+        let rig = rig.succeed().await;
+        assert_eq!(rig.status("web").await.state, State::Exited);
+        rig.done(Request::Start { services: vec![], wait: true, wait_timeout_ms: None }).await;
+        assert_eq!(rig.status("web").await.state, State::Running);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_ends_dependents_first_and_twice_is_fine() {
+    let rig = Rig::new().await;
+    rig.fake.script("db", Script { deaf: true, ..Script::default() });
+    rig.up(&chain(), false).await.unwrap();
+    rig.fake.take_log();
+    let begun = Instant::now();
+    rig.done(Request::Down(DownOptions::default())).await;
+    let want = [
+        "signal 15 p-proxy-1",
+        "remove p-proxy-1",
+        "signal 15 p-web-1",
+        "remove p-web-1",
+        "signal 15 p-db-1",
+        "signal 9 p-db-1",
+        "remove p-db-1",
+        "release",
+    ];
+    assert_eq!(rig.fake.take_log(), want);
+    assert!((10_000..10_100).contains(&begun.elapsed().as_millis()), "its grace period was not kept");
+    assert!(rig.fake.is_empty() && rig.desk.stop.is_cancelled());
+    assert!(!rig.directory().join("project.json").exists());
+    let rig = rig.succeed().await;
+    rig.done(Request::Down(DownOptions { volumes: true, ..DownOptions::default() })).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_supervisor_adopts_what_runs_and_mends_what_died() {
+    let rig = Rig::new().await;
+    let checked_always = Service { restart: RestartPolicy::UnlessStopped, ..checked("db") };
+    let healthy = Script { healthy_after: Some(Duration::ZERO), ..Script::default() };
+    rig.fake.script("db", healthy);
+    rig.up(&project(vec![checked_always, always("web"), service("job")]), true).await.unwrap();
+    rig.fake.take_log();
+    rig.desk.stop.cancel();
+    rig.fake.crash("web", 1);
+    rig.fake.crash("job", 0);
+    let rig = rig.succeed().await;
+    rig.until("db", |db| db.health == Some(Health::Healthy)).await;
+    rig.until("web", |web| web.state == State::Running).await;
+    assert_eq!(rig.status("job").await.state, State::Exited);
+    assert_eq!(rig.fake.take_log(), ["start p-web-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_record_loses_no_container() {
+    let rig = Rig::new().await;
+    rig.up(&chain(), false).await.unwrap();
+    std::fs::write(rig.directory().join("project.json"), "{").unwrap();
+    let rig = rig.succeed().await;
+    assert_eq!(rig.status("web").await.state, State::Running);
+    rig.fake.take_log();
+    rig.done(Request::Down(DownOptions::default())).await;
+    assert_eq!(rig.fake.take_log()[0], "signal 15 p-proxy-1");
+    assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_brings_along_who_asked_for_it() {
+    let rig = Rig::new().await;
+    let mut project = chain();
+    project.services.get_mut("web").unwrap().depends_on.get_mut("db").unwrap().restart = true;
+    rig.up(&project, false).await.unwrap();
+    rig.fake.take_log();
+    let restart = |no_deps| Request::Restart { services: vec!["db".into()], timeout_seconds: None, no_deps };
+    rig.done(restart(false)).await;
+    assert_eq!(
+        rig.fake.take_log(),
+        ["signal 15 p-web-1", "signal 15 p-db-1", "start p-db-1", "start p-web-1"]
+    );
+    rig.done(restart(true)).await;
+    assert_eq!(rig.fake.take_log(), ["signal 15 p-db-1", "start p-db-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_up_waits_its_turn_and_down_does_not() {
+    let rig = Rig::new().await;
+    let project = project(vec![checked("db")]);
+    let slow = UpOptions { wait: true, ..UpOptions::default() };
+    rig.fake.script("db", Script { healthy_after: Some(Duration::from_secs(3)), ..Script::default() });
+    let (first, second) =
+        tokio::join!(rig.up_with(&project, slow.clone()), rig.up_with(&project, slow.clone()));
+    first.and(second).unwrap();
+    assert_eq!(rig.fake.take_log().len(), 3);
+
+    rig.done(Request::Down(DownOptions::default())).await;
+    let rig = rig.succeed().await;
+    rig.fake.script("db", Script { healthy_after: Some(Duration::from_secs(5)), ..Script::default() });
+    let down = async {
+        rig.until("db", |db| db.state == State::Running).await;
+        rig.ask(Request::Down(DownOptions::default())).await.0
+    };
+    let (up, down) = tokio::join!(rig.up_with(&project, slow), down);
+    assert_eq!(up.unwrap_err().kind, ErrorKind::Busy);
+    down.unwrap();
+    assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_turn_is_waited_for_a_minute() {
+    let rig = Rig::new().await;
+    let turn = rig.desk.turns.take(false).await.unwrap();
+    let error = rig.up(&project(vec![service("web")]), false).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Busy);
+    drop(turn);
+    rig.up(&project(vec![service("web")]), false).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_up_leaves_what_runs_and_what_waits_is_not_started() {
+    let rig = Rig::new().await;
+    let gated = waiting(service("web"), &[("db", mesh_model::service::Condition::ServiceHealthy)]);
+    let project = project(vec![checked("db"), gated]);
+    rig.fake.script("db", Script { healthy_after: Some(Duration::from_secs(2)), ..Script::default() });
+    let gone = CancellationToken::new();
+    let (outlet, output) = Outlet::new(gone.clone());
+    let request = Request::Up { project: Box::new(project.clone()), options: UpOptions::default() };
+    let leave = async {
+        rig.until("db", |db| db.state == State::Running).await;
+        drop(output);
+        gone.cancel();
+    };
+    // The channel is closed before it is full, so that the request is not held up by it.
+    let (answer, ()) = tokio::join!(rig.desk.perform(request, &outlet, None), leave);
+    assert!(answer.is_err());
+    rig.until("db", |db| db.health == Some(Health::Healthy)).await;
+    assert_eq!(rig.status("web").await.state, State::Created);
+    rig.up(&project, true).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphans_are_told_and_removed_when_asked() {
+    let rig = Rig::new().await;
+    let mut project = chain();
+    rig.up(&project, false).await.unwrap();
+    project.services.remove("proxy");
+    let request = Request::Up { project: Box::new(project.clone()), options: UpOptions::default() };
+    let (answer, told) = rig.ask(request).await;
+    answer.unwrap();
+    let warned = told
+        .iter()
+        .any(|progress| matches!(progress, Progress::Note { text, .. } if text.contains("p-proxy-1")));
+    let running = told.iter().any(|progress| {
+        matches!(progress, Progress::Object { name, action: Action::Running, .. } if name == "p-web-1")
+    });
+    assert!(warned && running, "{told:?}");
+    assert!(rig.status("proxy").await.orphan);
+    rig.fake.take_log();
+    let mut options = UpOptions::default();
+    options.create.remove_orphans = true;
+    rig.up_with(&project, options).await.unwrap();
+    assert_eq!(rig.fake.take_log(), ["signal 15 p-proxy-1", "remove p-proxy-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_starts_what_is_needed_and_gives_the_exit_code() {
+    let rig = Rig::new().await;
+    let project = chain();
+    rig.fake.script("web", Script { exits: vec![(Duration::from_secs(1), 7)], ..Script::default() });
+    let options = RunOptions { service: "web".into(), remove: true, ..RunOptions::default() };
+    let request = Request::Run { project: Box::new(project.clone()), options: options.clone() };
+    let (answer, _) = rig.ask(request).await;
+    assert!(matches!(answer, Ok(Answer::Exit { code: 7 })), "{answer:?}");
+    let log = rig.fake.take_log();
+    assert_eq!(log[..3], ["network p_default", "create p-db-1", "start p-db-1"]);
+    assert!(log[3].starts_with("create p-web-run-") && log[5].starts_with("remove p-web-run-"), "{log:?}");
+
+    rig.fake.script("web", Script::default());
+    let options = RunOptions { detach: true, name: Some("mine".into()), ..options };
+    let (answer, _) = rig.ask(Request::Run { project: Box::new(project), options }).await;
+    assert!(matches!(answer, Ok(Answer::Started { name }) if name == "mine"));
+    assert!(rig.status("web").await.one_off);
+    rig.done(Request::Down(DownOptions::default())).await;
+    assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_answered_beside_commands() {
+    let rig = Rig::new().await;
+    rig.up(&chain(), false).await.unwrap();
+    let _turn = rig.desk.turns.take(false).await.unwrap();
+    for request in [
+        Request::Ping,
+        Request::Project,
+        Request::Containers,
+        Request::Stats { services: vec![] },
+        Request::Top { services: vec!["db".into()] },
+        Request::Volumes,
+    ] {
+        rig.done(request).await;
+    }
+    let unknown = Request::Stats { services: vec!["x".into()] };
+    assert_eq!(rig.ask(unknown).await.0.unwrap_err().kind, ErrorKind::Request);
+    let wait = rig.ask(Request::Wait { services: vec!["db".into()] });
+    rig.fake.crash("db", 4);
+    assert!(matches!(wait.await.0, Ok(Answer::Exit { code: 4 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn frozen_containers_are_not_probed_and_can_be_stopped() {
+    let rig = Rig::new().await;
+    rig.fake.script("db", Script { healthy_after: Some(Duration::ZERO), ..Script::default() });
+    rig.up(&project(vec![checked("db")]), true).await.unwrap();
+    rig.done(Request::Pause { services: vec!["db".into()] }).await;
+    assert_eq!(rig.status("db").await.state, State::Paused);
+    let again = rig.ask(Request::Pause { services: vec!["db".into()] }).await.0;
+    assert_eq!(again.unwrap_err().message, "service db is not running");
+    rig.done(Request::Unpause { services: vec![] }).await;
+    rig.done(Request::Pause { services: vec![] }).await;
+    rig.done(stop(&[])).await;
+    assert_eq!(rig.status("db").await.state, State::Exited);
+    rig.done(Request::Remove { services: vec![], stop: false, volumes: false }).await;
+    let ended = timeout(Duration::from_secs(1), rig.desk.owner.until(|view| view.containers.is_empty()));
+    ended.await.unwrap();
+}

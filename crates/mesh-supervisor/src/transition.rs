@@ -1,0 +1,75 @@
+//! What a change of phase means to those who watch, and the facts that are noted with it.
+
+use crate::container::{Container, Facts};
+use mesh_lifecycle::{
+    health::Verdict,
+    phase::{Exit, Phase},
+};
+use mesh_runtime::observed::Started;
+use std::sync::Arc;
+
+/// What of a change of phase is worth telling.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Transition {
+    None,
+    Phase,
+    Health(Verdict),
+}
+
+impl Transition {
+    pub(crate) fn of(before: &Phase, after: &Phase) -> Self {
+        match (before.verdict(), after.verdict()) {
+            (Some(old), Some(new)) if old != new => return Self::Health(new),
+            _ => {}
+        }
+        let paused = |phase: &Phase| matches!(phase, Phase::Up { paused: true, .. });
+        let same = std::mem::discriminant(before) == std::mem::discriminant(after);
+        if same && paused(before) == paused(after) { Self::None } else { Self::Phase }
+    }
+}
+
+/// Notes what a start gave.
+pub(crate) fn note_start(facts: &mut Facts, started: Started) {
+    facts.pid = Some(started.pid);
+    facts.started_unix_ms = Some(started.at_unix_ms);
+    facts.addresses = Arc::new(started.addresses);
+    facts.ports = Arc::new(started.ports);
+    facts.start_error = None;
+}
+
+/// Notes what goes with the phase that a container came to from `before`.
+pub(crate) fn note_transition(container: &mut Container, before: &Phase, now: std::time::Instant) {
+    let facts = &mut container.facts;
+    let since_ms = |since: std::time::Instant| {
+        u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+    };
+    match (&container.phase, before) {
+        (Phase::Up { health: None, .. }, Phase::Starting { since, .. }) => {
+            facts.ready_after_ms = Some(since_ms(*since));
+        }
+        (Phase::Up { since, health: Some(health), .. }, _)
+            if health.verdict == Verdict::Healthy && facts.ready_after_ms.is_none() =>
+        {
+            facts.ready_after_ms = Some(since_ms(*since));
+        }
+        (Phase::Starting { .. }, _) => {
+            facts.ready_after_ms = None;
+            facts.probe = None;
+        }
+        _ => {}
+    }
+    facts.detail = match &container.phase {
+        Phase::Failed { reason } | Phase::Blocked { reason } => Some(reason.clone()),
+        Phase::Held => facts.detail.take(),
+        _ => None,
+    };
+    facts.restarts = match &container.phase {
+        Phase::Stopping { .. } | Phase::Exited { .. } => facts.restarts,
+        phase => phase.restarts(),
+    };
+}
+
+/// The ground's word for an end in that of the state machine.
+pub(crate) fn lifecycle_exit(exit: mesh_runtime::events::Exit) -> Exit {
+    Exit { code: exit.code, out_of_memory: exit.out_of_memory, at_unix_ms: exit.at_unix_ms }
+}

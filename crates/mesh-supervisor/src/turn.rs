@@ -1,0 +1,106 @@
+//! Whose turn it is: commands that change the project are carried out one after the other.
+//!
+//! The turn comes with the project's record, so that it is changed only by who has the turn. A command
+//! that ends things (`down`, `stop`, `kill`) does not wait for an `up` to become healthy: it asks who
+//! has the turn to give it up.
+
+use crate::words::refusal;
+use mesh_api::message::{ApiError, ErrorKind};
+use mesh_model::project::Project;
+use mesh_store::record::{self, ProjectRecord, RecordError};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, watch},
+    task::spawn_blocking,
+    time::timeout,
+};
+
+/// Longest time a command waits for its turn.
+pub(crate) const TURN_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The turns of one project.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    ledger: Arc<Mutex<Ledger>>,
+    interrupt: watch::Sender<u64>,
+}
+
+/// The project's record, in memory and on disk.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    path: PathBuf,
+    record: Option<ProjectRecord>,
+}
+
+/// One command's turn; ends when it is dropped.
+pub(crate) struct Turn {
+    ledger: OwnedMutexGuard<Ledger>,
+    interrupt: watch::Receiver<u64>,
+}
+
+impl Turns {
+    pub(crate) fn new(path: PathBuf, record: Option<ProjectRecord>) -> Self {
+        let ledger = Arc::new(Mutex::new(Ledger { path, record }));
+        Self { ledger, interrupt: watch::Sender::new(0) }
+    }
+
+    /// Waits for the turn. Where `interrupt`, who has it is asked to give it up.
+    pub(crate) async fn take(&self, interrupt: bool) -> Result<Turn, ApiError> {
+        if interrupt {
+            self.interrupt.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        let taken = timeout(TURN_WAIT_MAX, Arc::clone(&self.ledger).lock_owned()).await;
+        let ledger = taken.map_err(|_| ApiError {
+            hint: Some("wait until it ends, or end it with Ctrl-C in its terminal".to_owned()),
+            ..refusal(
+                ErrorKind::Busy,
+                format!("another command has been changing this project for {} s", TURN_WAIT_MAX.as_secs()),
+            )
+        })?;
+        Ok(Turn { ledger, interrupt: self.interrupt.subscribe() })
+    }
+}
+
+impl Turn {
+    /// Resolves when another command wants the turn.
+    pub(crate) async fn interrupted(&mut self) {
+        if self.interrupt.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) fn record(&self) -> Option<&ProjectRecord> {
+        self.ledger.record.as_ref()
+    }
+
+    /// Changes the record, making it for `project` where there is none, and saves it if it differs.
+    pub(crate) async fn change(
+        &mut self,
+        project: &Project,
+        change: impl FnOnce(&mut ProjectRecord),
+    ) -> Result<(), ApiError> {
+        let mut next = self.ledger.record.clone().unwrap_or_else(|| ProjectRecord::new(project.clone()));
+        change(&mut next);
+        if self.ledger.record.as_ref() == Some(&next) {
+            return Ok(());
+        }
+        self.ledger.record = Some(next.clone());
+        let path = self.ledger.path.clone();
+        blocking(move || record::save(&path, &next)).await
+    }
+
+    /// Removes the record.
+    pub(crate) async fn clear(&mut self) -> Result<(), ApiError> {
+        self.ledger.record = None;
+        let path = self.ledger.path.clone();
+        blocking(move || record::remove(&path)).await
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> Result<(), RecordError> + Send + 'static) -> Result<(), ApiError> {
+    match spawn_blocking(work).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(refusal(ErrorKind::Internal, crate::words::chain(&error))),
+        Err(_panic) => Err(refusal(ErrorKind::Internal, "saving the project's record failed")),
+    }
+}

@@ -1,0 +1,350 @@
+//! `up`, `create`, `scale` and `pull`: from a project to containers that run.
+//!
+//! Images first, then the plan, then what it says: networks and volumes, removals and replacements,
+//! new containers, and at last the starts, which the owner gates. Whatever fails leaves what was made.
+
+use crate::{
+    container::{Gates, View},
+    desk::{Desk, hung_up, interrupted},
+    follow::{Aim, Goal},
+    images::ImageOverrides,
+    outlet::Outlet,
+    owner::Command,
+    random::Random,
+    turn::Turn,
+    words::{self, refusal},
+};
+use futures_util::{StreamExt, stream};
+use mesh_api::{
+    message::{Action, Answer, ApiError, ErrorKind, Level, ObjectKind},
+    options::{CreateOptions, Recreate, UpOptions},
+};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    image::Image,
+    project::{Project, Substitute},
+    service::PullPolicy,
+};
+use mesh_plan::{
+    graph::{self, GraphError},
+    plan::{self, Observed, Plan, PlanError, Step},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Containers made at once.
+const CREATIONS_AT_ONCE_MAX: usize = 8;
+
+/// What making the containers left to be started and followed.
+pub(crate) struct Made {
+    /// Containers to start, each with what it waits for.
+    pub(crate) start: Vec<(ContainerId, Arc<Gates>)>,
+    /// All containers of the chosen services.
+    pub(crate) all: Vec<ContainerId>,
+}
+
+/// What is made in place of what.
+struct Work {
+    make: Vec<(Action, Box<ContainerSpec>)>,
+    replaced: Vec<ContainerId>,
+    stopped: Vec<ContainerId>,
+    made: Made,
+}
+
+impl Desk {
+    pub(crate) async fn up(
+        &self,
+        project: Project,
+        options: UpOptions,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let grace = options.timeout_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let mut turn = self.turn(false, outlet).await?;
+        let made = self.make(project, &options.create, grace, &mut turn, outlet).await?;
+        if options.no_start {
+            return Ok(Answer::Done);
+        }
+        let deadline = options.wait_timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
+        let goal = if options.wait { Goal::Ready } else { Goal::Started };
+        self.launch(made, goal, deadline, &mut turn, outlet).await
+    }
+
+    /// Starts what was made and follows it to the goal.
+    pub(crate) async fn launch(
+        &self,
+        made: Made,
+        goal: Goal,
+        deadline: Option<Instant>,
+        turn: &mut Turn,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let started: Vec<ContainerId> = made.start.iter().map(|(id, _)| id.clone()).collect();
+        self.unmark_stopped(&started, turn).await?;
+        self.owner.tell(Command::Hold(made.start)).await;
+        let unchanged: Vec<ContainerId> =
+            made.all.iter().filter(|id| !started.contains(id)).cloned().collect();
+        let ids = if goal == Goal::Ready { &made.all } else { &started };
+        self.follow(Aim { ids, unchanged: &unchanged, goal, deadline }, turn, outlet).await?;
+        Ok(Answer::Done)
+    }
+
+    pub(crate) async fn create(
+        &self,
+        project: Project,
+        options: CreateOptions,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let mut turn = self.turn(false, outlet).await?;
+        self.make(project, &options, None, &mut turn, outlet).await?;
+        Ok(Answer::Done)
+    }
+
+    pub(crate) async fn scale(
+        &self,
+        scale: BTreeMap<String, u32>,
+        no_deps: bool,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let mut turn = self.turn(false, outlet).await?;
+        let Some(project) = turn.record().map(|record| record.project.clone()) else {
+            return Err(refusal(ErrorKind::Request, "nothing of this project was ever started"));
+        };
+        let services = scale.keys().cloned().collect();
+        let options = CreateOptions { services, no_deps, scale, ..CreateOptions::default() };
+        let made = self.make(project, &options, None, &mut turn, outlet).await?;
+        self.launch(made, Goal::Started, None, &mut turn, outlet).await
+    }
+
+    pub(crate) async fn pull(
+        &self,
+        project: Project,
+        services: &[String],
+        refresh: bool,
+        substitute: Option<Substitute>,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        self.check_name(&project)?;
+        let chosen = graph::select(&project, services, true).map_err(graph_error)?;
+        let pull = Some(if refresh { PullPolicy::Always } else { PullPolicy::Missing });
+        tokio::select! { biased;
+            () = outlet.gone() => Err(hung_up()),
+            images = self.images(&project, &chosen, ImageOverrides { pull, substitute }, outlet) => {
+                images.map(|_| Answer::Done)
+            }
+        }
+    }
+
+    /// Carries out the plan up to the starts.
+    pub(crate) async fn make(
+        &self,
+        project: Project,
+        options: &CreateOptions,
+        grace: Option<Duration>,
+        turn: &mut Turn,
+        outlet: &Outlet,
+    ) -> Result<Made, ApiError> {
+        self.check_name(&project)?;
+        self.tell_limits(outlet).await;
+        let project = Arc::new(project);
+        let chosen = graph::select(&project, &options.services, options.no_deps).map_err(graph_error)?;
+        graph::levels(&project, &chosen).map_err(graph_error)?;
+        let overrides = ImageOverrides { pull: options.pull, substitute: options.substitute };
+        let images = tokio::select! { biased;
+            () = outlet.gone() => return Err(hung_up()),
+            () = turn.interrupted() => return Err(interrupted()),
+            images = self.images(&project, &chosen, overrides, outlet) => images?,
+        };
+        let plan = self.plan(&project, options, &images).await?;
+        turn.change(&project, |record| {
+            record.project = Project::clone(&project);
+            record.targets.extend(plan.targets.clone());
+        })
+        .await?;
+        self.owner.tell(Command::Project(Some(Arc::clone(&project)))).await;
+        self.make_resources(&project, &plan, outlet).await?;
+        self.tell_orphans(&plan, outlet).await;
+        let surplus: Vec<ContainerId> = plan.removals.iter().map(|old| old.id.clone()).collect();
+        let work = divide(&self.owner.now(), plan, outlet).await;
+        self.end(&[surplus, work.replaced].concat(), grace, true, outlet).await?;
+        self.end(&work.stopped, grace, false, outlet).await?;
+        self.make_containers(work.make, outlet).await?;
+        Ok(work.made)
+    }
+
+    pub(crate) fn check_name(&self, project: &Project) -> Result<(), ApiError> {
+        if project.name == self.name {
+            return Ok(());
+        }
+        let message = format!("this is the supervisor of {}, not of {}", self.name, project.name);
+        Err(refusal(ErrorKind::Request, message))
+    }
+
+    async fn plan(
+        &self,
+        project: &Project,
+        options: &CreateOptions,
+        images: &BTreeMap<String, Image>,
+    ) -> Result<Plan, ApiError> {
+        let networks = self.ground("networks", self.runtime.networks()).await?;
+        let volumes = self.ground("volumes", self.runtime.volumes()).await?;
+        let observed = Observed {
+            containers: self.owner.now().containers.values().map(|found| found.present()).collect(),
+            networks: networks.into_iter().collect(),
+            volumes: volumes.into_iter().map(|volume| volume.name).collect(),
+        };
+        let options = plan::Options {
+            services: options.services.clone(),
+            no_deps: options.no_deps,
+            recreate: match options.recreate {
+                Recreate::Changed => plan::Recreate::Changed,
+                Recreate::Force => plan::Recreate::Force,
+                Recreate::Never => plan::Recreate::Never,
+            },
+            always_recreate_deps: options.always_recreate_deps,
+            remove_orphans: options.remove_orphans,
+            scale: options.scale.clone(),
+        };
+        let mut random = Random::open()?;
+        let plan = plan::plan(project, &options, images, &observed, &mut || random.next());
+        random.check()?;
+        plan.map_err(|error| match error {
+            PlanError::Graph(error) => graph_error(error),
+            other => refusal(ErrorKind::Request, other.to_string()),
+        })
+    }
+
+    async fn make_resources(&self, project: &Project, plan: &Plan, outlet: &Outlet) -> Result<(), ApiError> {
+        for network in plan.networks.iter().filter_map(|key| project.networks.get(key)) {
+            outlet.object(ObjectKind::Network, &network.name, Action::Creating).await;
+            let made = self.runtime.create_network(network);
+            self.ground(&format!("network {}", network.name), made).await?;
+            outlet.object(ObjectKind::Network, &network.name, Action::Created).await;
+        }
+        for volume in plan.volumes.iter().filter_map(|key| project.volumes.get(key)) {
+            let made = self.runtime.create_volume(volume);
+            if volume.external {
+                self.ground(&format!("volume {}", volume.name), made).await?;
+                continue;
+            }
+            outlet.object(ObjectKind::Volume, &volume.name, Action::Creating).await;
+            self.ground(&format!("volume {}", volume.name), made).await?;
+            outlet.object(ObjectKind::Volume, &volume.name, Action::Created).await;
+        }
+        Ok(())
+    }
+
+    async fn tell_orphans(&self, plan: &Plan, outlet: &Outlet) {
+        if !plan.orphans.is_empty() {
+            let names: Vec<&str> = plan.orphans.iter().map(|orphan| orphan.name.as_str()).collect();
+            let text = format!(
+                "found containers of services that the file no longer has: {}; remove them with --remove-orphans",
+                names.join(", ")
+            );
+            outlet.note(Level::Warning, text).await;
+        }
+    }
+
+    async fn make_containers(
+        &self,
+        specs: Vec<(Action, Box<ContainerSpec>)>,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let results: Vec<Result<(), ApiError>> = stream::iter(specs)
+            .map(|(action, spec)| async move { self.make_container(*spec, action, outlet).await })
+            .buffer_unordered(CREATIONS_AT_ONCE_MAX)
+            .collect()
+            .await;
+        results.into_iter().collect()
+    }
+
+    /// Makes one container; `action` is what is told once it is there.
+    pub(crate) async fn make_container(
+        &self,
+        spec: ContainerSpec,
+        action: Action,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let begun = if action == Action::Recreated { Action::Recreating } else { Action::Creating };
+        let (name, service) = (spec.name.clone(), spec.service.name.clone());
+        outlet.container(&name, &service, begun, None, None).await;
+        self.ground(&format!("service {service}"), self.runtime.create(&spec)).await?;
+        let source = words::source(&spec.image);
+        self.owner.tell(Command::Insert(vec![Arc::new(spec)])).await;
+        outlet.container(&name, &service, action, Some(source), None).await;
+        Ok(())
+    }
+
+    /// Forgets that a command had stopped these.
+    async fn unmark_stopped(&self, ids: &[ContainerId], turn: &mut Turn) -> Result<(), ApiError> {
+        let (view, project) = self.project();
+        let names: Vec<&String> =
+            ids.iter().filter_map(|id| view.containers.get(id)).map(|found| &found.spec.name).collect();
+        turn.change(&project, |record| record.stopped.retain(|name| !names.contains(&name))).await
+    }
+}
+
+/// Splits the plan's steps into what is made, replaced, stopped and started, and tells what stays.
+async fn divide(view: &View, plan: Plan, outlet: &Outlet) -> Work {
+    let mut work = Work {
+        make: Vec::new(),
+        replaced: Vec::new(),
+        stopped: Vec::new(),
+        made: Made { start: Vec::new(), all: Vec::new() },
+    };
+    let gates: BTreeMap<String, Arc<Gates>> =
+        plan.gates.into_iter().map(|(service, gates)| (service, Arc::new(gates))).collect();
+    let gates_of = |service: &String| gates.get(service).cloned().unwrap_or_default();
+    let mut renewed: BTreeSet<String> = BTreeSet::new();
+    for step in plan.containers {
+        let (id, service) = match step {
+            Step::Create(spec) => {
+                let key = (spec.id.clone(), spec.service.name.clone());
+                work.make.push((Action::Created, spec));
+                key
+            }
+            Step::Recreate { old, new } => {
+                let key = (new.id.clone(), old.service.clone());
+                work.replaced.push(old.id);
+                work.make.push((Action::Recreated, new));
+                renewed.insert(key.1.clone());
+                key
+            }
+            Step::Start(old) => (old.id, old.service),
+            Step::Leave(old) => {
+                work.made.all.push(old.id.clone());
+                let follows = gates_of(&old.service)
+                    .iter()
+                    .any(|(other, dependency)| dependency.restart && renewed.contains(other));
+                let alive = view.containers.get(&old.id).is_some_and(|found| found.phase.alive());
+                if follows && alive {
+                    renewed.insert(old.service.clone());
+                    work.stopped.push(old.id.clone());
+                    work.made.start.push((old.id, gates_of(&old.service)));
+                } else {
+                    let completed = view.containers.get(&old.id).is_some_and(|found| found.completed());
+                    let action = if completed { Action::Completed } else { Action::Running };
+                    outlet.container(&old.name, &old.service, action, None, None).await;
+                }
+                continue;
+            }
+        };
+        work.made.all.push(id.clone());
+        work.made.start.push((id, gates_of(&service)));
+    }
+    work
+}
+
+/// An error in the choice of services.
+pub(crate) fn graph_error(error: GraphError) -> ApiError {
+    let hint = match &error {
+        GraphError::NoSuchService { inactive: true, .. } => {
+            Some("no chosen profile activates it; choose one with --profile".to_owned())
+        }
+        _ => None,
+    };
+    ApiError { hint, ..refusal(ErrorKind::Request, error.to_string()) }
+}

@@ -1,0 +1,134 @@
+//! The owner's errands on the ground: each is a task whose result comes back as an input.
+//!
+//! Every errand has a longest time, and all of them end before the owner does.
+
+use crate::owner::Input;
+use mesh_lifecycle::phase::Effect;
+use mesh_model::{container::ContainerId, health::Probe};
+use mesh_runtime::{
+    SharedRuntime,
+    error::RuntimeError,
+    exec::{ProbeOutcome, RunStreams, Verdict},
+    observed::Started,
+};
+use std::{future::Future, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest time the ground may take to execute a process.
+const START_MAX: Duration = Duration::from_secs(120);
+/// Longest time the ground may take to deliver a signal.
+const SIGNAL_MAX: Duration = Duration::from_secs(10);
+/// Time a probe may take longer than it says before it is given up.
+const PROBE_EXTRA: Duration = Duration::from_secs(5);
+/// Time in which the exit of a process that is gone must have been reported.
+const EXIT_REPORT_MAX: Duration = Duration::from_secs(1);
+
+/// The result of an errand.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A start.
+    Started(Result<Started, RuntimeError>),
+    /// A health test.
+    Probed(ProbeOutcome),
+    /// A signal.
+    Signalled(Result<(), RuntimeError>),
+    /// The process was gone a while ago, and its exit may have been missed.
+    Vanished,
+}
+
+/// Who runs the errands.
+pub(crate) struct Worker {
+    runtime: SharedRuntime,
+    inbox: mpsc::Sender<Input>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    pub(crate) fn new(runtime: SharedRuntime, inbox: mpsc::Sender<Input>) -> Self {
+        Self { runtime, inbox, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    pub(crate) fn start(&self, id: &ContainerId, life: u64, streams: Option<RunStreams>) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.errand(&id.clone(), life, async move {
+            Outcome::Started(match timeout(START_MAX, runtime.start(&id, streams)).await {
+                Ok(result) => result,
+                Err(_) => Err(late("start the container")),
+            })
+        });
+    }
+
+    pub(crate) fn probe(&self, id: &ContainerId, life: u64, probe: Probe) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.errand(&id.clone(), life, async move {
+            let longest = probe.timeout + PROBE_EXTRA;
+            let outcome = timeout(longest, runtime.probe(&id, &probe)).await;
+            let given_up = |_| ProbeOutcome {
+                verdict: Verdict::TimedOut,
+                output: "the health test did not end".to_owned(),
+                took: longest,
+            };
+            Outcome::Probed(outcome.unwrap_or_else(given_up))
+        });
+    }
+
+    pub(crate) fn signal(&self, id: &ContainerId, life: u64, effects: Vec<Effect>) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.errand(&id.clone(), life, async move {
+            let mut result = Ok(());
+            for effect in effects {
+                let sent = async {
+                    match effect {
+                        Effect::Thaw => runtime.unpause(&id).await,
+                        Effect::Signal(number) => runtime.signal(&id, number).await,
+                        Effect::Kill => runtime.signal(&id, crate::words::SIGKILL).await,
+                        Effect::Start | Effect::Probe => Ok(()),
+                    }
+                };
+                result = timeout(SIGNAL_MAX, sent).await.unwrap_or_else(|_| Err(late("send a signal")));
+            }
+            Outcome::Signalled(result)
+        });
+    }
+
+    /// Says that a process has vanished unless its exit is reported soon.
+    pub(crate) fn expect_exit(&self, id: &ContainerId, life: u64) {
+        self.errand(id, life, async {
+            sleep(EXIT_REPORT_MAX).await;
+            Outcome::Vanished
+        });
+    }
+
+    /// Ends all errands. A start under way is not undone; the next supervisor finds it.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn errand(&self, id: &ContainerId, life: u64, work: impl Future<Output = Outcome> + Send + 'static) {
+        let (id, inbox, stop) = (id.clone(), self.inbox.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let done = async {
+                let outcome = work.await;
+                let _ = inbox.send(Input::Outcome { id, life, outcome }).await;
+            };
+            tokio::select! { biased;
+                () = stop.cancelled() => {}
+                () = done => {}
+            }
+        });
+    }
+}
+
+fn late(attempted: &str) -> RuntimeError {
+    RuntimeError::System {
+        attempted: format!("could not {attempted}"),
+        source: std::io::ErrorKind::TimedOut.into(),
+    }
+}

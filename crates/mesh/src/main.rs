@@ -1,0 +1,41 @@
+//! Mesh: a Compose file brought up on a bare machine.
+//!
+//! The binary is the composition root and three programs in one: the command line, the supervisor of
+//! one project (`mesh supervisor --project NAME`), and the shim of one container (`mesh shim ...`).
+//! Which one it is, is decided before anything else happens: a shim must stay small and have one
+//! thread, and a supervisor must enter its namespaces before it has a second one.
+
+mod supervise;
+
+use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match words.as_slice() {
+        ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
+        ["supervisor", ..] => supervise::main(&arguments[2..]),
+        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor }),
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
+}
+
+fn doctor() -> Vec<DoctorCheck> {
+    use mesh_native::doctor::{Verdict, examine};
+    let check = |check: mesh_native::doctor::Check| DoctorCheck {
+        name: check.name.to_owned(),
+        verdict: match check.verdict {
+            Verdict::Ok => DoctorVerdict::Good,
+            Verdict::Degraded => DoctorVerdict::Limited,
+            Verdict::Missing => DoctorVerdict::Missing,
+        },
+        detail: check.detail,
+        remedy: check.remedy,
+    };
+    examine().into_iter().map(check).collect()
+}

@@ -1,0 +1,131 @@
+//! The supervisor's process: its lock, its namespaces, its log, and its word to whoever started it.
+//!
+//! Standard error is the project's log from the start. Standard output is a pipe to the command that
+//! started this process and takes one line: `ready`, `busy` where another supervisor has the project, or
+//! `error: ` and what went wrong.
+
+use anyhow::Context as _;
+use mesh_native::NativeSettings;
+use mesh_store::{
+    home::Home,
+    lock::{Lock, LockError},
+};
+use mesh_supervisor::{SupervisorError, SupervisorSettings};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Threads of the supervisor; what is slow runs in processes of its own.
+const WORKER_THREADS: usize = 2;
+/// Threads for calls that block, such as unpacking.
+const BLOCKING_THREADS_MAX: usize = 16;
+/// Time without a container and without a client after which a supervisor ends.
+const IDLE_EXIT_SECONDS: u64 = 5;
+
+/// Supervises one project until it is idle or told to end. `arguments` are those after `supervisor`.
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let [flag, project] = arguments else { return misused() };
+    if flag != "--project" {
+        return misused();
+    }
+    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    match supervise(project) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_busy(&error) => {
+            say("busy");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), project, "the supervisor ended");
+            say(&format!("error: {error:#}").replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn misused() -> ExitCode {
+    say("error: usage: mesh supervisor --project NAME");
+    ExitCode::from(2)
+}
+
+fn supervise(project: &str) -> anyhow::Result<()> {
+    // Nothing of the directory this was started in is kept busy.
+    std::env::set_current_dir("/").context("could not change to /")?;
+    raise_descriptor_limit();
+    let uid = rustix::process::geteuid().as_raw();
+    let home = Home::resolve(&|name| std::env::var_os(name), uid)?;
+    home.create()?;
+    let paths = home.project(project);
+    paths.create()?;
+    // Held for life, and taken before the namespaces are looked for: of two supervisors that start at
+    // once, one must find what the other made.
+    let _entering = Lock::acquire(&entering_lock(&paths.lock))?;
+    let settings = NativeSettings {
+        project: project.to_owned(),
+        data: home.data.clone(),
+        state: paths.directory.clone(),
+        binary: PathBuf::from("/proc/self/exe"),
+    };
+    // May join a user namespace, which only a process of one thread can.
+    let entered = mesh_native::enter(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    runtime.block_on(async {
+        let ground =
+            mesh_native::open(settings, entered).await.context("could not open the native ground")?;
+        let settings = SupervisorSettings {
+            project: project.to_owned(),
+            paths,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            idle_exit_after: Duration::from_secs(IDLE_EXIT_SECONDS),
+        };
+        mesh_supervisor::run(settings, ground, say_ready).await?;
+        Ok(())
+    })
+}
+
+/// Beside the lock that the supervisor itself takes once it is in its namespaces.
+fn entering_lock(lock: &Path) -> PathBuf {
+    lock.with_extension("entering.lock")
+}
+
+/// Each published or outbound connection takes two descriptors, and the soft limit is often 1024.
+/// Containers do not inherit it: each shim sets its own.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(errno) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%errno, "the limit of open files stays as it is");
+    }
+}
+
+/// Whether another supervisor has the project.
+fn is_busy(error: &anyhow::Error) -> bool {
+    let held = |error: &LockError| matches!(error, LockError::Held { .. });
+    error.downcast_ref::<LockError>().is_some_and(held)
+        || matches!(error.downcast_ref::<SupervisorError>(), Some(SupervisorError::Lock(lock)) if held(lock))
+}
+
+fn say_ready() {
+    say("ready");
+    // The command that listened goes away; whatever is printed from here on belongs into the log.
+    if let Err(errno) = rustix::stdio::dup2_stdout(rustix::stdio::stderr()) {
+        tracing::warn!(%errno, "standard output still leads to the command that started this process");
+    }
+}
+
+/// One line to whoever started this process; nobody may be there any more.
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
