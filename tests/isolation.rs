@@ -152,3 +152,106 @@ secrets: {token: {environment: THE_TOKEN}}
         }
     }
 }
+
+#[test]
+fn the_loopback_of_the_host_is_for_those_that_ask_for_it() {
+    if !is_root() || fs::metadata("/dev/net/tun").is_err() {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut stream, _) = listener.accept().expect("one connection");
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nfrom the host").expect("written");
+    });
+    let stack = Stack::new(
+        r#"
+services:
+  asks: {image: busybox, command: [sleep, infinity], extra_hosts: ["host.docker.internal:host-gateway"]}
+  quiet: {image: busybox, command: [sleep, infinity]}
+"#,
+    );
+    stack.up();
+    let gateway = stack.shell("asks", "grep host.docker.internal /etc/hosts | cut -f1");
+    let get = |service: &str, host: &str| {
+        let address = format!("http://{host}:{port}/");
+        stack.mesh(&["exec", "-T", service, "curl", "-s", "-m", "5", &address])
+    };
+    assert_ne!(get("quiet", &gateway).code, 0, "not for whoever knows the address");
+    assert_eq!(get("asks", "host.docker.internal").stdout, "from the host");
+    server.join().expect("the server served");
+}
+
+#[test]
+fn nothing_of_the_caller_leads_out_of_a_container() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new("services:\n  a: {image: busybox, command: [sleep, infinity]}\n");
+    stack.up();
+    // A directory as a standard stream would be a way up from it.
+    let folder = fs::File::open(stack.directory()).expect("opens");
+    let mut exec = stack.command(&["exec", "-T", "a", "ls", "/proc/self/fd/0/.."]);
+    let output = exec.stdin(folder).output().expect("mesh runs");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("it is a directory"), "{output:?}");
+    // Open files of the caller, close-on-exec or not, are not handed over.
+    assert_eq!(stack.shell("a", "ls /proc/self/fd | wc -l"), "4", "0, 1, 2 and that of ls");
+    assert_eq!(stack.shell("a", "ls /proc/1/fd | wc -l"), "3");
+}
+
+#[test]
+fn device_files_are_no_way_to_the_machine() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        r#"
+services:
+  a: {image: debian, command: [sleep, infinity]}
+  admin: {image: debian, command: [sleep, infinity], cap_add: [SYS_ADMIN]}
+"#,
+    );
+    stack.up();
+    let refused = |service: &str, script: &str| {
+        let outcome = stack.mesh(&["exec", "-T", service, "sh", "-c", script]);
+        assert!(
+            outcome.code != 0 && outcome.stderr.contains("ermi"),
+            "{service}: {script}: {}",
+            outcome.text()
+        );
+    };
+    // The kernel's log: every machine has it, and reading it does no harm.
+    for place in ["/tmp", "/dev", "/dev/shm"] {
+        refused("a", &format!("mknod {place}/log c 1 11 && head -c 1 {place}/log"));
+    }
+    refused("a", "mount -t tmpfs x /mnt");
+    let limited = fs::read_to_string("/proc/mounts").expect("mounts").lines().any(|line| {
+        let options = line.split(' ').nth(3).unwrap_or_default();
+        line.contains(" cgroup ") && options.split(',').any(|option| option == "devices")
+    });
+    if limited {
+        refused("admin", "mount -t tmpfs x /mnt && mknod /mnt/log c 1 11 && head -c 1 /mnt/log");
+        refused("admin", "mkdir -p /m && mount -t devtmpfs x /m && head -c 1 /m/kmsg");
+    }
+}
+
+#[test]
+fn what_a_container_says_is_shown_and_not_acted_on() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        r#"
+services:
+  a:
+    image: busybox
+    command: [sh, -c, "printf 'said \\033]0;title\\007\\n'; exit 3"]
+"#,
+    );
+    let outcome = stack.mesh(&["up", "--wait"]);
+    assert!(outcome.code != 0 && outcome.text().contains("said "), "{}", outcome.text());
+    let failure = outcome.stderr.split("last log lines").nth(1).unwrap_or_default();
+    assert!(!failure.contains(['\u{1b}', '\u{7}']), "{failure:?}");
+}

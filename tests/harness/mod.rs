@@ -164,6 +164,35 @@ impl Stack {
         command
     }
 
+    /// Gives the project a store for layers of its own, which is empty.
+    pub fn forget_layers(&self) -> PathBuf {
+        let store = self.home.join("data/images");
+        fs::remove_file(&store).expect("the link is there");
+        fs::create_dir(&store).expect("an empty store");
+        store
+    }
+
+    /// Runs `mesh` with these arguments inside of another program (`unshare`, `setpriv`), which is given
+    /// the words before it.
+    #[track_caller]
+    pub fn mesh_within(&self, program: &str, words: &[&str], arguments: &[&str]) -> Outcome {
+        let mesh = self.command(arguments);
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .arg(mesh.get_program())
+            .args(mesh.get_args())
+            .current_dir(&self.directory)
+            .env_clear();
+        for (name, value) in mesh.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().expect("the program runs"))
+    }
+
     /// Runs `mesh` with these arguments.
     #[track_caller]
     pub fn mesh(&self, arguments: &[&str]) -> Outcome {

@@ -2,7 +2,7 @@
 
 use crate::{
     frame::{self, LineError, LineReader},
-    message::{Answer, ApiError, Message},
+    message::{Answer, ApiError, ErrorKind, Message},
     request::{Envelope, Request, VERSION},
 };
 use std::{
@@ -54,10 +54,20 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the socket led to nobody, so that a supervisor may be started.
+    /// Whether the socket led to nobody, so that a supervisor may be started. A socket that may not be
+    /// opened leads to somebody.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
-        matches!(self, Self::Connect { .. })
+        matches!(self, Self::Connect { source, .. } if source.kind() != io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the supervisor surely did nothing of what was asked, because it ends.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        match self {
+            Self::Refused(error) => error.kind == ErrorKind::Ending,
+            other => other.is_nobody(),
+        }
     }
 }
 

@@ -228,6 +228,8 @@ pub enum ErrorKind {
     Timeout,
     /// Another request of this kind is under way.
     Busy,
+    /// The supervisor is about to end: nothing was done, and the next one can be asked the same.
+    Ending,
     /// Something inside.
     Internal,
 }

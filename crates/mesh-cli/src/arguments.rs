@@ -34,13 +34,13 @@ pub(crate) struct Global {
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) project_directory: Option<PathBuf>,
     /// How progress is shown
-    #[arg(long, value_enum, global = true, value_name = "WAY")]
+    #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WAY")]
     pub(crate) progress: Option<ProgressWay>,
     /// Whether control characters are printed
-    #[arg(long, value_enum, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WHEN")]
     pub(crate) ansi: Option<Ansi>,
     /// Whether a stand-in may serve for an image
-    #[arg(long, value_enum, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WHEN")]
     pub(crate) substitute: Option<SubstituteWhen>,
     /// Ignored; objects are always worked on side by side
     #[arg(long, value_name = "NUMBER", hide = true)]
@@ -52,7 +52,7 @@ pub(crate) struct Global {
     #[arg(long, hide = true)]
     pub(crate) all_resources: bool,
     /// Not available yet
-    #[arg(long, hide = true)]
+    #[arg(long, global = true, hide = true)]
     pub(crate) dry_run: bool,
 }
 

@@ -17,9 +17,28 @@ pub(crate) fn out_line(text: &str) {
     out(&format!("{text}\n"));
 }
 
+/// Writes text to standard error at once; nobody can be told if that fails.
+pub(crate) fn err(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Writes a line to standard error; nobody can be told if that fails.
 pub(crate) fn err_line(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// `text` with nothing in it that a terminal would act on: what a container said can be anything.
+/// Line ends and tabs stay; other control characters are shown as what they are.
+pub(crate) fn inert(text: &str) -> String {
+    let acted_on = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match acted_on(letter) {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 /// Styles for a terminal.

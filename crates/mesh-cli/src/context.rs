@@ -1,15 +1,16 @@
 //! What every verb has at hand: settings, environment, the user's directories, and the project meant.
 
 use crate::{
+    Hooks,
     environment::Environment,
     failure::CliError,
     loading::{self, Outcome, Wanted},
     progress::Reporter,
-    settings::Settings,
-    supervisor, words,
+    settings::{ProgressMode, Settings},
+    supervisor::{self, Client},
+    words,
 };
 use mesh_api::{
-    client::Client,
     message::{Answer, Message},
     request::Request,
     status::ContainerStatus,
@@ -19,6 +20,7 @@ use mesh_store::{
     home::{Home, ProjectPaths},
     record,
 };
+use std::path::Path;
 
 /// What every verb has at hand.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) environment: Environment,
     pub(crate) home: Home,
+    pub(crate) hooks: Hooks,
 }
 
 /// The project a verb is about.
@@ -61,10 +64,23 @@ impl Context {
     /// The project as loaded for bringing something up.
     pub(crate) fn load(&self, services: &[String]) -> Result<Target, CliError> {
         let wanted = Wanted { services: services.to_vec(), ..Wanted::default() };
-        let loaded = loading::load(&self.settings, &self.environment, &wanted)?;
+        let loaded = match loading::load(&self.settings, &self.environment, &wanted) {
+            Err(CliError::Load { report }) => {
+                self.target_if_sound().map_or(Ok(()), |target| target.check_services(services))?;
+                return Err(CliError::Load { report });
+            }
+            loaded => loaded?,
+        };
         let target = self.target_of(Box::new(loaded.project));
         target.check_services(services)?;
         Ok(target)
+    }
+
+    /// The project where its file is in order, so that what is wrong lies in the names given.
+    fn target_if_sound(&self) -> Option<Target> {
+        // Standard input was read already.
+        let again = !self.settings.files.iter().any(|path| path == Path::new("-"));
+        again.then(|| self.target().ok()).flatten()
     }
 
     fn target_of(&self, project: Box<Project>) -> Target {
@@ -78,7 +94,24 @@ impl Context {
 
     /// Sends a request whose progress is shown.
     pub(crate) async fn ask(&self, client: &Client, request: Request) -> Result<Answer, CliError> {
-        let mut reporter = self.reporter();
+        self.ask_telling(self.reporter(), client, request).await
+    }
+
+    /// The same with progress as lines, for a screen that shows other lines meanwhile.
+    pub(crate) async fn ask_in_lines(&self, client: &Client, request: Request) -> Result<Answer, CliError> {
+        let mode = match self.settings.progress {
+            ProgressMode::Live => ProgressMode::Plain,
+            other => other,
+        };
+        self.ask_telling(Reporter::new(mode, self.settings.error_colour), client, request).await
+    }
+
+    async fn ask_telling(
+        &self,
+        mut reporter: Reporter,
+        client: &Client,
+        request: Request,
+    ) -> Result<Answer, CliError> {
         let mut tell = |message| {
             if let Message::Progress(progress) = message {
                 reporter.tell(progress);
@@ -86,7 +119,7 @@ impl Context {
         };
         let answer = client.call(request, &mut tell, None).await;
         reporter.finish();
-        Ok(answer?)
+        answer
     }
 }
 
@@ -118,7 +151,7 @@ impl Target {
     /// The running supervisor. Where none runs but the project was brought up, one is started, which
     /// adopts what runs; where nothing was brought up: `None`.
     pub(crate) async fn attend(&self) -> Result<Option<Client>, CliError> {
-        match supervisor::running(&self.paths).await? {
+        match supervisor::fitting(&self.name, &self.paths).await? {
             Some(client) => Ok(Some(client)),
             None if self.paths.record.exists() => supervisor::ensure(&self.name, &self.paths).await.map(Some),
             None => Ok(None),

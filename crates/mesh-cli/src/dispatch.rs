@@ -58,7 +58,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let uid = rustix::process::geteuid().as_raw();
     let home =
         Home::resolve(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
-    let context = Context { settings, environment, home };
+    let context = Context { settings, environment, home, hooks };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,6 @@
 //! Everything that ends a command, and how it is told.
 
-use crate::console::{Style, styled};
+use crate::console::{Style, inert, styled};
 use mesh_api::{
     client::CallError,
     message::{ApiError, Failure},
@@ -36,6 +36,15 @@ pub(crate) enum CliError {
         reason: String,
         /// Where it says more.
         log: PathBuf,
+    },
+    /// A project's state has no place.
+    #[error("could not keep the project's state in {}", directory.display())]
+    NoPlace {
+        /// Where it was to be.
+        directory: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// A journal could not be read.
     #[error(transparent)]
@@ -108,6 +117,17 @@ impl CliError {
             Self::Call(CallError::Ended) => {
                 Some("what runs goes on; the next command starts a new supervisor".to_owned())
             }
+            Self::Call(CallError::Connect { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Some(
+                    "the project belongs to another user; MESH_HOME chooses a directory of your own"
+                        .to_owned(),
+                )
+            }
+            Self::NoPlace { .. } => {
+                Some("MESH_HOME chooses another directory; `mesh --help` lists the variables".to_owned())
+            }
             Self::NoSupervisor { log, .. } => Some(format!("its log is {}", log.display())),
             _ => None,
         }
@@ -120,15 +140,15 @@ impl CliError {
             Self::Load { report } => return report.trim_end().to_owned(),
             _ => {}
         }
-        let mut text = format!("{} {self}", styled("error:", Style::Error, colour));
+        let mut text = format!("{} {}", styled("error:", Style::Error, colour), inert(&self.to_string()));
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            text.push_str(&format!(": {cause}"));
+            text.push_str(&inert(&format!(": {cause}")));
             source = cause.source();
         }
-        if let Self::Call(CallError::Refused(ApiError { failures, .. })) = self {
-            for failure in failures {
-                text.push_str(&render_failure(failure));
+        if let Self::Call(CallError::Refused(ApiError { failures, message, .. })) = self {
+            for failure in failures.iter().filter(|failure| !is_told_by(failure, message)) {
+                text.push_str(&inert(&render_failure(failure)));
             }
         }
         if let Some(hint) = self.hint() {
@@ -136,6 +156,13 @@ impl CliError {
         }
         text
     }
+}
+
+/// Whether the error's own sentence says all that is known of a failure.
+fn is_told_by(failure: &Failure, message: &str) -> bool {
+    let probe = failure.probe_output.as_deref().map(str::trim).unwrap_or_default();
+    let nothing_more = probe.is_empty() && failure.log_tail.is_empty() && failure.blocks.is_empty();
+    nothing_more && message.contains(&failure.reason) && message.contains(&failure.service)
 }
 
 /// What is known of one service that failed, indented below the error.
@@ -176,18 +203,32 @@ mod tests {
                 container: "hub-db-1".to_owned(),
                 reason: "unhealthy after 3 probes".to_owned(),
                 probe_output: Some("no response\n".to_owned()),
-                log_tail: vec!["FATAL: no".to_owned(), "bye".to_owned()],
+                log_tail: vec!["FATAL:\tno".to_owned(), "\u{1b}]0;bye\u{7}\u{9b}2J".to_owned()],
                 blocks: vec!["app".to_owned(), "web".to_owned()],
             }],
         }));
         let want = "error: service db did not become healthy\n  \
                     db (hub-db-1): unhealthy after 3 probes\n    \
                     last health test said:\n      | no response\n    \
-                    last log lines:\n      | FATAL: no\n      | bye\n    \
+                    last log lines:\n      | FATAL:\tno\n      | \\u{1b}]0;bye\\u{7}\\u{9b}2J\n    \
                     holds up: app, web\n\
                     hint: see `mesh logs db`";
         assert_eq!(error.render(false), want);
         assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn what_the_sentence_says_is_not_said_again() {
+        let failure = Failure {
+            service: "db".to_owned(),
+            container: "hub-db-1".to_owned(),
+            reason: "could not execute x".to_owned(),
+            ..Failure::default()
+        };
+        assert!(is_told_by(&failure, "service db: could not execute x"));
+        assert!(!is_told_by(&failure, "service db failed"));
+        let more = Failure { log_tail: vec!["bye".to_owned()], ..failure };
+        assert!(!is_told_by(&more, "service db: could not execute x"));
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use crate::{context::unexpected, failure::CliError, terminal::RawMode};
 use mesh_api::message::Answer;
 use mesh_linux::{
-    command::{Inheritance, inherit},
+    command::{Inheritance, inherit, read_only},
     descriptor::sealed_memory,
 };
 use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
     process::{Command, ExitStatus},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,7 @@ const ORDERS_DESCRIPTOR: i32 = 3;
 /// orders hold environment values: memory only, never a file or a command line.
 pub(crate) fn command(answer: Answer) -> Result<Command, CliError> {
     let Answer::Invocation { arguments, payload } = answer else { return Err(unexpected()) };
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(read_only(Path::new("/proc/self/exe")));
     command.arg0("mesh").args(arguments);
     sealed_memory(c"orders", payload.as_bytes())
         .and_then(|orders| {

@@ -22,7 +22,7 @@ mod terminal;
 mod verbs;
 mod words;
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 /// What the binary knows and this crate does not.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ pub struct Hooks {
     pub version: &'static str,
     /// Looks at what this machine can do.
     pub doctor: fn() -> Vec<DoctorCheck>,
+    /// Bytes of the images that are stored in a directory, by their content addresses.
+    pub image_sizes: fn(&Path) -> BTreeMap<String, u64>,
 }
 
 /// One thing that `doctor` looked at.

@@ -121,6 +121,14 @@ fn scheme(target: u16) -> Option<&'static str> {
     })
 }
 
+/// What something waits for, as a state: `waiting for db` is `Waiting for db`, anything else `Waiting (...)`.
+pub(crate) fn waiting(detail: &str) -> String {
+    match detail.strip_prefix("waiting") {
+        Some(rest) => format!("Waiting{rest}"),
+        None => format!("Waiting ({detail})"),
+    }
+}
+
 /// `2026-11-21 12:00:00 +0000 UTC`, as Docker prints times.
 pub(crate) fn timestamp(unix_ms: u64) -> String {
     let text = humantime::format_rfc3339_seconds(moment(unix_ms)).to_string();
@@ -172,7 +180,9 @@ pub(crate) fn nearest<'names>(
     names: impl Iterator<Item = &'names String>,
 ) -> Option<&'names str> {
     let scored = names.map(|name| (distance(wrong, name), name.as_str()));
-    scored.filter(|(distance, _)| *distance <= 2).min().map(|(_, name)| name)
+    // Where as much differs as there is, it is another word.
+    let near = wrong.chars().count().saturating_sub(1).min(2);
+    scored.filter(|(distance, _)| *distance <= near).min().map(|(_, name)| name)
 }
 
 fn distance(left: &str, right: &str) -> usize {
@@ -256,6 +266,7 @@ mod tests {
         let names = ["database".to_owned(), "redis".to_owned()];
         assert_eq!(nearest("redsi", names.iter()), Some("redis"));
         assert_eq!(nearest("web", names.iter()), None);
+        assert_eq!(nearest("db", ["web".to_owned()].iter()), None);
     }
 
     #[test]

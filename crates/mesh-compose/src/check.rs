@@ -37,8 +37,11 @@ impl<'n> Checker<'_> {
             (Shape::List(item), Value::List(items)) => {
                 items.iter().for_each(|node| self.node(node, *item, path));
             }
-            (Shape::Map(item), Value::Map(map)) => {
+            (Shape::Map(item) | Shape::Named(item), Value::Map(map)) => {
                 for (key, entry) in map {
+                    if matches!(shape, Shape::Named(_)) && !value::is_name(key) {
+                        self.bad_name(key, entry.key_at, path);
+                    }
                     path.push(key);
                     self.node(&entry.node, *item, path);
                     path.pop();
@@ -65,7 +68,16 @@ impl<'n> Checker<'_> {
         }
     }
 
+    fn bad_name(&mut self, key: &str, at: At, path: &[&str]) {
+        let message = format!("`{}` is not a name for an entry of `{}`", shown(key), path.join("."));
+        self.cx.error_with_hint(at, "bad-name", message, "names take letters, digits, `.`, `_` and `-`");
+    }
+
     fn unknown(&mut self, key: &str, at: At, fields: &'static [Field], path: &[&str]) {
+        if self.cx.is_full() {
+            // Looking for a near name is the costly part of what would not be kept.
+            return;
+        }
         let place = if path.is_empty() {
             "at the top of the file".to_owned()
         } else {
@@ -152,7 +164,7 @@ fn accepts(shape: Shape, node: &Node) -> bool {
         Shape::Any => true,
         Shape::Scalar => !matches!(node.value, Value::List(_) | Value::Map(_)),
         Shape::List(_) => node.as_list().is_some(),
-        Shape::Map(_) | Shape::Object(_) => node.as_map().is_some(),
+        Shape::Map(_) | Shape::Named(_) | Shape::Object(_) => node.as_map().is_some(),
         Shape::Either(shapes) => shapes.iter().any(|shape| accepts(*shape, node)),
         Shape::Bool => matches!(node.value, Value::Bool(_) | Value::Text(_)),
         Shape::Word(words) if matches!(node.value, Value::Int(_)) => {
@@ -179,7 +191,7 @@ fn expected(shape: Shape) -> String {
         Shape::Word(words) => words.join(" or "),
         Shape::Parsed(_, what) => what.to_owned(),
         Shape::List(_) => "a list".to_owned(),
-        Shape::Map(_) | Shape::Object(_) => "a mapping".to_owned(),
+        Shape::Map(_) | Shape::Named(_) | Shape::Object(_) => "a mapping".to_owned(),
         Shape::Either(shapes) => {
             let names: Vec<String> = shapes.iter().map(|shape| expected(*shape)).collect();
             names.join(" or ")

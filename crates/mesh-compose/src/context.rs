@@ -88,6 +88,11 @@ impl Context {
         self.findings.has_errors()
     }
 
+    /// Whether there are so many findings that no further one is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.findings.is_full()
+    }
+
     /// The findings in the order of files and lines, with the texts they point into.
     pub(crate) fn into_findings(self) -> Findings {
         let mut findings = self.findings;

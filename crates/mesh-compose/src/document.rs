@@ -10,6 +10,26 @@ use crate::{
 /// Top-level keys, first to last; others follow by name.
 const TOP_ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", "configs", "models"];
 
+/// Keys of a service that mean nothing when they hold nothing.
+const UNSET_WHEN_EMPTY: [&str; 16] = [
+    "cap_add",
+    "cap_drop",
+    "configs",
+    "depends_on",
+    "devices",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "environment",
+    "expose",
+    "extra_hosts",
+    "labels",
+    "ports",
+    "profiles",
+    "secrets",
+    "volumes",
+];
+
 /// A resolved project, printable.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -21,6 +41,9 @@ impl Document {
     pub(crate) fn new(mut tree: Node, escape: bool) -> Self {
         tree.remove("version");
         hide_contents(&mut tree);
+        if escape {
+            services(&mut tree);
+        }
         finish(&mut tree, escape);
         let Value::Map(map) = &mut tree.value else { return Self { tree } };
         map.retain(|key, entry| {
@@ -53,6 +76,29 @@ fn hide_contents(tree: &mut Node) {
             content.value = Value::Text("***".to_owned());
         }
     }
+}
+
+/// What is not set is left out, but `command` and `entrypoint` are always shown: null is the image's.
+fn services(tree: &mut Node) {
+    let services = tree.get_mut("services").and_then(Node::as_map_mut);
+    for entry in services.into_iter().flat_map(Map::values_mut) {
+        let service = &mut entry.node;
+        let at = service.at;
+        for key in ["command", "entrypoint"] {
+            service.set_default(key, Node::new(Value::Null, at));
+        }
+        if let Some(map) = service.as_map_mut() {
+            map.retain(|key, entry| !UNSET_WHEN_EMPTY.contains(&key.as_str()) || !is_empty(&entry.node));
+        }
+        if let Some(deploy) = service.get_mut("deploy") {
+            deploy.set_default("placement", Node::map(at));
+            deploy.set_default("resources", Node::map(at));
+        }
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.as_list().is_some_and(<[Node]>::is_empty) || node.as_map().is_some_and(Map::is_empty)
 }
 
 fn finish(node: &mut Node, escape: bool) {

@@ -31,6 +31,7 @@ pub use load::load;
 
 use mesh_diag::Findings;
 use mesh_model::project::Project;
+use mesh_redact::Secret;
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// What is loaded, and under which circumstances.
@@ -95,8 +96,10 @@ pub struct VariableUse {
     pub default: Option<String>,
     /// What stands for it where it is set (`${A:+b}`), as written.
     pub alternate: Option<String>,
-    /// Whether it has a value. The value itself is not kept.
+    /// Whether it has a value.
     pub set: bool,
+    /// The value, from the environment or a file with variables.
+    pub value: Option<Secret<String>>,
 }
 
 /// Why nothing was loaded.

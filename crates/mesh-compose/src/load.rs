@@ -41,8 +41,13 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
 
     tree.set("name", Node::text(name.clone(), At::default()));
     check::check(&tree, &mut cx);
-    let inactive =
-        relations::activate(&mut tree, &profiles(options, &environment), &options.services, &mut cx);
+    let inactive = relations::activate(
+        &mut tree,
+        &options.profiles,
+        &profiles(&environment),
+        &options.services,
+        &mut cx,
+    );
     if options.interpolate {
         long_forms(&mut tree, &name, options, &environment, &mut cx);
         relations::check(&mut tree, &inactive, &mut cx);
@@ -78,13 +83,15 @@ fn name_in_files(
     let mut uses = BTreeMap::new();
     let mut scope = Scope { environment, uses: &mut uses, unset: Vec::new() };
     let name = template::substitute(&node.scalar()?, &mut scope).ok()?;
+    let name = locate::normalised(&name);
     (!name.is_empty()).then_some((name, node.at))
 }
 
-fn profiles(options: &LoadOptions, environment: &BTreeMap<String, String>) -> Vec<String> {
+/// The profiles of `COMPOSE_PROFILES`.
+fn profiles(environment: &BTreeMap<String, String>) -> Vec<String> {
     let listed = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
     let listed = listed.split(',').map(str::trim).filter(|profile| !profile.is_empty());
-    options.profiles.iter().cloned().chain(listed.map(ToOwned::to_owned)).collect()
+    listed.map(ToOwned::to_owned).collect()
 }
 
 fn long_forms(

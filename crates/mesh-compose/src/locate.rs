@@ -58,7 +58,10 @@ pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located,
     let found = paths.first().map(|path: &PathBuf| first_directory(path));
     let directory = given.or(found).unwrap_or_else(|| working.clone());
     if normal(&directory) != normal(early.as_ref().unwrap_or(working)) {
-        environment = self::environment(options, &directory, cx)?;
+        // The files are elsewhere: their directory's `.env` adds to the one that led there.
+        let mut both = self::environment(options, &directory, cx)?;
+        both.extend(environment);
+        environment = both;
     }
     let texts =
         paths.into_iter().map(|path| read(&InputFile::Path(path), working)).collect::<Result<_, _>>()?;
@@ -176,7 +179,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// `name` in lower case with what Compose does not allow taken out.
-fn normalised(name: &str) -> String {
+pub(crate) fn normalised(name: &str) -> String {
     let kept: String = name
         .to_lowercase()
         .chars()

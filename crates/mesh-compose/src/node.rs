@@ -126,8 +126,8 @@ impl Node {
         match &self.value {
             Value::Bool(value) => Some(*value),
             Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
-                "true" | "yes" | "y" | "on" | "1" => Some(true),
-                "false" | "no" | "n" | "off" | "0" => Some(false),
+                "true" | "yes" | "y" | "on" => Some(true),
+                "false" | "no" | "n" | "off" => Some(false),
                 _ => None,
             },
             _ => None,

@@ -131,6 +131,13 @@ pub(crate) fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
+/// What a service, network, volume, secret or config may be called; the names `.` and `..` would lead
+/// out of the directory that is called after them.
+pub(crate) fn is_name(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
 pub(crate) fn is_container_name(text: &str) -> bool {
     text.len() > 1
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -218,3 +218,74 @@ fn cut_and_changed_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn networks_that_cannot_be_had_are_told_with_their_place() {
+    let file = |network: &str, of_a: &str| {
+        let text =
+            format!("services:\n  a: {{image: x, networks: {{n: {of_a}}}}}\nnetworks:\n  n: {network}\n");
+        Given::new(&[("compose.yaml", &text)])
+    };
+    for (driver, want) in [
+        ("macvlan", "publish ports instead"),
+        ("ipvlan", "publish ports instead"),
+        ("host", "`network_mode: host`"),
+        ("none", "`network_mode: none`"),
+        ("weave", "bridges only"),
+    ] {
+        let errors = file(&format!("{{driver: {driver}}}"), "").errors();
+        assert!(errors.contains(&format!("`driver: {driver}` is not supported")), "{errors}");
+        assert!(errors.contains(want), "{errors}");
+    }
+    for (network, of_a, want) in [
+        ("{driver: overlay}", "", "`driver: overlay` of network `n` has no effect"),
+        ("{ipam: {config: [{subnet: '2001:db8::/64'}]}}", "", "subnet of network `n` has no effect"),
+        ("{}", "{ipv6_address: '2001:db8::7'}", "`ipv6_address` has no effect"),
+    ] {
+        let loaded = file(network, of_a).loaded();
+        let shown = mesh_diag::render(&loaded.findings, mesh_diag::Style::default());
+        assert!(shown.contains(want) && shown.contains("compose.yaml:"), "{shown}");
+    }
+    for network in ["{driver: bridge}", "{driver: }", "{external: true, driver: overlay}"] {
+        assert!(file(network, "").loaded().findings.is_empty(), "{network}");
+    }
+}
+
+#[test]
+fn names_keys_and_booleans_are_those_of_compose() {
+    for name in ["A B", "../x", "a/b", "..", "é"] {
+        let text = format!("services:\n  '{name}': {{image: x}}\n");
+        let errors = Given::new(&[("compose.yaml", &text)]).errors();
+        assert!(errors.contains("compose.yaml:2:3: error") && errors.contains("is not a name"), "{errors}");
+    }
+    let errors = Given::new(&[("compose.yaml", "services:\n  1: {image: x}\n")]).errors();
+    assert!(errors.contains("the key 1 is a number, not a string"), "{errors}");
+    assert!(service("tty: '1'").errors().contains("`services.a.tty` must be true or false"));
+    assert!(service("models: [m]").errors().contains("undefined model `m`"));
+}
+
+#[test]
+fn an_external_network_needs_nothing_but_its_name() {
+    let text = "services:\n  a: {image: x, networks: [n]}\nnetworks:\n  n: {external: true}\n";
+    let loaded = Given::new(&[("compose.yaml", text)]).loaded();
+    assert!(loaded.findings.is_empty());
+    assert!(loaded.project.networks["n"].external);
+}
+
+#[test]
+fn a_profile_of_the_environment_need_not_be_known() {
+    let given = Given::new(&[("compose.yaml", ONE)]).variable("COMPOSE_PROFILES", "elsewhere");
+    assert_eq!(given.loaded().project.services.len(), 1);
+}
+
+#[test]
+fn the_variables_that_led_to_the_files_count_before_those_beside_them() {
+    let mut given = Given::new(&[
+        (".env", "COMPOSE_FILE=sub/a.yaml\nCOMPOSE_PROJECT_NAME=outer\nTAG=outer\n"),
+        ("sub/.env", "TAG=inner\nMORE=inner\n"),
+        ("sub/a.yaml", "services:\n  a: {image: 'x:${TAG}-${MORE}'}\n"),
+    ]);
+    given.options.project_name = None;
+    assert_eq!(image(&given), "x:outer-inner");
+    assert_eq!(given.loaded().project.name, "outer");
+}

@@ -41,8 +41,8 @@ fn each_key_merges_by_its_own_rule() {
         "volumes: ['/c:/x:ro']",
         "volumes",
         json!([
-            {"type": "bind", "source": "/c", "target": "/x", "read_only": true, "bind": {"create_host_path": true}},
-            {"type": "bind", "source": "/b", "target": "/y", "bind": {"create_host_path": true}},
+            {"type": "bind", "source": "/c", "target": "/x", "read_only": true, "bind": {}},
+            {"type": "bind", "source": "/b", "target": "/y", "bind": {}},
         ]),
     );
     check("ulimits: {nofile: 1}", "ulimits: {nofile: {soft: 2, hard: 3}}", "ulimits", {
@@ -137,14 +137,14 @@ fn include_brings_a_project_with_its_own_paths_and_variables() {
 }
 
 #[test]
-fn include_reports_conflicts_and_circles() {
-    let conflict = Given::new(&[
-        ("compose.yaml", "include: [b.yaml]\nservices:\n  a: {image: x}\n"),
-        ("b.yaml", "services:\n  a: {image: y}\n"),
+fn what_includes_has_the_last_word_and_circles_are_told() {
+    let over = Given::new(&[
+        ("compose.yaml", "include: [sub/b.yaml]\nservices:\n  a: {image: x}\n"),
+        ("sub/b.yaml", "services:\n  a: {image: y, volumes: ['./v:/v']}\n"),
     ])
-    .errors();
-    assert!(conflict.contains("compose.yaml:3:3: error: `services.a` is also defined"), "{conflict}");
-    assert!(conflict.contains("(b.yaml:2:3)"), "{conflict}");
+    .json();
+    let service = &over["services"]["a"];
+    assert_eq!((&service["image"], &service["volumes"][0]["source"]), (&json!("x"), &json!("DIR/sub/v")));
     let circle =
         Given::new(&[("compose.yaml", "include: [b.yaml]\n"), ("b.yaml", "include: [compose.yaml]\n")])
             .errors();

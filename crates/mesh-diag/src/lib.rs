@@ -95,6 +95,12 @@ impl Findings {
         }
     }
 
+    /// Whether no further finding would be kept.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= FINDINGS_MAX && self.has_errors()
+    }
+
     /// Keeps the text of a file, so that the renderer can show lines of it.
     pub fn attach_source(&mut self, file: Arc<str>, text: Arc<str>) {
         self.sources.insert(file, text);

@@ -24,13 +24,20 @@ impl Style {
 #[must_use]
 pub fn render(findings: &Findings, style: Style) -> String {
     let mut out = String::new();
+    let mut cursor = Cursor::default();
     for finding in findings {
-        render_one(&mut out, finding, findings, style);
+        render_one(&mut out, finding, findings, &mut cursor, style);
     }
     out
 }
 
-fn render_one(out: &mut String, finding: &Finding, findings: &Findings, style: Style) {
+fn render_one<'f>(
+    out: &mut String,
+    finding: &'f Finding,
+    findings: &'f Findings,
+    cursor: &mut Cursor<'f>,
+    style: Style,
+) {
     if let Some(place) = &finding.place {
         out.push_str(&style.paint("1", &format!("{place}:")));
         out.push(' ');
@@ -44,7 +51,8 @@ fn render_one(out: &mut String, finding: &Finding, findings: &Findings, style: S
     // Messages may quote user text; nothing of it reaches the terminal as a control sequence.
     let _ = writeln!(out, "{severity} {} {code}", printable(&finding.message));
     if let Some(place) = &finding.place
-        && let Some(line) = findings.source(&place.file).and_then(|text| line_of(text, place.line))
+        && let Some(line) =
+            findings.source(&place.file).and_then(|text| cursor.line_of(&place.file, text, place.line))
     {
         snippet(out, place, line, colour, style);
     }
@@ -53,9 +61,30 @@ fn render_one(out: &mut String, finding: &Finding, findings: &Findings, style: S
     }
 }
 
-fn line_of(text: &str, line: u32) -> Option<&str> {
-    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    (!line.trim().is_empty()).then_some(line)
+/// Where reading lines got to: findings are in the order of lines, so a large file is gone through once.
+#[derive(Debug, Default)]
+struct Cursor<'f> {
+    file: &'f str,
+    /// Number of the line that `rest` starts with.
+    line: u32,
+    rest: &'f str,
+}
+
+impl<'f> Cursor<'f> {
+    fn line_of(&mut self, file: &'f str, text: &'f str, line: u32) -> Option<&'f str> {
+        if line == 0 {
+            return None;
+        }
+        if self.file != file || self.line == 0 || line < self.line {
+            *self = Self { file, line: 1, rest: text };
+        }
+        while self.line < line {
+            self.rest = self.rest.split_once('\n')?.1;
+            self.line += 1;
+        }
+        let line = self.rest.lines().next()?;
+        (!line.trim().is_empty()).then_some(line)
+    }
 }
 
 fn snippet(out: &mut String, place: &Place, line: &str, colour: &str, style: Style) {

@@ -212,9 +212,7 @@ impl ImageError {
             Self::NoLists { .. } | Self::Download { .. } => {
                 "check the network, the proxy of apt.conf.d, and `apt-get update`".to_owned()
             }
-            Self::DiskFull { .. } => {
-                "free space, or remove unused images with `mesh images prune`".to_owned()
-            }
+            Self::DiskFull { .. } => "free space there, and run the command again".to_owned(),
             _ => return None,
         })
     }

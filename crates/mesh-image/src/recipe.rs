@@ -4,6 +4,7 @@
 //! or group of the recipe answers to. Names of users and groups that come from the base layer
 //! (`root`, `nobody`, `daemon`) are known here by their fixed numbers.
 
+use crate::reference::tag_major;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -162,16 +163,23 @@ pub struct Config {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Variant {
     /// Text that the tag contains (`management`).
-    pub tag_contains: String,
+    #[serde(default)]
+    pub tag_contains: Option<String>,
+    /// Smallest number that the tag starts with (`18`).
+    #[serde(default)]
+    pub tag_major_min: Option<u32>,
     /// Files, over those of the recipe.
     #[serde(default)]
     pub files: Vec<File>,
     /// Ports besides those of the recipe.
     #[serde(default)]
     pub ports: Vec<String>,
-    /// Environment, over that of the recipe.
+    /// Environment, over that of the recipe; `{tag-major}` stands for the number the tag starts with.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Paths that are volumes, in place of those of the recipe.
+    #[serde(default)]
+    pub volumes: Option<Vec<String>>,
 }
 
 /// Why a recipe is wrong.
@@ -205,6 +213,9 @@ pub enum RecipeError {
         /// Of what.
         path: String,
     },
+    /// A variant without a condition would be for every tag.
+    #[error("a variant has neither tag-contains nor tag-major-min")]
+    Variant,
     /// A link has to have one of `target` and `every`.
     #[error("link {path} needs either target or every")]
     Link {
@@ -244,6 +255,9 @@ impl Recipe {
                 return Err(RecipeError::Link { path: link.path.clone() });
             }
         }
+        if recipe.variants.iter().any(|it| it.tag_contains.is_none() && it.tag_major_min.is_none()) {
+            return Err(RecipeError::Variant);
+        }
         Ok(recipe)
     }
 
@@ -255,7 +269,7 @@ impl Recipe {
 
     /// The variants that a tag asks for.
     pub(crate) fn variants_of<'a>(&'a self, tag: Option<&'a str>) -> impl Iterator<Item = &'a Variant> {
-        self.variants.iter().filter(move |v| tag.is_some_and(|tag| tag.contains(&v.tag_contains)))
+        self.variants.iter().filter(move |variant| tag.is_some_and(|tag| variant.is_for(tag)))
     }
 
     /// User and group id of an owner.
@@ -273,6 +287,16 @@ impl Recipe {
             return Some((user.uid, user.gid));
         }
         BASE_USERS.iter().find(|(base, _)| *base == name).map(|&(_, id)| (id, id))
+    }
+}
+
+impl Variant {
+    /// Whether the tag meets all of its conditions.
+    fn is_for(&self, tag: &str) -> bool {
+        let contains = self.tag_contains.as_ref().is_none_or(|text| tag.contains(text));
+        let reaches =
+            self.tag_major_min.is_none_or(|least| tag_major(tag).is_some_and(|major| major >= least));
+        contains && reaches
     }
 }
 
@@ -318,5 +342,23 @@ mod tests {
         );
         check("[[directories]]\npath = \"/a\"\nowner = \"nobody\"", "fine");
         check("[[links]]\npath = \"/a\"", "link /a needs either target or every");
+        check("[[variants]]\nports = []", "a variant has neither tag-contains nor tag-major-min");
+    }
+
+    #[test]
+    fn a_tag_chooses_its_variants() {
+        let text = "names = [\"x\"]\nabout = \"\"\n[[variants]]\ntag-contains = \"web\"\n\
+                    [[variants]]\ntag-major-min = 18\n[[variants]]\ntag-contains = \"web\"\ntag-major-min = 18";
+        let recipe = Recipe::parse(text).unwrap();
+        for (tag, expected) in [
+            (None, 0),
+            (Some("17"), 0),
+            (Some("latest"), 0),
+            (Some("17-web"), 1),
+            (Some("18.1"), 1),
+            (Some("19-web"), 3),
+        ] {
+            assert_eq!(recipe.variants_of(tag).count(), expected, "{tag:?}");
+        }
     }
 }

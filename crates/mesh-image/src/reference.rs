@@ -97,9 +97,14 @@ impl Reference {
     /// The number a tag starts with: `16` of `16.4-alpine`.
     #[must_use]
     pub fn tag_major(&self) -> Option<u32> {
-        let digits: String = self.tag.as_deref()?.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
+        tag_major(self.tag.as_deref()?)
     }
+}
+
+/// The number a tag starts with.
+pub(crate) fn tag_major(tag: &str) -> Option<u32> {
+    let end = tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len());
+    tag[..end].parse().ok()
 }
 
 fn split_registry(name: &str) -> (Option<&str>, &str) {

@@ -316,15 +316,24 @@ impl<'a> Wanted<'a> {
         let major = version.split('.').next().unwrap_or(version);
         let mut environment = environment;
         let mut ports = ports;
+        let mut volumes = volumes;
         for variant in self.recipe.variants_of(self.reference.tag.as_deref()) {
             environment.extend(variant.environment.clone());
             ports.extend(variant.ports.iter().cloned());
+            if let Some(others) = &variant.volumes {
+                volumes.clone_from(others);
+            }
         }
+        let tag_major =
+            self.reference.tag_major().map_or_else(|| major.to_owned(), |number| number.to_string());
         for (name, value) in &self.base.config.environment {
             environment.entry(name.clone()).or_insert_with(|| value.clone());
         }
         for value in environment.values_mut() {
-            *value = value.replace("{version}", version).replace("{major}", major);
+            *value = value
+                .replace("{version}", version)
+                .replace("{tag-major}", &tag_major)
+                .replace("{major}", major);
         }
         ImageConfig {
             entrypoint,

@@ -7,8 +7,8 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities(u64);
 
-/// Names without `CAP_`, by number.
-const NAMES: [&str; 41] = [
+/// Every capability of Linux without `CAP_`, by the kernel's number (`linux/capability.h`).
+pub const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

@@ -54,6 +54,34 @@ pub fn release_free_memory() {
     }
 }
 
+/// Lets go of the pages of programs and libraries that this process has in its memory: those it needs
+/// come back by themselves, from the memory that all processes share. For a process that has done most
+/// of its work and stays.
+pub fn release_program_pages() {
+    for (start, end) in program_pages(&fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
+        // SAFETY: the range is a whole private mapping of a file that cannot be written to and was
+        // written to never: its pages are the file's, and the kernel reads them again.
+        unsafe {
+            libc::madvise(std::ptr::without_provenance_mut(start), end - start, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Mappings whose pages are those of their file: code, and what stands before it (at the file's
+/// beginning). Constants after the code may have been written to when the program was linked.
+fn program_pages(maps: &str) -> Vec<(usize, usize)> {
+    let range = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let (mode, offset) = (fields.next()?, fields.next()?);
+        let of_file = fields.nth(2).is_some_and(|path| path.starts_with('/'));
+        let untouched = mode == "r-xp" || (mode == "r--p" && offset.bytes().all(|digit| digit == b'0'));
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        (of_file && untouched).then_some((number(start)?, number(end)?))
+    };
+    maps.lines().filter_map(range).filter(|(start, end)| start < end).collect()
+}
+
 /// Opens a handle on a process that stays valid when its number is reused.
 ///
 /// # Errors
@@ -206,12 +234,26 @@ mod tests {
         assert_eq!(start_time_of(&format!("7 (a) b (c)) {tail}")), Some(22));
         assert_eq!(start_time_of("7 (short) R 1"), None);
         let stat = |state: &str, threads: u32| {
-            format!("7 (a) {state} {} {threads} 0 22", (4..=19).map(|n| n.to_string()).collect::<Vec<_>>().join(" "))
+            format!(
+                "7 (a) {state} {} {threads} 0 22",
+                (4..=19).map(|n| n.to_string()).collect::<Vec<_>>().join(" ")
+            )
         };
-        for (state, threads, want) in [("R", 1, Some(22)), ("Z", 1, None), ("X", 0, None), ("Z", 2, Some(22))] {
+        for (state, threads, want) in [("R", 1, Some(22)), ("Z", 1, None), ("X", 0, None), ("Z", 2, Some(22))]
+        {
             assert_eq!(start_time_of(&stat(state, threads)), want, "{state} {threads}");
         }
         assert!(start_time(std::process::id()).is_some_and(|ticks| ticks > 0));
+    }
+
+    #[test]
+    fn only_pages_of_files_are_let_go() {
+        let maps = "5000-6000 r--p 00000000 fe:00 32 /bin/mesh\n6000-9000 r-xp 00001000 fe:00 32 /bin/mesh\n\
+            9000-a000 r--p 00004000 fe:00 32 /bin/mesh\na000-b000 rw-p 00005000 fe:00 32 /bin/mesh\n\
+            c000-d000 rw-p 00000000 00:00 0 [heap]\nd000-e000 r-xp 00000000 00:00 0 [vdso]\n\
+            e000-f000 r--p 00000000 00:00 0 \nbroken\n";
+        assert_eq!(program_pages(maps), [(0x5000, 0x6000), (0x6000, 0x9000)]);
+        release_program_pages();
     }
 
     #[test]

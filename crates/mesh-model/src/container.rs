@@ -2,7 +2,10 @@
 
 use crate::{image::Image, project::Project, service::Service};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Identity of a container: 64 hexadecimal digits, as Docker's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +49,9 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Labels as they stand on the container: the service's and Compose's own.
     pub labels: BTreeMap<String, String>,
+    /// Names of its anonymous volumes, by their paths in the container ([`anonymous_paths`]).
+    #[serde(default)]
+    pub anonymous_volumes: BTreeMap<String, String>,
 }
 
 /// The parts of the project that one container refers to.
@@ -93,6 +99,18 @@ impl Resources {
         }
         found
     }
+}
+
+/// Paths in the container at which it has a volume without a name: those of the service, and those of
+/// the image that nothing of the service's is mounted on.
+#[must_use]
+pub fn anonymous_paths(service: &Service, image: &Image) -> BTreeSet<String> {
+    use crate::mount::MountSource;
+    let own = service.mounts.iter().filter(|mount| mount.source == MountSource::Anonymous);
+    let mut paths: BTreeSet<String> = own.map(|mount| mount.target.clone()).collect();
+    let free = |path: &&String| service.mounts.iter().all(|mount| mount.target != **path);
+    paths.extend(image.config.volumes.iter().map(|volume| &volume.path).filter(free).cloned());
+    paths
 }
 
 /// The command line of a container: the service's words over the image's, by Docker's rule that an

@@ -17,6 +17,7 @@ use mesh_model::{
 };
 use mesh_runtime::{
     error::RuntimeError,
+    events::Exit,
     observed::{BoundPort, Observed, ObservedState},
 };
 use mesh_sandbox::specification::ExitRecord;
@@ -63,7 +64,7 @@ fn list(directory: &Path) -> Result<Vec<ContainerId>, RuntimeError> {
 async fn observe(ground: &Arc<Ground>, id: &ContainerId) -> Result<Option<Observed>, RuntimeError> {
     let claimed = match ground.phases.claim(id) {
         Claim::Granted(claimed) => Some(claimed),
-        Claim::Running(running) => return Ok(Some(observed(&running))),
+        Claim::Running(running) => return Ok(Some(observed(ground, &running))),
         Claim::Busy => None,
     };
     let found = {
@@ -72,22 +73,24 @@ async fn observe(ground: &Arc<Ground>, id: &ContainerId) -> Result<Option<Observ
         blocking("read a container", move || look(&directory, free)).await?
     };
     Ok(match (found, claimed) {
-        (Some(Found::Rest(spec, state)), _) => Some(at_rest(*spec, state)),
+        (Some(Found::Rest(spec, state)), _) => Some(at_rest(ground, *spec, state)),
         (Some(Found::Run(spec, record)), Some(claimed)) => {
             Some(adopt(ground, claimed, *spec, *record).await?)
         }
-        (Some(Found::Run(spec, _)), None) => Some(at_rest(*spec, ObservedState::Created)),
+        (Some(Found::Run(spec, _)), None) => Some(at_rest(ground, *spec, ObservedState::Created)),
         (None, _) => None,
     })
 }
 
-fn at_rest(spec: ContainerSpec, state: ObservedState) -> Observed {
-    Observed { spec, state, addresses: BTreeMap::new(), ports: Vec::new() }
+fn at_rest(ground: &Ground, spec: ContainerSpec, state: ObservedState) -> Observed {
+    let created_unix_ms = record::created_unix_ms(&ground.settings.container(&spec.id));
+    Observed { spec, state, created_unix_ms, addresses: BTreeMap::new(), ports: Vec::new() }
 }
 
-fn observed(running: &Running) -> Observed {
+fn observed(ground: &Ground, running: &Running) -> Observed {
     let started = start::started(running);
     Observed {
+        created_unix_ms: record::created_unix_ms(&ground.settings.container(&running.spec.id)),
         spec: running.spec.clone(),
         state: ObservedState::Running {
             pid: started.pid,
@@ -205,7 +208,7 @@ async fn adopt(
     let pidfd = watch::open(&record.shim);
     let running = Arc::new(Running::new(spec, record, group));
     claimed.run(Arc::clone(&running));
-    let observed = observed(&running);
+    let observed = observed(ground, &running);
     watch::spawn(ground, running, pidfd);
     Ok(observed)
 }
@@ -230,6 +233,16 @@ async fn publish_again(ground: &Arc<Ground>, spec: &ContainerSpec, ports: &[Boun
         }
     }
     bound
+}
+
+/// How a container at rest ended; `None` where it was never started, or its shim lives unwatched.
+pub(crate) fn ended(ground: &Ground, id: &ContainerId) -> Option<Exit> {
+    let directory = ground.settings.container(id);
+    let run = record::read_run(&directory).whole()?;
+    if run.shim.is_alive() || !ground.phases.is_at_rest(id) {
+        return None;
+    }
+    Some(watch::exit_of(&directory, false))
 }
 
 /// Directory of a container that is at rest, for the operations that change it.

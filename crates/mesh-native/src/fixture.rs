@@ -53,6 +53,7 @@ pub(crate) fn spec() -> ContainerSpec {
         substitute: None,
     };
     ContainerSpec {
+        anonymous_volumes: BTreeMap::new(),
         id: ContainerId("ab".repeat(32)),
         name: "shop-web-1".to_owned(),
         project: "shop".to_owned(),

@@ -3,16 +3,19 @@
 //! Where groups cannot be made, containers run without limits; that is told once, in
 //! [`Groups::missing`], and never hidden.
 
+use crate::devices;
 use mesh_linux::cgroup::{CgroupError, Cgroups, Controller, Group, Limits};
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     limits,
 };
 use mesh_runtime::error::RuntimeError;
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
 /// Tries at removing a group whose processes are still being put away by the kernel.
 const REMOVE_ATTEMPTS_MAX: u32 = 100;
+/// Most groups of lost containers that are looked for.
+const CHILDREN_MAX: usize = 10_000;
 /// Time between two of them.
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
@@ -68,14 +71,22 @@ impl Groups {
         if what.is_empty() {
             return Vec::new();
         }
-        let remedy = match rootless {
-            true => "start Mesh with `systemd-run --user --scope -p Delegate=yes`, or as root",
-            false => "mount /sys/fs/cgroup writable",
+        let why = match (self.busy(), rootless) {
+            (Some(group), _) => format!(
+                "{} holds processes itself; start Mesh from a control group of its own below it",
+                group.display()
+            ),
+            (None, true) => "control groups cannot be made here; start Mesh with `systemd-run --user \
+                             --scope -p Delegate=yes`, or as root"
+                .to_owned(),
+            (None, false) => "control groups cannot be made here; mount /sys/fs/cgroup writable".to_owned(),
         };
-        vec![format!(
-            "limits of {} are not held: control groups cannot be made here; {remedy}",
-            what.join(", ")
-        )]
+        vec![format!("limits of {} are not held: {why}", what.join(", "))]
+    }
+
+    /// The control group that cannot be divided because it holds processes itself.
+    pub(crate) fn busy(&self) -> Option<&Path> {
+        self.all.busy()
     }
 
     /// Makes a container's group and sets its limits. Where no group can be made, the container runs
@@ -90,7 +101,11 @@ impl Groups {
             let _ = group.remove();
             return self.nowhere();
         }
-        match group.apply(&limits(&spec.service.limits)) {
+        let limited = match devices::rules(spec) {
+            Some(rules) => group.limit_devices(&rules).map(|_| ()),
+            None => Ok(()),
+        };
+        match limited.and_then(|()| group.apply(&limits(&spec.service.limits))) {
             Ok(lacking) => {
                 for controller in lacking {
                     tracing::warn!(service = spec.service.name, ?controller, "a limit is not held");
@@ -127,6 +142,12 @@ impl Groups {
     /// project is left.
     pub(crate) fn release(&self) {
         if let Ok(group) = self.all.group(&format!("mesh/{}", self.project)) {
+            // Of containers that were lost in a kill; nobody else would ever remove them.
+            for name in group.paths().iter().flat_map(|path| children(path)).collect::<BTreeSet<_>>() {
+                if let Ok(left) = self.named(&name) {
+                    self.remove(&left);
+                }
+            }
             self.remove(&group);
         }
         if let Ok(group) = self.all.group("mesh") {
@@ -142,6 +163,17 @@ impl Groups {
     fn nowhere(&self) -> Result<Group, RuntimeError> {
         Cgroups::default().group("mesh").map_err(|error| refused(&error))
     }
+}
+
+/// Names of the groups in a group's directory.
+fn children(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .take(CHILDREN_MAX)
+        .collect()
 }
 
 fn refused(error: &CgroupError) -> RuntimeError {

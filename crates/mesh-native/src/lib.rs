@@ -13,6 +13,7 @@
 
 mod adopt;
 mod conversion;
+mod devices;
 pub mod doctor;
 mod enter;
 mod fault;

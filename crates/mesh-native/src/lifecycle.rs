@@ -75,8 +75,9 @@ fn fill(ground: &Ground, spec: &ContainerSpec, directory: &Path) -> Result<(), R
     record::write_spec(directory, spec)
 }
 
-/// Removes a container that does not run; one that is gone is no error.
-pub(crate) fn remove(ground: &Ground, id: &ContainerId) -> Result<(), RuntimeError> {
+/// Removes a container that does not run, with `volumes` those without a name too; one that is gone is
+/// no error.
+pub(crate) fn remove(ground: &Ground, id: &ContainerId, volumes: bool) -> Result<(), RuntimeError> {
     let _claimed = granted(ground.phases.claim(id), "remove container")?;
     let directory = ground.settings.container(id);
     if !directory.exists() {
@@ -90,6 +91,13 @@ pub(crate) fn remove(ground: &Ground, id: &ContainerId) -> Result<(), RuntimeErr
             step: "remove container".to_owned(),
             reason: "it is running; stop it first".to_owned(),
         });
+    }
+    if volumes && let Some(spec) = record::read_spec(&directory).whole() {
+        for mount in conversion::plan_mounts(&spec)? {
+            if let PlannedSource::Anonymous { name } = &mount.source {
+                ground.volumes.remove(name)?;
+            }
+        }
     }
     // The record goes first: what is left of a removal that is cut off is no container any more.
     let record = directory.join("spec.json");

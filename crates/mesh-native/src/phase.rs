@@ -114,6 +114,11 @@ impl Phases {
         all.min_by_key(|running| running.spec.index).cloned()
     }
 
+    /// Whether a container neither runs nor is at work.
+    pub(crate) fn is_at_rest(&self, id: &ContainerId) -> bool {
+        !self.lock().contains_key(id)
+    }
+
     /// Whether nothing runs and nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().is_empty()

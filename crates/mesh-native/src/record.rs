@@ -17,6 +17,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    time::UNIX_EPOCH,
 };
 
 /// Version of every file here.
@@ -100,6 +101,13 @@ struct Versioned<T> {
 /// Reads `spec.json`.
 pub(crate) fn read_spec(directory: &Path) -> Kept<ContainerSpec> {
     read(&directory.join("spec.json"))
+}
+
+/// When a container was made: its `spec.json` is written once. 0 where that cannot be told.
+pub(crate) fn created_unix_ms(directory: &Path) -> u64 {
+    let written = fs::metadata(directory.join("spec.json")).and_then(|metadata| metadata.modified());
+    let since = written.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes `spec.json`.

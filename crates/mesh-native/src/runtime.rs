@@ -26,9 +26,9 @@ use mesh_network::ProjectNetwork;
 use mesh_runtime::{
     Runtime,
     error::RuntimeError,
-    events::{FetchProgress, RuntimeEvent},
+    events::{Exit, FetchProgress, RuntimeEvent},
     exec::{CopyRequest, ExecRequest, Invocation, ProbeOutcome, RunStreams},
-    observed::{Capabilities, Observed, ProcessStatus, Started, Usage, VolumeStatus},
+    observed::{Capabilities, NetworkStatus, Observed, ProcessStatus, Started, Usage, VolumeStatus},
     request::ImageRequest,
 };
 use serde::Serialize;
@@ -194,9 +194,14 @@ impl Runtime for NativeRuntime {
         made.map_err(|error| self.network_error(&format!("make network {}", network.name), error))
     }
 
-    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
-        let listed = self.ground.network.networks().await;
-        listed.map_err(|error| self.network_error("list the networks", error))
+    async fn networks(&self) -> Result<Vec<NetworkStatus>, RuntimeError> {
+        let status = |network: mesh_network::PresentNetwork| NetworkStatus {
+            name: network.name,
+            subnet: network.subnet,
+            gateway: network.gateway.into(),
+            internal: network.internal,
+        };
+        Ok(self.ground.network.present().into_iter().map(status).collect())
     }
 
     async fn remove_network(&self, name: &str) -> Result<(), RuntimeError> {
@@ -245,9 +250,17 @@ impl Runtime for NativeRuntime {
         self.run("thaw a container", move |ground| lifecycle::pause(ground, &id, false)).await
     }
 
-    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn remove(&self, id: &ContainerId, volumes: bool) -> Result<(), RuntimeError> {
         let id = id.clone();
-        self.run("remove a container", move |ground| lifecycle::remove(ground, &id)).await
+        self.run("remove a container", move |ground| lifecycle::remove(ground, &id, volumes)).await
+    }
+
+    async fn ended(&self, id: &ContainerId) -> Result<Option<Exit>, RuntimeError> {
+        if !self.ground.phases.is_at_rest(id) {
+            return Ok(None);
+        }
+        let id = id.clone();
+        self.run("look at a container", move |ground| Ok(adopt::ended(ground, &id))).await
     }
 
     async fn containers(&self) -> Result<Vec<Observed>, RuntimeError> {

@@ -4,7 +4,7 @@
 use crate::{
     conversion::{Access, PlannedMount, PlannedSource},
     settings::system,
-    volume::{Volumes, make_data},
+    volume::Volumes,
 };
 use mesh_redact::Secret;
 use mesh_runtime::error::RuntimeError;
@@ -38,29 +38,37 @@ impl Sources<'_> {
         let kind = match &mount.source {
             PlannedSource::Volume { name, subpath, populate } => {
                 let source = self.volumes.source(name, subpath.as_deref())?;
+                // Free of links already; looked at again, a link made since would be followed.
                 MountKind::Bind { populate: *populate, source, owner: None }
             }
-            PlannedSource::Anonymous { number } => {
-                let parent = self.directory.join("volumes");
-                fs::create_dir_all(&parent).map_err(|error| system("make directory", &parent, error))?;
-                let source = parent.join(number.to_string());
-                make_data(&source)?;
+            PlannedSource::Anonymous { name } => {
+                let source = self.volumes.create_anonymous(name)?;
                 MountKind::Bind { source, populate: true, owner: None }
             }
-            PlannedSource::Bind { path, create } => bind(find(path, *create)?),
+            PlannedSource::Bind { path, create } => bind(&find(path, *create)?)?,
             PlannedSource::Tmpfs { size_bytes, mode, uid, gid, exec } => {
                 MountKind::Tmpfs { size_bytes: *size_bytes, mode: *mode, uid: *uid, gid: *gid, exec: *exec }
             }
             PlannedSource::File { kind, key, path, access } => file(kind, key, path, access)?,
             PlannedSource::Content { content, access } => content_of(content.clone(), access),
-            PlannedSource::Own(file) => bind(self.directory.join(file.name())),
+            // It may not be written yet.
+            PlannedSource::Own(file) => MountKind::Bind {
+                source: resolved(self.directory)?.join(file.name()),
+                populate: false,
+                owner: None,
+            },
         };
         Ok(MountSpecification { target: mount.target.clone(), kind, read_only: mount.read_only })
     }
 }
 
-fn bind(source: PathBuf) -> MountKind {
-    MountKind::Bind { source, populate: false, owner: None }
+fn bind(source: &Path) -> Result<MountKind, RuntimeError> {
+    Ok(MountKind::Bind { source: resolved(source)?, populate: false, owner: None })
+}
+
+/// A path without links, as the shim demands it.
+fn resolved(path: &Path) -> Result<PathBuf, RuntimeError> {
+    path.canonicalize().map_err(|error| system("look at", path, error))
 }
 
 fn content_of(content: Secret<Vec<u8>>, access: &Access) -> MountKind {
@@ -93,7 +101,7 @@ fn file(kind: &'static str, key: &str, path: &Path, access: &Access) -> Result<M
         _ => system("look at", path, error),
     })?;
     if metadata.is_dir() || (access.is_plain() && metadata.permissions().mode() & 0o004 != 0) {
-        return Ok(bind(path.to_owned()));
+        return bind(path);
     }
     if metadata.size() > FILE_BYTES_MAX {
         return Err(RuntimeError::Unsupported {

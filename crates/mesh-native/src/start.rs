@@ -209,6 +209,7 @@ async fn join(ground: &Arc<Ground>, spec: &ContainerSpec) -> Result<Joined, Runt
         names: names(spec, &ground.machine),
         networks,
         upstream_dns: spec.service.network.dns.clone(),
+        host_gateway: conversion::names::asks_for_host(&spec.service.network),
     };
     let projects = ground.settings.projects();
     let attached = ground

@@ -1,15 +1,24 @@
 //! What `/proc` says of a container's processes and network devices.
 
 use crate::phase::Running;
+use mesh_linux::cgroup;
 use mesh_runtime::observed::{ProcessStatus, Usage};
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 /// Most processes that are listed.
 const PROCESSES_MAX: usize = 20_000;
 
-/// What a container uses now, as its control group and its network devices count it.
+/// What a container uses now, as its control group and its network devices count it. What the group does
+/// not count is the sum over the container's processes, which knows nothing of those that ended.
 pub(crate) fn usage(running: &Running) -> Usage {
-    let counted = running.group.usage();
+    let mut counted = running.group.usage();
+    if counted.pids == 0 {
+        let summed = sum(&members(running.record.process.pid, running.spec.service.security.host_pid));
+        let or = |counted: u64, summed: u64| if counted == 0 { summed } else { counted };
+        counted.pids = summed.pids;
+        counted.cpu_ns = or(counted.cpu_ns, summed.cpu_ns);
+        counted.memory_bytes = or(counted.memory_bytes, summed.memory_bytes);
+    }
     let (received, sent) = network_bytes(running.record.process.pid);
     Usage {
         cpu_ns: counted.cpu_ns,
@@ -21,6 +30,32 @@ pub(crate) fn usage(running: &Running) -> Usage {
         block_read_bytes: counted.block_read_bytes,
         block_written_bytes: counted.block_written_bytes,
     }
+}
+
+/// What processes use together. Memory that they share is divided among those that share it.
+fn sum(pids: &[u32]) -> cgroup::Usage {
+    let mut sum = cgroup::Usage::default();
+    for pid in pids {
+        let Some(stat) = stat(*pid).as_deref().and_then(parse_stat) else { continue };
+        sum.cpu_ns = sum.cpu_ns.saturating_add(ms(stat.cpu_ticks).saturating_mul(1_000_000));
+        sum.pids = sum.pids.saturating_add(stat.threads);
+        let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        sum.memory_bytes = sum.memory_bytes.saturating_add(parse_share_bytes(&memory));
+    }
+    sum
+}
+
+/// The line `Pss: 12 kB`.
+fn parse_share_bytes(text: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+/// Milliseconds of clock ticks.
+fn ms(ticks: u64) -> u64 {
+    let per_s = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    ticks.saturating_mul(1000) / u64::try_from(per_s).unwrap_or(100).max(1)
 }
 
 fn machine_memory_bytes() -> u64 {
@@ -82,8 +117,6 @@ fn descendants(first: u32, parents: Vec<(u32, u32)>) -> Vec<u32> {
 /// What `top` shows of each of `pids`; those that are gone are left out.
 pub(crate) fn processes(pids: &[u32]) -> Vec<ProcessStatus> {
     let booted_s = booted_unix_s(&fs::read_to_string("/proc/stat").unwrap_or_default());
-    let ticks_per_s = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let ms = |ticks: u64| ticks.saturating_mul(1000) / u64::try_from(ticks_per_s).unwrap_or(100).max(1);
     let mut found: Vec<ProcessStatus> = pids
         .iter()
         .filter_map(|pid| {
@@ -112,6 +145,7 @@ struct Stat {
     name: String,
     parent: u32,
     cpu_ticks: u64,
+    threads: u64,
     start_ticks: u64,
 }
 
@@ -126,6 +160,7 @@ fn parse_stat(line: &str) -> Option<Stat> {
         name: name.to_owned(),
         parent: u32::try_from(number(4)?).ok()?,
         cpu_ticks: number(14)?.saturating_add(number(15)?),
+        threads: number(20)?,
         start_ticks: number(22)?,
     })
 }
@@ -164,7 +199,7 @@ mod tests {
     #[test]
     fn names_of_processes_may_hold_parentheses() {
         let line = "7 (a) (b) S 1 7 7 0 -1 0 0 0 0 0 11 22 0 0 20 0 1 0 333 0";
-        let want = Stat { name: "a) (b".to_owned(), parent: 1, cpu_ticks: 33, start_ticks: 333 };
+        let want = Stat { name: "a) (b".to_owned(), parent: 1, cpu_ticks: 33, threads: 1, start_ticks: 333 };
         assert_eq!(parse_stat(line), Some(want));
         assert_eq!(parse_stat("7 (a S 1"), None);
     }
@@ -174,6 +209,14 @@ mod tests {
         let mut found = descendants(2, vec![(1, 0), (2, 1), (3, 2), (4, 3), (5, 1)]);
         found.sort_unstable();
         assert_eq!(found, [2, 3, 4]);
+    }
+
+    #[test]
+    fn shares_of_memory_are_read_and_summed() {
+        assert_eq!(parse_share_bytes("5-6 ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPss:   12 kB\n"), 12_288);
+        assert_eq!(parse_share_bytes("nothing"), 0);
+        let sum = sum(&[std::process::id(), u32::MAX]);
+        assert!(sum.memory_bytes > 0 && sum.pids > 0, "{sum:?}");
     }
 
     #[test]

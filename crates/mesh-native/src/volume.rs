@@ -18,6 +18,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+/// The label by which Docker's tools know a volume without a name.
+const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+
 /// What is kept of a volume beside its content.
 #[derive(Debug, Serialize, Deserialize)]
 struct VolumeRecord {
@@ -75,6 +78,20 @@ impl Volumes {
         Ok(())
     }
 
+    /// Makes a volume that the file gives no name, or finds it; gives the directory that is mounted.
+    pub(crate) fn create_anonymous(&self, name: &str) -> Result<PathBuf, RuntimeError> {
+        let volume = Volume {
+            key: String::new(),
+            name: name.to_owned(),
+            external: false,
+            driver: "local".to_owned(),
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::from([(ANONYMOUS_LABEL.to_owned(), String::new())]),
+        };
+        self.create(&volume)?;
+        self.source(name, None)
+    }
+
     /// Volumes of this project, by name.
     pub(crate) fn list(&self) -> Result<Vec<VolumeStatus>, RuntimeError> {
         let entries = match fs::read_dir(&self.directory) {
@@ -97,8 +114,9 @@ impl Volumes {
             found.push(VolumeStatus {
                 mountpoint: entry.path().join("_data").display().to_string(),
                 name,
-                key: Some(record.key),
+                key: Some(record.key).filter(|key| !key.is_empty()),
                 driver: record.driver,
+                driver_opts: record.driver_opts,
                 labels: record.labels,
             });
         }
@@ -110,21 +128,22 @@ impl Volumes {
     pub(crate) fn remove(&self, name: &str) -> Result<(), RuntimeError> {
         let place = self.place(name)?;
         match fs::remove_dir_all(&place) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(foreign(&place)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("remove", &place, error)),
             _ => Ok(()),
         }
     }
 
-    /// The directory that is mounted for a volume, or for a folder in it.
+    /// The directory that is mounted for a volume, or for a folder in it; a path without links.
     pub(crate) fn source(&self, name: &str, subpath: Option<&str>) -> Result<PathBuf, RuntimeError> {
         let data = self.place(name)?.join("_data");
         if !data.is_dir() {
             return Err(RuntimeError::Missing { kind: "volume", name: name.to_owned() });
         }
-        let Some(subpath) = subpath else { return Ok(data) };
+        let root = data.canonicalize().map_err(|error| system("look at", &data, error))?;
+        let Some(subpath) = subpath else { return Ok(root) };
         let missing = || RuntimeError::Missing { kind: "volume subpath", name: format!("{name}/{subpath}") };
-        let whole = data.join(subpath).canonicalize().map_err(|_| missing())?;
-        let root = data.canonicalize().map_err(|_| missing())?;
+        let whole = root.join(subpath).canonicalize().map_err(|_| missing())?;
         if whole.starts_with(&root) { Ok(whole) } else { Err(missing()) }
     }
 
@@ -140,9 +159,22 @@ impl Volumes {
     }
 }
 
+/// A volume that holds files of ids that this process may not act for: those of a range that the user
+/// had and has no more, or of root.
+fn foreign(place: &Path) -> RuntimeError {
+    RuntimeError::System {
+        attempted: format!("could not remove {}", place.display()),
+        source: io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "files in it belong to user ids that this user does not have (any more); give it back its range \
+             in /etc/subuid and /etc/subgid, or remove them as root",
+        ),
+    }
+}
+
 /// Makes the directory that a volume's content lives in: 0755 whatever the umask, so that a process
 /// of another user can enter it.
-pub(crate) fn make_data(data: &Path) -> Result<(), RuntimeError> {
+fn make_data(data: &Path) -> Result<(), RuntimeError> {
     match fs::create_dir(data) {
         Ok(()) => fs::set_permissions(data, fs::Permissions::from_mode(0o755))
             .map_err(|error| system("set the mode of", data, error)),

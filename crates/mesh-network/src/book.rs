@@ -6,7 +6,7 @@
 //! Addresses that nobody asked for by name are taken from the end of the range downwards, because
 //! people write fixed addresses at its beginning, and some of those containers have not come yet.
 
-use crate::error::NetworkError;
+use crate::{error::NetworkError, record::PresentNetwork};
 use mesh_model::{
     container::ContainerId,
     network::{Network, Subnet},
@@ -34,6 +34,8 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     networks: BTreeMap<String, Entry>,
+    /// Containers that may reach the host's loopback.
+    to_host: BTreeSet<ContainerId>,
 }
 
 impl Book {
@@ -47,6 +49,16 @@ impl Book {
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.networks.keys().cloned().collect()
+    }
+
+    pub(crate) fn present(&self) -> Vec<PresentNetwork> {
+        let present = |(name, entry): (&String, &Entry)| PresentNetwork {
+            name: name.clone(),
+            subnet: entry.subnet,
+            gateway: entry.gateway,
+            internal: entry.internal,
+        };
+        self.networks.iter().map(present).collect()
     }
 
     /// Whether an address belongs to any network of the project.
@@ -133,8 +145,20 @@ impl Book {
         Ok(address)
     }
 
-    /// Takes back every address of a container.
+    /// Lets a container reach the host's loopback, until it is released.
+    pub(crate) fn allow_host(&mut self, id: &ContainerId) {
+        self.to_host.insert(id.clone());
+    }
+
+    /// Whether the container of this address may reach the host's loopback.
+    pub(crate) fn may_reach_host(&self, address: Ipv4Addr) -> bool {
+        let mut holders = self.networks.values().filter_map(|entry| entry.taken.get(&address));
+        holders.any(|holder| self.to_host.contains(holder))
+    }
+
+    /// Takes back every address of a container, and its way to the host.
     pub(crate) fn release(&mut self, id: &ContainerId) {
+        self.to_host.remove(id);
         for entry in self.networks.values_mut() {
             entry.taken.retain(|_, holder| holder != id);
         }

@@ -35,4 +35,4 @@ mod upstream;
 pub use container::DNS_ADDRESS;
 pub use error::NetworkError;
 pub use project::{ProjectNetwork, Settings};
-pub use record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord};
+pub use record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord, PresentNetwork};

@@ -101,6 +101,7 @@ mod tests {
                 })
                 .collect(),
             upstream_dns: Vec::new(),
+            host_gateway: false,
         }
     }
 

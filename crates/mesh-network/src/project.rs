@@ -9,7 +9,7 @@ use crate::{
     names::Directory,
     outbound::{HOST_GATEWAY, WayOut},
     publish,
-    record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord},
+    record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord, PresentNetwork},
     task::{Scope, Worker},
 };
 use mesh_linux::tun;
@@ -131,7 +131,8 @@ impl ProjectNetwork {
         self.inner.missing.clone()
     }
 
-    /// What `host-gateway` in `extra_hosts` means: an address that leads to the host's 127.0.0.1.
+    /// What `host-gateway` in `extra_hosts` means: an address that leads to the host's 127.0.0.1, for
+    /// the containers whose [`AttachRequest`] asks for it.
     #[must_use]
     pub fn host_gateway(&self) -> Ipv4Addr {
         HOST_GATEWAY
@@ -185,6 +186,12 @@ impl ProjectNetwork {
         self.inner.links.remove_bridge(name).await
     }
 
+    /// The networks that are there, as they are.
+    #[must_use]
+    pub fn present(&self) -> Vec<PresentNetwork> {
+        lock(&self.inner.book).present()
+    }
+
     /// Names of the networks that are there.
     ///
     /// # Errors
@@ -199,7 +206,7 @@ impl ProjectNetwork {
     /// A network is not there, an address is taken or outside of it, or the kernel refuses. Nothing
     /// is left then.
     pub async fn attach(&self, request: AttachRequest) -> Result<Attached, NetworkError> {
-        let AttachRequest { id, names, networks, upstream_dns } = request;
+        let AttachRequest { id, names, networks, upstream_dns, host_gateway } = request;
         let scope = self.claim(&id)?;
         let attached = async {
             let networks = self.take_addresses(&id, &networks)?;
@@ -209,6 +216,7 @@ impl ProjectNetwork {
                 names,
                 networks: networks.into_iter().map(|joining| joining.record).collect(),
                 upstream_dns,
+                host_gateway,
             };
             self.serve_names(&id, &scope, &record, made.sockets)?;
             Ok(Attached { namespace: made.namespace, record })
@@ -419,6 +427,9 @@ impl ProjectNetwork {
         server
             .start(sockets, &scope.spawner())
             .map_err(NetworkError::system(format!("serve names to container {}", id.short())))?;
+        if record.host_gateway {
+            lock(&self.inner.book).allow_host(id);
+        }
         lock(&directory).insert(id.clone(), record.clone());
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use mesh_model::{
     container::ContainerId,
-    network::{Attachment, Network, Protocol},
+    network::{Attachment, Network, Protocol, Subnet},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -22,6 +22,22 @@ pub struct AttachRequest {
     pub networks: Vec<(Network, Attachment)>,
     /// Name servers for all other names; empty: those of the host.
     pub upstream_dns: Vec<IpAddr>,
+    /// It may reach the host's 127.0.0.1, at the address of
+    /// [`host_gateway`](crate::ProjectNetwork::host_gateway).
+    pub host_gateway: bool,
+}
+
+/// A network that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentNetwork {
+    /// Its name on the ground.
+    pub name: String,
+    /// Its subnet.
+    pub subnet: Subnet,
+    /// Its gateway.
+    pub gateway: Ipv4Addr,
+    /// No way out.
+    pub internal: bool,
 }
 
 /// A container that joined.
@@ -42,6 +58,9 @@ pub struct AttachmentRecord {
     pub networks: Vec<NetworkRecord>,
     /// Name servers for all other names; empty: those of the host.
     pub upstream_dns: Vec<IpAddr>,
+    /// It may reach the host's 127.0.0.1. What does not say so may not.
+    #[serde(default)]
+    pub host_gateway: bool,
 }
 
 /// How a container is attached to one network.

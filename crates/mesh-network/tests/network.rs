@@ -208,14 +208,31 @@ fn the_way_out_leads_to_the_world_and_the_host() {
         project.create_network(&closed).await.unwrap();
         let a = attach(&project, "a", &[&open_net]).await;
         let b = attach(&project, "b", &[&closed]).await;
-        let both = attach(&project, "both", &[&closed, &open_net]).await;
+        let asking =
+            AttachRequest { host_gateway: true, ..request("both", &[(&closed, None), (&open_net, None)]) };
+        let both = project.attach(asking).await.unwrap();
         let through_gateway: SocketAddr = (project.host_gateway(), loopback.port()).into();
         for container in [&a, &both] {
             assert_eq!(get(&container.namespace, outer).await.as_deref(), Ok("world"));
-            assert_eq!(get(&container.namespace, through_gateway).await.as_deref(), Ok("host"));
             let answer = within(&container.namespace, move || ask_datagram(datagrams, b"far")).await;
             assert_eq!(answer.unwrap(), b"FAR");
         }
+        // The host's own loopback is for those alone that ask for it, whatever the transport.
+        assert_eq!(get(&both.namespace, through_gateway).await.as_deref(), Ok("host"));
+        assert_eq!(get(&a.namespace, through_gateway).await, Err(ErrorKind::ConnectionRefused));
+        let local = serve_datagrams(&host, (Ipv4Addr::LOCALHOST, 0).into()).await;
+        let local: SocketAddr = (project.host_gateway(), local.port()).into();
+        let asked = within(&both.namespace, move || ask_datagram(local, b"far")).await;
+        assert_eq!(asked.unwrap(), b"FAR");
+        assert!(within(&a.namespace, move || ask_datagram(local, b"far")).await.is_err());
+        // The permission goes with the container, not with its address, and survives an adoption.
+        let asks: AttachmentRecord =
+            serde_json::from_str(&serde_json::to_string(&both.record).unwrap()).unwrap();
+        project.detach(&id("both")).await.unwrap();
+        let fixed = both.record.networks[1].address.to_string();
+        let after = project.attach(request("after", &[(&open_net, Some(&fixed))])).await.unwrap();
+        assert!(asks.host_gateway && !after.record.host_gateway);
+        assert!(get(&after.namespace, through_gateway).await.is_err());
         // A closed port is refused at once, as it would be without us.
         let asked = Instant::now();
         let refused = get(&a.namespace, (OUTER, 9)).await;

@@ -2,7 +2,8 @@
 
 use crate::hash::hexadecimal;
 use mesh_model::{
-    container::ContainerId,
+    container::{ContainerId, anonymous_paths},
+    image::Image,
     project::Project,
     service::{Condition, Service},
 };
@@ -28,6 +29,22 @@ pub fn one_off_name(project: &str, service: &str, id: &ContainerId) -> String {
 #[must_use]
 pub fn container_id(random: [u8; 32]) -> ContainerId {
     ContainerId(hexadecimal(&random))
+}
+
+/// Names of a container's anonymous volumes by path: the one it inherits, or a new one of random bytes.
+#[must_use]
+pub fn anonymous_volumes(
+    service: &Service,
+    image: &Image,
+    inherited: impl Fn(&String) -> Option<String>,
+    random: &mut dyn FnMut() -> [u8; 32],
+) -> BTreeMap<String, String> {
+    let paths = anonymous_paths(service, image).into_iter();
+    let named = |path: String| {
+        let name = inherited(&path).unwrap_or_else(|| hexadecimal(&random()));
+        (path, name)
+    };
+    paths.map(named).collect()
 }
 
 /// The labels of a container: the service's own, and those by which tools of Compose know it.

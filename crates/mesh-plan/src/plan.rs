@@ -8,10 +8,14 @@ use crate::{
 use mesh_model::{
     container::{ContainerId, ContainerSpec, Resources},
     image::Image,
+    network::{Network, Subnet},
     project::Project,
     service::{Condition, Dependency, NetworkMode, Service},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Most containers of one service.
 pub const SCALE_MAX: u32 = 1000;
@@ -25,6 +29,8 @@ pub struct Options {
     pub no_deps: bool,
     /// What to do with containers that are there.
     pub recreate: Recreate,
+    /// Give new containers anonymous volumes of their own, not those of the ones they replace.
+    pub renew_anonymous_volumes: bool,
     /// Replace dependencies too, when all are to be replaced.
     pub always_recreate_deps: bool,
     /// Remove containers of services the file no longer has.
@@ -62,6 +68,21 @@ pub struct Present {
     pub config_hash: String,
     /// Whether it runs.
     pub state: PresentState,
+    /// Names of the networks it joins.
+    pub networks: BTreeSet<String>,
+    /// Names of its anonymous volumes, by path.
+    pub anonymous_volumes: BTreeMap<String, String>,
+}
+
+/// A network that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresentNetwork {
+    /// Its subnet.
+    pub subnet: Subnet,
+    /// Its gateway.
+    pub gateway: IpAddr,
+    /// No way out.
+    pub internal: bool,
 }
 
 /// Whether a container runs, as far as planning needs to know.
@@ -81,16 +102,21 @@ pub struct Observed {
     /// Containers.
     pub containers: Vec<Present>,
     /// Networks, by name.
-    pub networks: BTreeSet<String>,
+    pub networks: BTreeMap<String, PresentNetwork>,
     /// Volumes, by name.
     pub volumes: BTreeSet<String>,
 }
 
-/// What is to be done, in the order of doing: networks, volumes, removals, containers.
+/// What is to be done, in the order of doing: networks, volumes, new containers, removals, starts.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// Networks to make, by key.
     pub networks: Vec<String>,
+    /// Networks that are there and not as the file has them, by key: to be made anew once no container
+    /// is on them.
+    pub outdated: Vec<String>,
+    /// Containers of other services on those networks: to be ended before and started after.
+    pub displaced: Vec<Present>,
     /// Volumes to make, by key.
     pub volumes: Vec<String>,
     /// Containers to end and remove because there are too many, or their service is gone.
@@ -185,6 +211,7 @@ pub fn plan(
     let targets = &plan.targets;
     plan.gates.values_mut().for_each(|gates| gates.retain(|other, _| targets.get(other) != Some(&0)));
     plan_resources(project, &chosen, observed, &mut plan);
+    plan_outdated(project, &chosen, options, observed, &mut plan);
     let known = |name: &String| project.services.contains_key(name) || project.inactive.contains(name);
     let orphans = observed.containers.iter().filter(|present| !present.one_off && !known(&present.service));
     if options.remove_orphans {
@@ -229,26 +256,38 @@ impl ServicePlan<'_> {
         let hash = hash::config_hash(self.service, &resources, self.image);
         let mut present: BTreeMap<u32, &Present> = BTreeMap::new();
         for container in &observed.containers {
-            if container.service == *name && !container.one_off {
-                present.insert(container.index, container);
+            if container.service != *name || container.one_off {
+                continue;
+            }
+            if container.index == 0 || container.index > scale {
+                plan.removals.push(container.clone());
+                continue;
+            }
+            // A replacement that was cut off leaves two of one number: the one that fits stays.
+            let worth = |found: &Present| (found.config_hash == hash, found.state == PresentState::Running);
+            let known = present.insert(container.index, container);
+            if let Some(known) = known {
+                let (kept, other) =
+                    if worth(known) > worth(container) { (known, container) } else { (container, known) };
+                present.insert(container.index, kept);
+                plan.removals.push(other.clone());
             }
         }
-        let surplus = present.iter().filter(|(index, _)| **index > scale || **index == 0);
-        plan.removals.extend(surplus.map(|(_, container)| (*container).clone()));
         let shares_replaced = matches!(&self.service.network.mode,
             NetworkMode::Service(other) if replaced.contains(other));
         for index in 1..=scale {
-            let mut make = || Box::new(self.spec(index, &hash, &resources, random));
-            let step = match present.get(&index) {
+            let old = present.get(&index).copied();
+            let mut make = || Box::new(self.spec(index, &hash, &resources, old, random));
+            let step = match old {
                 None => Step::Create(make()),
                 Some(old) if shares_replaced || self.replaces(old, &hash) => {
                     replaced.insert(name.clone());
-                    Step::Recreate { old: (*old).clone(), new: make() }
+                    Step::Recreate { old: old.clone(), new: make() }
                 }
                 Some(old) => match old.state {
-                    PresentState::Running => Step::Leave((*old).clone()),
-                    PresentState::Completed if self.is_job() => Step::Leave((*old).clone()),
-                    PresentState::Completed | PresentState::Down => Step::Start((*old).clone()),
+                    PresentState::Running => Step::Leave(old.clone()),
+                    PresentState::Completed if self.is_job() => Step::Leave(old.clone()),
+                    PresentState::Completed | PresentState::Down => Step::Start(old.clone()),
                 },
             };
             plan.containers.push(step);
@@ -284,9 +323,14 @@ impl ServicePlan<'_> {
         index: u32,
         hash: &str,
         resources: &Resources,
+        old: Option<&Present>,
         random: &mut dyn FnMut() -> [u8; 32],
     ) -> ContainerSpec {
         let (project, service) = (self.project, self.service);
+        let inherited = |path: &String| {
+            let old = old.filter(|_| !self.options.renew_anonymous_volumes)?;
+            old.anonymous_volumes.get(path).cloned()
+        };
         ContainerSpec {
             id: naming::container_id(random()),
             name: naming::container_name(&project.name, service, index),
@@ -298,6 +342,7 @@ impl ServicePlan<'_> {
             config_hash: hash.to_owned(),
             resources: resources.clone(),
             labels: naming::labels(project, service, index, false, hash, &self.image.digest),
+            anonymous_volumes: naming::anonymous_volumes(service, self.image, inherited, random),
         }
     }
 }
@@ -319,11 +364,48 @@ fn plan_resources(project: &Project, chosen: &BTreeSet<String>, observed: &Obser
         networks.extend(resources.networks.into_values().map(|network| (network.key, network.name)));
         volumes.extend(resources.volumes.into_values().map(|volume| (volume.key, volume.name)));
     }
-    let missing = |wanted: BTreeSet<(String, String)>, there: &BTreeSet<String>| {
-        wanted.into_iter().filter(|(_, name)| !there.contains(name)).map(|(key, _)| key).collect()
+    let missing = |wanted: BTreeSet<(String, String)>, there: &dyn Fn(&String) -> bool| {
+        wanted.into_iter().filter(|(_, name)| !there(name)).map(|(key, _)| key).collect()
     };
-    plan.networks = missing(networks, &observed.networks);
-    plan.volumes = missing(volumes, &observed.volumes);
+    plan.networks = missing(networks, &|name| observed.networks.contains_key(name));
+    plan.volumes = missing(volumes, &|name| observed.volumes.contains(name));
+}
+
+/// Networks whose addresses changed in the file, and who is on them. Where nothing may be replaced
+/// they stay as they are.
+fn plan_outdated(
+    project: &Project,
+    chosen: &BTreeSet<String>,
+    options: &Options,
+    observed: &Observed,
+    plan: &mut Plan,
+) {
+    if options.recreate == Recreate::Never {
+        return;
+    }
+    let mut names = BTreeSet::new();
+    for name in chosen {
+        for network in Resources::of(&project.services[name], project).networks.into_values() {
+            let differs = observed.networks.get(&network.name).is_some_and(|there| differs(&network, there));
+            if differs && !network.external && names.insert(network.name.clone()) {
+                plan.outdated.push(network.key);
+            }
+        }
+    }
+    let on_them = |present: &&Present| {
+        !present.one_off && !chosen.contains(&present.service) && !present.networks.is_disjoint(&names)
+    };
+    plan.displaced = observed.containers.iter().filter(on_them).cloned().collect();
+}
+
+/// Whether a network is there otherwise than the file has it. What the file leaves open is as it is.
+fn differs(network: &Network, there: &PresentNetwork) -> bool {
+    let pool = network.ipam.iter().find(|pool| pool.subnet.address.is_ipv4());
+    let moved = pool.is_some_and(|pool| {
+        let gateway = pool.gateway.or_else(|| pool.subnet.nth(1));
+        pool.subnet != there.subnet || gateway.is_some_and(|gateway| gateway != there.gateway)
+    });
+    moved || network.internal != there.internal
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ fn carried_out(project: &Project, plan: &Plan, state: PresentState) -> Observed 
         one_off: false,
         config_hash: spec.config_hash.clone(),
         state,
+        networks: spec.resources.networks.values().map(|network| network.name.clone()).collect(),
+        anonymous_volumes: spec.anonymous_volumes.clone(),
     };
     let containers = plan.containers.iter().map(|step| match step {
         Step::Create(spec) | Step::Recreate { new: spec, .. } => present(spec),
@@ -34,14 +36,43 @@ fn carried_out(project: &Project, plan: &Plan, state: PresentState) -> Observed 
     });
     Observed {
         containers: containers.collect(),
-        networks: project.networks.values().map(|network| network.name.clone()).collect(),
+        networks: project.networks.values().map(|network| (network.name.clone(), there(network))).collect(),
         volumes: BTreeSet::new(),
     }
+}
+
+/// Gives the project a network, and `db` a place on it.
+fn join(project: &mut Project) {
+    project.networks.insert("default".into(), network());
+    let joined = [("default".to_owned(), Default::default())];
+    project.services.get_mut("db").unwrap().network.mode = NetworkMode::Networks(joined.into());
+}
+
+fn network() -> Network {
+    Network {
+        key: "default".into(),
+        name: "p_default".into(),
+        internal: false,
+        external: false,
+        ipam: vec![],
+        driver: "bridge".into(),
+        driver_opts: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    }
+}
+
+/// A network as the ground made it.
+fn there(network: &Network) -> PresentNetwork {
+    let subnet =
+        network.ipam.first().map_or_else(|| Subnet::parse("172.18.0.0/16").unwrap(), |pool| pool.subnet);
+    PresentNetwork { subnet, gateway: subnet.nth(1).unwrap(), internal: network.internal }
 }
 
 /// A plan in one line.
 fn words(plan: &Plan) -> String {
     let mut words: Vec<String> = plan.networks.iter().map(|key| format!("network {key}")).collect();
+    words.extend(plan.outdated.iter().map(|key| format!("outdated {key}")));
+    words.extend(plan.displaced.iter().map(|old| format!("displaced {}", old.name)));
     words.extend(plan.removals.iter().map(|old| format!("remove {}", old.name)));
     words.extend(plan.containers.iter().map(|step| match step {
         Step::Create(spec) => format!("create {}", spec.name),
@@ -77,19 +108,7 @@ fn from_nothing_all_is_made_in_order_and_again_is_nothing() {
     let first = plan_of(&project, &Options::default(), &Observed::default());
     assert_eq!(first, plan_of(&project, &Options::default(), &Observed::default()));
 
-    let network = Network {
-        key: "default".into(),
-        name: "p_default".into(),
-        internal: false,
-        external: false,
-        ipam: vec![],
-        driver: "bridge".into(),
-        driver_opts: BTreeMap::new(),
-        labels: BTreeMap::new(),
-    };
-    project.networks.insert("default".into(), network);
-    let joined = [("default".to_owned(), Default::default())];
-    project.services.get_mut("db").unwrap().network.mode = NetworkMode::Networks(joined.into());
+    join(&mut project);
     let want = "network default, recreate p-db-1, leave p-job-1, leave p-web-1";
     check(&project, Options::default(), &observed, want);
 }
@@ -191,4 +210,60 @@ fn gates_hold_only_what_is_in_play() {
     assert!(plan_of(&project, &alone, &observed).unwrap().gates["web"].is_empty());
     let none = Options { scale: [("db".to_owned(), 0)].into(), ..Options::default() };
     assert!(plan_of(&project, &none, &observed).unwrap().gates["web"].is_empty());
+}
+
+#[test]
+fn of_two_with_one_number_the_one_that_fits_stays() {
+    let (project, mut observed) = up();
+    let of_db = observed.containers.iter().find(|found| found.service == "db").unwrap().clone();
+    let (id, config_hash) = (ContainerId("f".repeat(64)), "other".to_owned());
+    observed.containers.push(Present { id: id.clone(), config_hash, ..of_db });
+    for reversed in [false, true] {
+        if reversed {
+            observed.containers.reverse();
+        }
+        let plan = plan_of(&project, &Options::default(), &observed).unwrap();
+        assert_eq!(words(&plan), "remove p-db-1, leave p-db-1, leave p-job-1, leave p-web-1");
+        assert_eq!(plan.removals[0].id, id);
+    }
+}
+
+#[test]
+fn a_network_that_differs_is_made_anew_unless_nothing_may_be_replaced() {
+    let (mut project, _) = up();
+    join(&mut project);
+    let plan = plan_of(&project, &Options::default(), &Observed::default()).unwrap();
+    let mut observed = carried_out(&project, &plan, PresentState::Running);
+    let mut on = |subnet: &str, internal: bool| {
+        for there in observed.networks.values_mut() {
+            there.subnet = Subnet::parse(subnet).unwrap();
+            there.gateway = there.subnet.nth(1).unwrap();
+            there.internal = internal;
+        }
+        observed.clone()
+    };
+    let outdated = |project: &Project, observed: &Observed, recreate| {
+        let options = Options { recreate, ..Options::default() };
+        plan_of(project, &options, observed).unwrap().outdated.len()
+    };
+    // What the file leaves open fits whatever is there.
+    assert_eq!(outdated(&project, &on("10.1.0.0/24", false), Recreate::Changed), 0);
+    assert_eq!(outdated(&project, &on("10.1.0.0/24", true), Recreate::Changed), 1);
+    let pool = |gateway: Option<&str>| mesh_model::network::IpamPool {
+        subnet: Subnet::parse("10.2.0.0/24").unwrap(),
+        gateway: gateway.map(|text| text.parse().unwrap()),
+        ip_range: None,
+    };
+    for (gateway, there, want) in [
+        (None, "10.1.0.0/24", 1),
+        (None, "10.2.0.0/24", 0),
+        (Some("10.2.0.1"), "10.2.0.0/24", 0),
+        (Some("10.2.0.9"), "10.2.0.0/24", 1),
+    ] {
+        for network in project.networks.values_mut() {
+            network.ipam = vec![pool(gateway)];
+        }
+        assert_eq!(outdated(&project, &on(there, false), Recreate::Changed), want, "{gateway:?} {there}");
+        assert_eq!(outdated(&project, &on(there, false), Recreate::Never), 0);
+    }
 }

@@ -12,7 +12,7 @@ pub mod request;
 
 use async_trait::async_trait;
 use error::RuntimeError;
-use events::{FetchProgress, RuntimeEvent};
+use events::{Exit, FetchProgress, RuntimeEvent};
 use exec::{ExecRequest, Invocation, ProbeOutcome, RunStreams};
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
@@ -21,7 +21,7 @@ use mesh_model::{
     network::Network,
     project::Volume,
 };
-use observed::{Capabilities, Observed, Started, Usage, VolumeStatus};
+use observed::{Capabilities, NetworkStatus, Observed, Started, Usage, VolumeStatus};
 use request::ImageRequest;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -33,7 +33,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
 
     /// Exits and other things the ground notices. The first call gives the stream of this process's
-    /// life; a later one gives a stream that is closed.
+    /// life, with everything in it that came after [`Runtime::containers`] was asked; a later one gives
+    /// a stream that is closed.
     fn events(&self) -> mpsc::Receiver<RuntimeEvent>;
 
     /// Turns a reference into an image, fetching what is missing. Progress goes to `progress`, which
@@ -47,8 +48,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes a network of the project if it is not there.
     async fn create_network(&self, network: &Network) -> Result<(), RuntimeError>;
 
-    /// Names of the networks that are there, as [`Network::name`].
-    async fn networks(&self) -> Result<Vec<String>, RuntimeError>;
+    /// The networks that are there.
+    async fn networks(&self) -> Result<Vec<NetworkStatus>, RuntimeError>;
 
     /// Removes a network by name.
     async fn remove_network(&self, name: &str) -> Result<(), RuntimeError>;
@@ -56,13 +57,14 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes a volume if it is not there; an external one must be there.
     async fn create_volume(&self, volume: &Volume) -> Result<(), RuntimeError>;
 
-    /// Volumes of this project.
+    /// Volumes of this project, the anonymous ones among them.
     async fn volumes(&self) -> Result<Vec<VolumeStatus>, RuntimeError>;
 
     /// Removes a volume and everything in it, by name.
     async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError>;
 
-    /// Makes a container without starting it: its root, its mounts' sources, its record.
+    /// Makes a container without starting it: its root, its mounts' sources, its record. One of its
+    /// anonymous volumes that is there already, from the container it replaces, is taken over.
     async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
 
     /// Starts a container that was made: joins its networks, publishes its ports, runs its process.
@@ -80,8 +82,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Thaws them.
     async fn unpause(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
-    /// Removes a container that does not run, with its root and its anonymous volumes.
-    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Removes a container that does not run, with its root; with `volumes` its anonymous volumes too.
+    async fn remove(&self, id: &ContainerId, volumes: bool) -> Result<(), RuntimeError>;
+
+    /// How a container ended whose process is gone; `None` while it runs or is at work. It only looks:
+    /// the supervisor asks from time to time, in case it was not told.
+    async fn ended(&self, id: &ContainerId) -> Result<Option<Exit>, RuntimeError>;
 
     /// Containers of this project as they are now, whoever made them. This is how a new supervisor
     /// adopts what runs; ports and names of running ones are served again from here on.

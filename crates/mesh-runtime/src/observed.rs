@@ -1,7 +1,10 @@
 //! What a ground sees.
 
 use crate::events::Exit;
-use mesh_model::{container::ContainerSpec, network::Protocol};
+use mesh_model::{
+    container::ContainerSpec,
+    network::{Protocol, Subnet},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -15,6 +18,8 @@ pub struct Observed {
     pub spec: ContainerSpec,
     /// Its state.
     pub state: ObservedState,
+    /// When it was made, in milliseconds since 1970.
+    pub created_unix_ms: u64,
     /// Addresses by network key, while it runs.
     pub addresses: BTreeMap<String, IpAddr>,
     /// Published ports, while it runs.
@@ -63,15 +68,30 @@ pub struct BoundPort {
     pub protocol: Protocol,
 }
 
+/// A network that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// Name on the ground.
+    pub name: String,
+    /// Its subnet.
+    pub subnet: Subnet,
+    /// Its gateway.
+    pub gateway: IpAddr,
+    /// No way out.
+    pub internal: bool,
+}
+
 /// A volume of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeStatus {
     /// Name on the ground.
     pub name: String,
-    /// Key in the file, where it has one.
+    /// Key in the file; `None`: an anonymous one.
     pub key: Option<String>,
     /// Driver.
     pub driver: String,
+    /// Options of the driver that it was made with.
+    pub driver_opts: BTreeMap<String, String>,
     /// Place on this machine.
     pub mountpoint: String,
     /// Labels.

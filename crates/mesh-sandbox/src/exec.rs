@@ -246,7 +246,7 @@ fn enter(
     let has_terminal = passage.is_some();
     setsid().attempt(|| "lead a session")?;
     umask(Mode::from_bits_truncate(0o022));
-    match container::join_groups(&specification.cgroups) {
+    match container::join_groups(evidence, &specification.cgroups) {
         // A person's own command is not always allowed to move itself; limits are then not for it.
         Err(_) if specification.user_namespace != UserNamespace::None => {}
         result => result?,

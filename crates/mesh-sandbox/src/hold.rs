@@ -53,6 +53,7 @@ pub(crate) fn main(rootless: bool) -> i32 {
     drop(report);
     let _ = nix::unistd::chdir("/");
     mesh_linux::signal::reset();
+    mesh_linux::process::release_program_pages();
     loop {
         nix::unistd::pause();
     }

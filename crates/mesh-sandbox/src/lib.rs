@@ -38,6 +38,8 @@ const USAGE_CODE: i32 = 2;
 /// To be called before this process has any second thread.
 #[must_use]
 pub fn main(arguments: &[String]) -> i32 {
+    // The file it is executed from has the number of a descriptor for its name.
+    let _ = nix::sys::prctl::set_name(c"mesh");
     let words: Vec<&str> = arguments.iter().map(String::as_str).skip_while(|word| *word == "shim").collect();
     match words.as_slice() {
         ["run", ..] => run::main(),

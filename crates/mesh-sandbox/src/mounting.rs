@@ -26,7 +26,21 @@ pub(crate) fn file_system(
 
 /// Binds a file or directory, with what is mounted below it, on an open path.
 pub(crate) fn bind(source: &Path, target: &impl AsFd, shown: &str) -> Result<(), Failure> {
+    bind_path(source, source, target, shown)
+}
+
+/// As [`bind`], what is held open at `source`; `named` is what messages call it.
+pub(crate) fn bind_open(
+    source: &impl AsFd,
+    named: &Path,
+    target: &impl AsFd,
+    shown: &str,
+) -> Result<(), Failure> {
+    bind_path(Path::new(&name(source)), named, target, shown)
+}
+
+fn bind_path(source: &Path, named: &Path, target: &impl AsFd, shown: &str) -> Result<(), Failure> {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
     mount(Some(source), name(target).as_str(), None::<&str>, flags, None::<&str>)
-        .attempt(|| format!("bind {} on {shown}", source.display()))
+        .attempt(|| format!("bind {} on {shown}", named.display()))
 }

@@ -16,8 +16,12 @@ use mesh_linux::{
     process, seccomp,
 };
 use nix::{
+    errno::Errno,
     sched::{CloneFlags, setns, unshare},
-    sys::{prctl, stat::SFlag},
+    sys::{
+        prctl,
+        stat::{SFlag, fstat},
+    },
     unistd::{Gid, Uid, fchown, setgroups, setresgid, setresuid},
 };
 use std::{
@@ -59,7 +63,7 @@ pub(crate) fn apply(
         .map_err(|name| Failure::refused(format!("keep capability {name}"), "there is none of that name"))?;
     limit(process, rootless)?;
     adjust_oom_score(process, rootless)?;
-    own_streams(identity);
+    own_streams(identity)?;
     match innermost {
         Innermost::Stay => {}
         Innermost::New => {
@@ -93,8 +97,19 @@ fn become_user(identity: &Identity) -> Result<(), Failure> {
     let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups).attempt(|| "set supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    setresgid(gid, gid, gid).attempt(|| format!("become group {gid}"))?;
-    setresuid(uid, uid, uid).attempt(|| format!("become user {uid}"))
+    became(setresgid(gid, gid, gid), || format!("become group {gid}"))?;
+    became(setresuid(uid, uid, uid), || format!("become user {uid}"))
+}
+
+/// An id that the user namespace has not is refused as an invalid argument, which tells nobody anything.
+fn became(result: nix::Result<()>, step: impl FnOnce() -> String) -> Result<(), Failure> {
+    match result {
+        Err(Errno::EINVAL) => Err(Failure::refused(
+            step(),
+            "the user namespace has no such id; a longer range in /etc/subuid and /etc/subgid gives it more",
+        )),
+        other => other.attempt(step),
+    }
 }
 
 /// Sets resource limits. An ordinary user cannot go above what it has: then that is what it gets.
@@ -123,18 +138,23 @@ fn adjust_oom_score(process: &ProcessSpecification, rootless: bool) -> Result<()
     }
 }
 
-/// Gives the pipes of standard input and output to the user: opening `/dev/stdout` asks for it.
-fn own_streams(identity: &Identity) {
-    let own = |stream: &dyn AsFd| {
-        let pipe = nix::sys::stat::fstat(stream.as_fd())
-            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO);
-        if pipe {
+/// Gives the pipes of standard input and output to the user: opening `/dev/stdout` asks for it. A
+/// directory among them is refused: it is of the machine, and a way from it up to all others.
+fn own_streams(identity: &Identity) -> Result<(), Failure> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let streams: [(&dyn AsFd, &str); 3] =
+        [(&stdin, "standard input"), (&stdout, "standard output"), (&stderr, "standard error")];
+    for (stream, name) in streams {
+        let Ok(status) = fstat(stream.as_fd()) else { continue };
+        let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFDIR {
+            return Err(Failure::refused(format!("hand over {name}"), "it is a directory"));
+        }
+        if kind == SFlag::S_IFIFO {
             let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
             // Where it is not allowed, only opening by name suffers.
             let _ = fchown(stream.as_fd(), Some(uid), Some(gid));
         }
-    };
-    own(&io::stdin());
-    own(&io::stdout());
-    own(&io::stderr());
+    }
+    Ok(())
 }

@@ -127,7 +127,7 @@ pub struct MountSpecification {
 pub enum MountKind {
     /// A file or directory of the machine (bind, volume, secret, config, hosts file).
     Bind {
-        /// Path; absolute.
+        /// Path; absolute, and free of links: one that is on it by then is refused, not followed.
         source: PathBuf,
         /// A volume that is empty: first copy what the image has at the target, with its owner and
         /// mode; give it the owner and mode of the image's directory in any case.

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, PermissionsExt},
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -194,7 +194,13 @@ impl ProjectPaths {
 fn create_private(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Create { path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    let found = fs::metadata(path).map_err(failed)?;
+    // Root could close a directory of anybody's, and still its owner would read what is in it.
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        let reason = format!("it belongs to user {}", found.uid());
+        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, reason)));
+    }
+    let mode = found.permissions().mode();
     if mode & 0o777 != 0o700 {
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
     }
@@ -264,6 +270,12 @@ mod tests {
             home.project(name).create().unwrap();
         }
         assert_eq!(home.projects().unwrap(), ["a", "b"]);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(at("run"), Some(65_534), None).unwrap();
+            let error = home.create().unwrap_err();
+            assert!(std::error::Error::source(&error).unwrap().to_string().contains("65534"), "{error}");
+            std::os::unix::fs::chown(at("run"), Some(0), None).unwrap();
+        }
         for path in [at("data"), at("run"), home.project("a").directory] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
         }

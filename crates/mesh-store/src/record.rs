@@ -32,6 +32,9 @@ pub struct ProjectRecord {
     pub targets: BTreeMap<String, u32>,
     /// Names of containers that a command stopped; no restart policy starts them again.
     pub stopped: BTreeSet<String>,
+    /// The boot under which it was written ([`boot`]); empty: not known.
+    #[serde(default)]
+    pub boot: String,
 }
 
 /// A record as it was found.
@@ -74,8 +77,20 @@ impl ProjectRecord {
     /// A record of a project of which nothing runs yet.
     #[must_use]
     pub fn new(project: Project) -> Self {
-        Self { version: RECORD_VERSION, project, targets: BTreeMap::new(), stopped: BTreeSet::new() }
+        Self {
+            version: RECORD_VERSION,
+            project,
+            targets: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            boot: String::new(),
+        }
     }
+}
+
+/// Identity of this boot of the machine; empty where the kernel does not say.
+#[must_use]
+pub fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Reads the record at `path`. One that cannot be understood is moved aside and reported.

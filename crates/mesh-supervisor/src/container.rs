@@ -68,10 +68,10 @@ pub(crate) struct View {
 }
 
 impl Container {
-    pub(crate) fn new(spec: Arc<ContainerSpec>) -> Self {
+    pub(crate) fn new(spec: Arc<ContainerSpec>, created_unix_ms: u64) -> Self {
         let restart = if spec.one_off { RestartPolicy::No } else { spec.service.restart };
         let probe = spec.service.healthcheck.resolve(spec.image.config.health.as_ref());
-        let facts = Facts { created_unix_ms: unix_ms(), ..Facts::default() };
+        let facts = Facts { created_unix_ms, ..Facts::default() };
         let policy = Arc::new(Policy { restart, probe });
         Self { spec, policy, phase: Phase::Created, gates: Arc::default(), facts, life: 0 }
     }
@@ -108,6 +108,8 @@ impl Container {
             one_off: self.spec.one_off,
             config_hash: self.spec.config_hash.clone(),
             state,
+            networks: self.spec.resources.networks.values().map(|network| network.name.clone()).collect(),
+            anonymous_volumes: self.spec.anonymous_volumes.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     container::{Container, Gates, View},
     desk::Desk,
+    ending::Fate,
     follow::Goal,
     outlet::Outlet,
     owner::Command,
@@ -10,15 +11,17 @@ use crate::{
     up::Made,
     words::{self, refusal},
 };
-use mesh_api::message::{Action, Answer, ApiError, ErrorKind};
+use mesh_api::message::{Action, Answer, ApiError, ErrorKind, Level};
 use mesh_lifecycle::phase::Phase;
 use mesh_model::{container::ContainerId, project::Project};
 use mesh_plan::graph;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Longest time `kill` waits for the end of what it killed.
 const KILLED_MAX: Duration = Duration::from_secs(10);
+/// Time `kill` waits for its turn before it ends what another command is stopping.
+const KILL_TURN_WAIT: Duration = Duration::from_millis(100);
 
 impl Desk {
     /// Refuses names that are neither of the project nor of a container.
@@ -97,8 +100,12 @@ impl Desk {
     ) -> Result<Answer, ApiError> {
         let mut turn = self.turn(true, outlet).await?;
         let (view, ids) = self.chosen(services)?;
-        self.mark_stopped(&view, &ids, &mut turn).await?;
-        self.end(&ids, seconds(timeout_seconds), false, outlet).await?;
+        if let Err(error) = self.mark_stopped(&view, &ids, &mut turn).await {
+            // A full disk is a reason to stop things, not to refuse it.
+            let text = format!("the stop is not remembered beyond this supervisor: {}", error.message);
+            outlet.note(Level::Warning, text).await;
+        }
+        self.end(&ids, seconds(timeout_seconds), Fate::Stays, outlet).await?;
         Ok(Answer::Done)
     }
 
@@ -132,9 +139,35 @@ impl Desk {
             let (name, service) = (&container.spec.name, container.service());
             outlet.container(name, service, Action::Restarting, None, None).await;
         }
-        self.end(&ids, seconds(timeout_seconds), false, outlet).await?;
+        self.end(&ids, seconds(timeout_seconds), Fate::Stays, outlet).await?;
         let start = self.gated(&self.owner.now(), &ids, services.is_empty());
         self.launch(Made { start, all: ids }, Goal::Started, None, &mut turn, outlet).await
+    }
+
+    /// Waits for the turn of a `kill`. Who has it may be waiting for the very end that the kill brings, as
+    /// a `stop` with a long grace does: then what is meant is killed before.
+    async fn turn_to_kill(
+        &self,
+        services: &[String],
+        signal: i32,
+        outlet: &Outlet,
+    ) -> Result<Turn, ApiError> {
+        let turn = self.turn(true, outlet);
+        tokio::pin!(turn);
+        if signal == words::SIGKILL {
+            match timeout(KILL_TURN_WAIT, &mut turn).await {
+                Ok(turn) => return turn,
+                Err(_) => {
+                    let (view, ids) = self.chosen(services)?;
+                    let stopping = |id: &ContainerId| {
+                        let phase = view.containers.get(id).map(|found| &found.phase);
+                        matches!(phase, Some(Phase::Stopping { .. }))
+                    };
+                    self.kill_ids(ids.into_iter().filter(stopping).collect(), signal).await;
+                }
+            }
+        }
+        turn.await
     }
 
     pub(crate) async fn kill(
@@ -147,7 +180,7 @@ impl Desk {
         let Some(number) = words::signal_number(signal) else {
             return Err(refusal(ErrorKind::Request, format!("no such signal: {signal}")));
         };
-        let mut turn = self.turn(true, outlet).await?;
+        let mut turn = self.turn_to_kill(services, number, outlet).await?;
         let (view, ids) = self.chosen(services)?;
         let project = view.project(&self.name);
         let wanted = |id: &&ContainerId| {
@@ -188,6 +221,7 @@ impl Desk {
         &self,
         services: &[String],
         stop: bool,
+        volumes: bool,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
         let mut turn = self.turn(true, outlet).await?;
@@ -197,7 +231,7 @@ impl Desk {
             stop || phase.is_some_and(|phase| !phase.alive() && !matches!(phase, Phase::Backoff { .. }))
         };
         let ids: Vec<ContainerId> = ids.iter().filter(removable).cloned().collect();
-        self.end(&ids, None, true, outlet).await?;
+        self.end(&ids, None, Fate::Goes { volumes }, outlet).await?;
         let names: BTreeSet<&String> =
             ids.iter().filter_map(|id| view.containers.get(id)).map(|found| &found.spec.name).collect();
         let project = view.project(&self.name);

@@ -136,7 +136,9 @@ impl Desk {
             Request::Kill { services, signal, remove_orphans } => {
                 self.kill(&services, &signal, remove_orphans, outlet).await
             }
-            Request::Remove { services, stop, volumes: _ } => self.remove(&services, stop, outlet).await,
+            Request::Remove { services, stop, volumes } => {
+                self.remove(&services, stop, volumes, outlet).await
+            }
             Request::Pause { services } => self.freeze(&services, true, outlet).await,
             Request::Unpause { services } => self.freeze(&services, false, outlet).await,
             other => self.query(other, outlet).await,
@@ -150,7 +152,7 @@ impl Desk {
             turn = self.turns.take(interrupt) => turn?,
         };
         if self.stop.is_cancelled() {
-            return Err(refusal(ErrorKind::Busy, "the supervisor is about to end; try again"));
+            return Err(refusal(ErrorKind::Ending, "the supervisor is about to end; try again"));
         }
         Ok(turn)
     }

@@ -1,6 +1,11 @@
 //! `down`: everything of the project ends, and in the end the supervisor.
 
-use crate::{desk::Desk, outlet::Outlet, owner::Command};
+use crate::{
+    desk::Desk,
+    ending::{Fate, remove_journal},
+    outlet::Outlet,
+    owner::Command,
+};
 use mesh_api::{
     message::{Action, Answer, ApiError, Level, ObjectKind},
     options::DownOptions,
@@ -31,7 +36,7 @@ impl Desk {
                 orphans.push(container.spec.name.clone());
             }
         }
-        self.end(&ids, grace, true, outlet).await?;
+        self.end(&ids, grace, Fate::Goes { volumes: options.volumes }, outlet).await?;
         if !whole {
             let services = &options.services;
             turn.change(&project, |record| record.targets.retain(|name, _| !services.contains(name))).await?;
@@ -47,6 +52,7 @@ impl Desk {
         }
         self.remove_resources(&project, options.volumes, outlet).await?;
         self.ground("the project", self.runtime.release()).await?;
+        remove_journal(self.journal.clone()).await;
         turn.clear().await?;
         self.owner.tell(Command::Project(None)).await;
         // Others that are still connected are served; the supervisor then ends when they leave.
@@ -67,7 +73,7 @@ impl Desk {
                 || project.volumes.values().any(|volume| volume.external && volume.name == *name)
         };
         let networks = self.ground("networks", self.runtime.networks()).await?;
-        for name in networks.iter().filter(|name| !external(name)) {
+        for name in networks.iter().map(|network| &network.name).filter(|name| !external(name)) {
             outlet.object(ObjectKind::Network, name, Action::Removing).await;
             self.ground(&format!("network {name}"), self.runtime.remove_network(name)).await?;
             outlet.object(ObjectKind::Network, name, Action::Removed).await;
@@ -77,9 +83,15 @@ impl Desk {
         }
         let found = self.ground("volumes", self.runtime.volumes()).await?;
         for volume in found.iter().filter(|volume| !external(&volume.name)) {
-            outlet.object(ObjectKind::Volume, &volume.name, Action::Removing).await;
+            // Anonymous ones went with their containers; those left are of containers long gone.
+            let told = volume.key.is_some();
+            if told {
+                outlet.object(ObjectKind::Volume, &volume.name, Action::Removing).await;
+            }
             self.ground(&format!("volume {}", volume.name), self.runtime.remove_volume(&volume.name)).await?;
-            outlet.object(ObjectKind::Volume, &volume.name, Action::Removed).await;
+            if told {
+                outlet.object(ObjectKind::Volume, &volume.name, Action::Removed).await;
+            }
         }
         Ok(())
     }

@@ -6,29 +6,55 @@ use mesh_api::message::{Action, ApiError, ErrorKind};
 use mesh_lifecycle::phase::Phase;
 use mesh_model::{container::ContainerId, project::Project};
 use mesh_plan::graph;
-use std::{collections::BTreeSet, time::Duration};
-use tokio::time::timeout;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use tokio::{task::spawn_blocking, time::timeout};
 
 /// Containers removed at once.
 const REMOVALS_AT_ONCE_MAX: usize = 16;
 /// Time a container may take to end after it was killed.
 const END_AFTER_KILL_MAX: Duration = Duration::from_secs(30);
 
+/// What becomes of containers that were ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They stay as they are.
+    Stays,
+    /// They are removed in favour of new ones, which go on with their volumes and their journals.
+    Replaced,
+    /// They are removed with their journals, and where asked for with their anonymous volumes.
+    Goes {
+        /// Anonymous volumes go too.
+        volumes: bool,
+    },
+}
+
+/// Removes journals; what cannot be removed is told in the log and costs only its space.
+pub(crate) async fn remove_journal(directory: PathBuf) {
+    let removed = spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(directory = %directory.display(), error = %error, "a journal could not be removed");
+        }
+        _ => {}
+    });
+    // A panic is told by its own task.
+    let _ = removed.await;
+}
+
 impl Desk {
-    /// Stops containers in reverse order of their dependencies and, where `remove`, removes them.
+    /// Stops containers in reverse order of their dependencies and does with them what `fate` says.
     pub(crate) async fn end(
         &self,
         ids: &[ContainerId],
         grace: Option<Duration>,
-        remove: bool,
+        fate: Fate,
         outlet: &Outlet,
     ) -> Result<(), ApiError> {
         let (view, project) = self.project();
         let chosen = ids.iter().filter_map(|id| view.containers.get(id));
         for level in stop_levels(&project, chosen) {
             self.stop_side_by_side(&level, grace, outlet).await?;
-            if remove {
-                self.remove_side_by_side(&level, outlet).await?;
+            if fate != Fate::Stays {
+                self.remove_side_by_side(&level, fate, outlet).await?;
             }
         }
         Ok(())
@@ -73,21 +99,30 @@ impl Desk {
         }
     }
 
-    async fn remove_side_by_side(&self, ids: &[ContainerId], outlet: &Outlet) -> Result<(), ApiError> {
+    async fn remove_side_by_side(
+        &self,
+        ids: &[ContainerId],
+        fate: Fate,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
         let results: Vec<Result<(), ApiError>> = stream::iter(ids.to_vec())
-            .map(|id| async move { self.remove_one(&id, outlet).await })
+            .map(|id| async move { self.remove_one(&id, fate, outlet).await })
             .buffer_unordered(REMOVALS_AT_ONCE_MAX)
             .collect()
             .await;
         results.into_iter().collect()
     }
 
-    async fn remove_one(&self, id: &ContainerId, outlet: &Outlet) -> Result<(), ApiError> {
+    async fn remove_one(&self, id: &ContainerId, fate: Fate, outlet: &Outlet) -> Result<(), ApiError> {
         let view = self.owner.now();
         let Some(container) = view.containers.get(id) else { return Ok(()) };
         let (name, service) = (&container.spec.name, container.service());
         outlet.container(name, service, Action::Removing, None, None).await;
-        self.ground(&format!("container {name}"), self.runtime.remove(id)).await?;
+        let volumes = fate == Fate::Goes { volumes: true };
+        self.ground(&format!("container {name}"), self.runtime.remove(id, volumes)).await?;
+        if fate != Fate::Replaced {
+            remove_journal(self.journal.join(name.replace('/', "_"))).await;
+        }
         self.owner.tell(Command::Forget(id.clone())).await;
         outlet.container(name, service, Action::Removed, None, None).await;
         Ok(())

@@ -16,7 +16,7 @@ use mesh_model::container::ContainerId;
 use mesh_plan::graph;
 use mesh_runtime::exec::Verdict as ProbeVerdict;
 use std::collections::BTreeMap;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::Instant};
 
 /// Log lines told of a service that failed.
 const LOG_LINES_MAX: usize = 20;
@@ -29,9 +29,9 @@ type Culprits<'a> = BTreeMap<&'a str, (&'a Container, String)>;
 impl Desk {
     /// The error for containers of which at least one failed.
     pub(crate) async fn failure(&self, view: &View, ids: &[ContainerId], goal: Goal) -> ApiError {
-        let mut culprits = Culprits::new();
+        let (mut culprits, now) = (Culprits::new(), Instant::now());
         for container in ids.iter().filter_map(|id| view.containers.get(id)) {
-            if way(&container.phase, goal) == Way::Failed {
+            if way(&container.phase, goal, now) == Way::Failed {
                 blame(view, container, &mut culprits);
             }
         }
@@ -51,9 +51,9 @@ impl Desk {
 
     /// The error for containers that did not reach their goal in time.
     pub(crate) async fn timed_out(&self, view: &View, ids: &[ContainerId], goal: Goal) -> ApiError {
-        let mut culprits = Culprits::new();
+        let (mut culprits, now) = (Culprits::new(), Instant::now());
         for container in ids.iter().filter_map(|id| view.containers.get(id)) {
-            if way(&container.phase, goal) != Way::Reached {
+            if way(&container.phase, goal, now) != Way::Reached {
                 culprits.insert(&container.spec.name, (container, reason(container)));
             }
         }

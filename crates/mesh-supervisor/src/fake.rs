@@ -6,7 +6,7 @@ use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::{HealthSettings, HealthTest, Healthcheck, Probe},
     image::{Image, ImageConfig, Source},
-    network::Network,
+    network::{Network, Subnet},
     project::{Project, Volume},
     service::{Condition, Dependency, NetworkMode, NetworkSettings, RestartPolicy, Service},
 };
@@ -15,11 +15,13 @@ use mesh_runtime::{
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
     exec::{CopyRequest, ExecRequest, Invocation, ProbeOutcome, RunStreams, Verdict},
-    observed::{Capabilities, Observed, ObservedState, ProcessStatus, Started, Usage, VolumeStatus},
+    observed::{
+        Capabilities, NetworkStatus, Observed, ObservedState, ProcessStatus, Started, Usage, VolumeStatus,
+    },
     request::ImageRequest,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -52,6 +54,7 @@ pub(crate) struct Script {
 struct FakeContainer {
     spec: ContainerSpec,
     state: ObservedState,
+    created_unix_ms: u64,
     started: Instant,
     lives: usize,
     passed: bool,
@@ -61,12 +64,14 @@ struct FakeContainer {
 #[derive(Default)]
 struct State {
     containers: BTreeMap<ContainerId, FakeContainer>,
-    networks: BTreeSet<String>,
-    volumes: BTreeSet<String>,
+    networks: BTreeMap<String, NetworkStatus>,
+    /// By name; `None`: an anonymous one.
+    volumes: BTreeMap<String, Option<Volume>>,
     scripts: BTreeMap<String, Script>,
     log: Vec<(Duration, String)>,
     violations: Vec<String>,
     events: Option<mpsc::Sender<RuntimeEvent>>,
+    boot: u32,
 }
 
 /// The ground. It outlives supervisors, as a real one does.
@@ -118,6 +123,30 @@ impl Fake {
             found.map(|found| found.spec.id.clone()).collect()
         };
         ids.iter().for_each(|id| self.end(id, code));
+    }
+
+    /// Identity of the machine's boot.
+    pub(crate) fn boot(&self) -> String {
+        format!("boot {}", self.lock().boot)
+    }
+
+    /// The machine is restarted: nothing runs any more.
+    pub(crate) fn reboot(&self) {
+        self.lock().events = None;
+        let ids: Vec<ContainerId> = self.lock().containers.keys().cloned().collect();
+        ids.iter().for_each(|id| self.end(id, 137));
+        self.lock().boot += 1;
+    }
+
+    /// From here on no exit is reported.
+    pub(crate) fn fall_silent(&self) {
+        let (sender, _) = mpsc::channel(1);
+        self.lock().events = Some(sender);
+    }
+
+    /// Names of the volumes that are there.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        self.lock().volumes.keys().cloned().collect()
     }
 
     fn note(&self, words: String) {
@@ -222,29 +251,48 @@ impl Runtime for FakeRuntime {
 
     async fn create_network(&self, network: &Network) -> Result<(), RuntimeError> {
         self.note(format!("network {}", network.name));
-        self.0.lock().networks.insert(network.name.clone());
+        let subnet = network.ipam.first().map(|pool| pool.subnet);
+        let subnet = subnet.or_else(|| Subnet::parse("172.18.0.0/16")).expect("a subnet");
+        let gateway = subnet.nth(1).expect("an address");
+        let status =
+            NetworkStatus { name: network.name.clone(), subnet, gateway, internal: network.internal };
+        self.0.lock().networks.entry(network.name.clone()).or_insert(status);
         Ok(())
     }
 
-    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
-        Ok(self.0.lock().networks.iter().cloned().collect())
+    async fn networks(&self) -> Result<Vec<NetworkStatus>, RuntimeError> {
+        Ok(self.0.lock().networks.values().cloned().collect())
     }
 
     async fn remove_network(&self, name: &str) -> Result<(), RuntimeError> {
-        self.0.lock().networks.remove(name);
+        let mut state = self.0.lock();
+        let on_it = |found: &FakeContainer| {
+            let mut networks = found.spec.resources.networks.values();
+            matches!(found.state, ObservedState::Running { .. })
+                && networks.any(|network| network.name == name)
+        };
+        assert!(!state.containers.values().any(on_it), "network {name} is in use");
+        if state.networks.remove(name).is_some() {
+            state.log.push((self.0.begun.elapsed(), format!("remove network {name}")));
+        }
         Ok(())
     }
 
     async fn create_volume(&self, volume: &Volume) -> Result<(), RuntimeError> {
-        self.0.lock().volumes.insert(volume.name.clone());
+        let mut state = self.0.lock();
+        if volume.external && !state.volumes.contains_key(&volume.name) {
+            return Err(RuntimeError::Missing { kind: "volume", name: volume.name.clone() });
+        }
+        state.volumes.entry(volume.name.clone()).or_insert_with(|| Some(volume.clone()));
         Ok(())
     }
 
     async fn volumes(&self) -> Result<Vec<VolumeStatus>, RuntimeError> {
-        let volume = |name: &String| VolumeStatus {
+        let volume = |(name, volume): (&String, &Option<Volume>)| VolumeStatus {
             name: name.clone(),
-            key: None,
+            key: volume.as_ref().map(|volume| volume.key.clone()),
             driver: "local".into(),
+            driver_opts: volume.as_ref().map(|volume| volume.driver_opts.clone()).unwrap_or_default(),
             mountpoint: String::new(),
             labels: BTreeMap::new(),
         };
@@ -262,11 +310,14 @@ impl Runtime for FakeRuntime {
         if state.scripts.get(&spec.service.name).is_some_and(|script| script.create_error) {
             return Err(RuntimeError::Setup { step: "overlay".into(), reason: "scripted".into() });
         }
-        let double = state.containers.values().any(|found| found.spec.name == spec.name);
-        assert!(!double, "{} is there already", spec.name);
+        // One is there while it is being replaced.
+        let same = state.containers.values().filter(|found| found.spec.name == spec.name).count();
+        assert!(same < 2, "{} is there twice already", spec.name);
+        state.volumes.extend(spec.anonymous_volumes.values().map(|name| (name.clone(), None)));
         let container = FakeContainer {
             spec: spec.clone(),
             state: ObservedState::Created,
+            created_unix_ms: crate::container::unix_ms(),
             started: Instant::now(),
             lives: 0,
             passed: false,
@@ -328,7 +379,14 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn ended(&self, id: &ContainerId) -> Result<Option<Exit>, RuntimeError> {
+        Ok(self.0.lock().containers.get(id).and_then(|found| match found.state {
+            ObservedState::Exited(exit) => Some(exit),
+            _ => None,
+        }))
+    }
+
+    async fn remove(&self, id: &ContainerId, volumes: bool) -> Result<(), RuntimeError> {
         let removed = {
             let mut state = self.0.lock();
             let running = |found: &FakeContainer| matches!(found.state, ObservedState::Running { .. });
@@ -337,6 +395,10 @@ impl Runtime for FakeRuntime {
         };
         if let Some(removed) = removed {
             self.note(format!("remove {}", removed.spec.name));
+            if volumes {
+                let gone = removed.spec.anonymous_volumes.values();
+                gone.for_each(|name| drop(self.0.lock().volumes.remove(name)));
+            }
         }
         Ok(())
     }
@@ -345,6 +407,7 @@ impl Runtime for FakeRuntime {
         let observed = |found: &FakeContainer| Observed {
             spec: found.spec.clone(),
             state: found.state,
+            created_unix_ms: found.created_unix_ms,
             addresses: BTreeMap::new(),
             ports: vec![],
         };

@@ -10,8 +10,13 @@ use crate::{
 use mesh_api::message::{Action, ApiError, ErrorKind};
 use mesh_lifecycle::{condition::CRASH_LOOP_STREAK, health::Verdict, phase::Phase};
 use mesh_model::container::ContainerId;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, sleep_until};
+
+/// Time that a container without health check must have run before it is called ready. Nothing else
+/// tells a server that runs from a program that is about to fail over its configuration, and programs
+/// fail early; half a second is also when `docker compose up --wait` first looks.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How far containers are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +52,14 @@ pub(crate) enum Way {
     Failed,
 }
 
-/// Judges one container.
-pub(crate) fn way(phase: &Phase, goal: Goal) -> Way {
+/// Judges one container as it is `now`.
+pub(crate) fn way(phase: &Phase, goal: Goal, now: Instant) -> Way {
     match (phase, goal) {
         (Phase::Failed { .. } | Phase::Blocked { .. }, _) => Way::Failed,
         (Phase::Created | Phase::Held | Phase::Starting { .. }, _) => Way::Pending,
         (_, Goal::Started) => Way::Reached,
         (Phase::Up { .. }, Goal::Ready) => match phase.verdict() {
+            None if settles_at(phase).is_some_and(|at| at > now) => Way::Pending,
             None | Some(Verdict::Healthy) => Way::Reached,
             Some(Verdict::Starting) => Way::Pending,
             Some(Verdict::Unhealthy) => Way::Failed,
@@ -62,6 +68,14 @@ pub(crate) fn way(phase: &Phase, goal: Goal) -> Way {
         (Phase::Exited { .. }, Goal::Ready) => Way::Failed,
         (Phase::Backoff { restarts, .. }, Goal::Ready) if restarts.streak >= CRASH_LOOP_STREAK => Way::Failed,
         (Phase::Backoff { .. } | Phase::Stopping { .. }, Goal::Ready) => Way::Pending,
+    }
+}
+
+/// When a container without health check is taken for one that runs.
+fn settles_at(phase: &Phase) -> Option<Instant> {
+    match phase {
+        Phase::Up { since, health: None, .. } => Some(Instant::from_std(*since + SETTLE)),
+        _ => None,
     }
 }
 
@@ -133,7 +147,13 @@ impl Desk {
         let result = loop {
             let view = views.borrow_and_update().clone();
             teller.tell(&view, aim, outlet).await;
-            match progress_of(&view, ids, goal) {
+            let now = Instant::now();
+            let settled = ids
+                .iter()
+                .filter_map(|id| settles_at(&view.containers.get(id)?.phase))
+                .filter(|at| goal == Goal::Ready && *at > now)
+                .min();
+            match progress_of(&view, ids, goal, now) {
                 Way::Reached => return Ok(()),
                 Way::Failed => break Err(self.failure(&view, ids, goal).await),
                 Way::Pending => {}
@@ -149,6 +169,7 @@ impl Desk {
                 () = self.stop.cancelled() => break Err(refusal(ErrorKind::Busy, "the supervisor ends")),
                 () = turn.interrupted() => break Err(interrupted()),
                 changed = views.changed() => if changed.is_err() { break Err(interrupted()) },
+                () = sleep_until(settled.unwrap_or(now)), if settled.is_some() => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let view = self.owner.now();
                     break Err(self.timed_out(&view, ids, goal).await);
@@ -160,10 +181,10 @@ impl Desk {
     }
 }
 
-fn progress_of(view: &View, ids: &[ContainerId], goal: Goal) -> Way {
+fn progress_of(view: &View, ids: &[ContainerId], goal: Goal, now: Instant) -> Way {
     let ways: Vec<Way> = ids
         .iter()
-        .map(|id| view.containers.get(id).map_or(Way::Pending, |found| way(&found.phase, goal)))
+        .map(|id| view.containers.get(id).map_or(Way::Pending, |found| way(&found.phase, goal, now)))
         .collect();
     if ways.contains(&Way::Failed) {
         Way::Failed

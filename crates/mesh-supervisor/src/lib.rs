@@ -24,6 +24,7 @@ mod outlet;
 mod owner;
 mod query;
 mod random;
+mod resources;
 mod transition;
 mod turn;
 mod up;
@@ -35,8 +36,13 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-use crate::{desk::Desk, owner::Owner, turn::Turns};
+use crate::{
+    desk::Desk,
+    owner::{Owner, Past},
+    turn::Turns,
+};
 use mesh_api::server::{self, ServeError};
+use mesh_model::project::Project;
 use mesh_runtime::{SharedRuntime, error::RuntimeError};
 use mesh_store::{
     home::{ProjectPaths, StoreError},
@@ -45,7 +51,10 @@ use mesh_store::{
 };
 use std::{
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -116,11 +125,13 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(SupervisorError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SupervisorError::Signal)?;
     let observed = runtime.containers().await.map_err(SupervisorError::Adopt)?;
-    let (project, stopped) = record
-        .as_ref()
-        .map(|record| (Some(Arc::new(record.project.clone())), record.stopped.clone()))
-        .unwrap_or_default();
-    let (owner, link) = Owner::adopt(Arc::clone(&runtime), project, observed, &stopped);
+    let project = record.as_ref().map(|record| Arc::new(record.project.clone()));
+    if let Some(project) = &project {
+        know_networks(&runtime, project).await;
+    }
+    let boot = record::boot();
+    let past = Past::of(record.as_ref(), &boot);
+    let (owner, link) = Owner::adopt(Arc::clone(&runtime), project, observed, &past);
     let stop = CancellationToken::new();
     let desk = Arc::new(Desk {
         name: settings.project.clone(),
@@ -128,7 +139,7 @@ pub async fn run(
         journal: paths.journal.clone(),
         runtime,
         owner: link,
-        turns: Turns::new(paths.record.clone(), record),
+        turns: Turns::new(paths.record.clone(), record, boot),
         clients: watch::Sender::new(0),
         stop: stop.clone(),
         limits_told: AtomicBool::new(false),
@@ -139,18 +150,39 @@ pub async fn run(
         owning.cancel();
         served
     };
+    let idled = AtomicBool::new(false);
     let ending = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = idle(&desk, settings.idle_exit_after) => {}
+            () = idle(&desk, settings.idle_exit_after) => idled.store(true, Ordering::Relaxed),
             () = stop.cancelled() => {}
         }
         stop.cancel();
     };
     ready();
     let (served, (), ()) = tokio::join!(serving, ending, owner.run(owning.clone()));
+    // Nothing is held for a project that has no container: the next supervisor makes it anew.
+    if idled.into_inner()
+        && let Err(error) = desk.runtime.release().await
+    {
+        tracing::debug!(%error, "the project was not released");
+    }
     Ok(served?)
+}
+
+/// Tells the ground what the file says of networks that are there: a range of addresses cannot be seen
+/// on them.
+async fn know_networks(runtime: &SharedRuntime, project: &Project) {
+    let there = runtime.networks().await.unwrap_or_default();
+    for network in project.networks.values() {
+        if there.iter().any(|status| status.name == network.name)
+            && let Err(error) = runtime.create_network(network).await
+        {
+            // It has other addresses than the file: the next `up` makes it anew.
+            tracing::debug!(network = network.name, error = words::chain(&error), "a network differs");
+        }
+    }
 }
 
 /// Resolves after so long a time without a container and without a client.

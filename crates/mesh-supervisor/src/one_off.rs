@@ -3,6 +3,7 @@
 use crate::{
     container::Gates,
     desk::{Desk, hung_up},
+    ending::Fate,
     follow::{Aim, Goal},
     images::ImageOverrides,
     outlet::Outlet,
@@ -29,6 +30,9 @@ use mesh_plan::{
 use mesh_runtime::exec::RunStreams;
 use std::{collections::BTreeSet, sync::Arc};
 
+/// What `--rm` means.
+const REMOVED: Fate = Fate::Goes { volumes: true };
+
 impl Desk {
     pub(crate) async fn run_one_off(
         &self,
@@ -41,15 +45,16 @@ impl Desk {
             let mut turn = self.turn(false, outlet).await?;
             let spec = self.prepare(project, &options, &mut turn, outlet).await?;
             let (id, name) = (spec.id.clone(), spec.name.clone());
+            let gates = self.gates(&spec.service, options.no_deps);
             self.make_container(spec, Action::Created, outlet).await?;
             if let Some(streams) = streams {
                 self.owner.tell(Command::Streams(id.clone(), streams)).await;
             }
-            self.owner.tell(Command::Hold(vec![(id.clone(), Arc::new(Gates::new()))])).await;
+            self.owner.tell(Command::Hold(vec![(id.clone(), gates)])).await;
             let started =
                 self.follow(Aim::started(std::slice::from_ref(&id), Goal::Started), &mut turn, outlet).await;
             if started.is_err() && options.remove {
-                self.end(std::slice::from_ref(&id), None, true, outlet).await?;
+                self.end(std::slice::from_ref(&id), None, REMOVED, outlet).await?;
             }
             started?;
             (id, name)
@@ -59,10 +64,10 @@ impl Desk {
         }
         let code = self.until_exit(&id, outlet).await;
         if code.is_err() {
-            self.end(std::slice::from_ref(&id), None, false, outlet).await?;
+            self.end(std::slice::from_ref(&id), None, Fate::Stays, outlet).await?;
         }
         if options.remove {
-            self.end(std::slice::from_ref(&id), None, true, outlet).await?;
+            self.end(std::slice::from_ref(&id), None, REMOVED, outlet).await?;
         }
         Ok(Answer::Exit { code: code? })
     }
@@ -91,9 +96,7 @@ impl Desk {
                 // The file's own form of the service stays in the record; this one is for one time.
                 let stored = self.stored(&project, &options.service, turn);
                 let made = self.make(stored, &create, None, turn, outlet).await?;
-                let needed = self.needed(&project, &create.services)?;
                 self.launch(made, Goal::Started, None, turn, outlet).await?;
-                self.await_conditions(&service, &needed, turn, outlet).await?;
             }
         }
         let chosen = BTreeSet::from([service.name.clone()]);
@@ -104,15 +107,16 @@ impl Desk {
             .ok_or_else(|| refusal(ErrorKind::Image, format!("service {} has no image", service.name)))?;
         let resources = Resources::of(&service, &project);
         let there = self.ground("networks", self.runtime.networks()).await?;
+        let there: BTreeSet<String> = there.into_iter().map(|network| network.name).collect();
         for network in resources.networks.values().filter(|network| !there.contains(&network.name)) {
-            let made = self.runtime.create_network(network);
-            self.ground(&format!("network {}", network.name), made).await?;
+            self.make_network(network).await?;
         }
         for volume in resources.volumes.values() {
-            self.ground(&format!("volume {}", volume.name), self.runtime.create_volume(volume)).await?;
+            self.make_volume(volume).await?;
         }
         let mut random = Random::open()?;
         let id = naming::container_id(random.next());
+        let anonymous_volumes = naming::anonymous_volumes(&service, &image, |_| None, &mut || random.next());
         random.check()?;
         let config_hash = hash::config_hash(&service, &resources, &image);
         let name =
@@ -130,6 +134,7 @@ impl Desk {
             config_hash,
             resources,
             labels,
+            anonymous_volumes,
         })
     }
 
@@ -142,32 +147,12 @@ impl Desk {
         stored
     }
 
-    fn needed(&self, project: &Project, services: &[String]) -> Result<Vec<String>, ApiError> {
-        let names = graph::select(project, services, false).map_err(graph_error)?;
-        Ok(names.into_iter().collect())
-    }
-
-    /// Waits for the conditions that the service puts on those it needs.
-    async fn await_conditions(
-        &self,
-        service: &Service,
-        needed: &[String],
-        turn: &mut Turn,
-        outlet: &Outlet,
-    ) -> Result<(), ApiError> {
-        use mesh_model::service::Condition;
+    /// What the container waits for, of what is there.
+    fn gates(&self, service: &Service, no_deps: bool) -> Arc<Gates> {
         let view = self.owner.now();
-        let strict = |name: &&String| {
-            let dependency = service.depends_on.get(*name);
-            dependency.is_some_and(|found| found.condition != Condition::ServiceStarted)
-        };
-        let ids: Vec<ContainerId> = needed
-            .iter()
-            .filter(strict)
-            .flat_map(|name| view.of_service(name))
-            .map(|found| found.spec.id.clone())
-            .collect();
-        self.follow(Aim { unchanged: &ids, ..Aim::started(&ids, Goal::Ready) }, turn, outlet).await
+        let mut gates = graph::dependencies(service);
+        gates.retain(|other, _| !no_deps && view.of_service(other).next().is_some());
+        Arc::new(gates)
     }
 
     /// The exit code of a container, once it ended.

@@ -20,7 +20,7 @@ use mesh_lifecycle::{
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     project::Project,
-    service::Condition,
+    service::{Condition, RestartPolicy},
 };
 use mesh_runtime::{
     SharedRuntime,
@@ -29,6 +29,7 @@ use mesh_runtime::{
     exec::{RunStreams, Verdict as ProbeVerdict},
     observed::{Observed, ObservedState},
 };
+use mesh_store::record::ProjectRecord;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -36,12 +37,14 @@ use std::{
 };
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Most inputs that wait for the owner.
 pub(crate) const INBOX_MAX: usize = 1024;
+/// Time between two looks after processes whose end may have been missed.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Most events kept for a listener that is slow to read them.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
@@ -73,6 +76,23 @@ pub(crate) enum Command {
     Forget(ContainerId),
     /// Tell those who listen to events.
     Announce(ContainerId, &'static str),
+}
+
+/// What an earlier supervisor left word of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Past {
+    /// Names of containers that a command had stopped.
+    pub(crate) stopped: BTreeSet<String>,
+    /// The machine was restarted since.
+    pub(crate) rebooted: bool,
+}
+
+impl Past {
+    /// What the record says, under the boot that is now.
+    pub(crate) fn of(record: Option<&ProjectRecord>, boot: &str) -> Self {
+        let Some(record) = record else { return Self::default() };
+        Self { stopped: record.stopped.clone(), rebooted: !record.boot.is_empty() && record.boot != boot }
+    }
 }
 
 /// The state of one project.
@@ -118,12 +138,12 @@ impl OwnerLink {
 }
 
 impl Owner {
-    /// An owner of what was observed. `stopped`: names of containers that a command had stopped.
+    /// An owner of what was observed.
     pub(crate) fn adopt(
         runtime: SharedRuntime,
         project: Option<Arc<Project>>,
         observed: Vec<Observed>,
-        stopped: &BTreeSet<String>,
+        past: &Past,
     ) -> (Self, OwnerLink) {
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         let (view, view_receiver) = watch::channel(Arc::default());
@@ -142,16 +162,19 @@ impl Owner {
             changed: true,
         };
         for found in observed {
-            owner.adopt_one(found, stopped);
+            owner.adopt_one(found, past);
         }
         owner.publish();
         (owner, link)
     }
 
-    fn adopt_one(&mut self, found: Observed, stopped: &BTreeSet<String>) {
+    fn adopt_one(&mut self, found: Observed, past: &Past) {
         let id = found.spec.id.clone();
-        let was_stopped = stopped.contains(&found.spec.name);
-        let mut container = Container::new(Arc::new(found.spec));
+        let stopped = past.stopped.contains(&found.spec.name);
+        let mut container = Container::new(Arc::new(found.spec), found.created_unix_ms);
+        // `always` outlives a restart of the machine even where a command had stopped it; that is all
+        // that sets it apart from `unless-stopped`.
+        let was_stopped = stopped && !(past.rebooted && container.policy.restart == RestartPolicy::Always);
         let event = match found.state {
             ObservedState::Created => None,
             ObservedState::Running { pid, since_unix_ms, paused } => {
@@ -178,6 +201,8 @@ impl Owner {
     /// Runs until `stop`; containers stay as they are.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ground_open = true;
+        let mut sweep = interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = self.deadline();
             let mut told = None;
@@ -195,6 +220,7 @@ impl Owner {
                     Input::Outcome { id, life, outcome } => self.absorb(&id, life, outcome),
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.tick(),
+                _ = sweep.tick() => self.sweep(),
             }
             self.judge_gates();
             self.publish();
@@ -203,6 +229,13 @@ impl Owner {
             }
         }
         self.worker.end().await;
+    }
+
+    /// Asks the ground after every process that is thought to run, so that no end is missed for good.
+    fn sweep(&self) {
+        for container in self.containers.values().filter(|found| awaits_exit(&found.phase)) {
+            self.worker.look(&container.spec.id, container.life);
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -225,7 +258,7 @@ impl Owner {
             Command::Project(project) => self.project = project,
             Command::Insert(specs) => {
                 for spec in specs {
-                    let container = Container::new(spec);
+                    let container = Container::new(spec, crate::container::unix_ms());
                     self.announce(&container, "create");
                     self.containers.insert(container.spec.id.clone(), container);
                 }
@@ -289,6 +322,8 @@ impl Owner {
                 tracing::warn!(container = %container.spec.name, error = %error, "a signal was not delivered");
             }
             Outcome::Signalled(Ok(())) => {}
+            Outcome::Found(exit) if awaits_exit(&container.phase) => self.exited(id, exit),
+            Outcome::Found(_) => {}
             Outcome::Vanished if matches!(container.phase, Phase::Stopping { .. }) => {
                 let at_unix_ms = crate::container::unix_ms();
                 self.exited(id, Exit { code: 137, out_of_memory: false, at_unix_ms });
@@ -417,6 +452,11 @@ impl Owner {
         // An error means that nobody listens.
         let _ = self.listeners.send(events::of(container, action));
     }
+}
+
+/// Whether the ground will report the end of a process.
+fn awaits_exit(phase: &Phase) -> bool {
+    matches!(phase, Phase::Up { .. } | Phase::Stopping { unborn: None, .. })
 }
 
 /// Whether a held container may start.

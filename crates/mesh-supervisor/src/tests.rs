@@ -2,6 +2,8 @@
 
 mod commands;
 mod process;
+mod recovery;
+mod resources;
 mod simulation;
 mod starting;
 
@@ -9,7 +11,7 @@ use crate::{
     desk::Desk,
     fake::{Fake, FakeRuntime},
     outlet::{Outlet, Output},
-    owner::Owner,
+    owner::{Owner, Past},
     turn::Turns,
 };
 use mesh_api::{
@@ -52,8 +54,9 @@ impl Rig {
         let runtime = Arc::new(FakeRuntime(Arc::clone(&fake)));
         let observed = runtime.containers().await.unwrap();
         let project = record.as_ref().map(|record| Arc::new(record.project.clone()));
-        let stopped = record.as_ref().map(|record| record.stopped.clone()).unwrap_or_default();
-        let (owner, link) = Owner::adopt(Arc::clone(&runtime) as _, project, observed, &stopped);
+        let past = Past::of(record.as_ref(), &fake.boot());
+        let boot = fake.boot();
+        let (owner, link) = Owner::adopt(Arc::clone(&runtime) as _, project, observed, &past);
         let stop = CancellationToken::new();
         let desk = Arc::new(Desk {
             name: "p".into(),
@@ -61,7 +64,7 @@ impl Rig {
             journal: directory.path().join("journal"),
             runtime,
             owner: link,
-            turns: Turns::new(path, record),
+            turns: Turns::new(path, record, boot),
             clients: watch::Sender::new(0),
             stop: stop.clone(),
             limits_told: AtomicBool::new(false),

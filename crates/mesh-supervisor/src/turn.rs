@@ -8,7 +8,7 @@ use crate::words::refusal;
 use mesh_api::message::{ApiError, ErrorKind};
 use mesh_model::project::Project;
 use mesh_store::record::{self, ProjectRecord, RecordError};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
@@ -30,6 +30,8 @@ pub(crate) struct Turns {
 pub(crate) struct Ledger {
     path: PathBuf,
     record: Option<ProjectRecord>,
+    /// The boot that is now.
+    boot: String,
 }
 
 /// One command's turn; ends when it is dropped.
@@ -39,8 +41,8 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    pub(crate) fn new(path: PathBuf, record: Option<ProjectRecord>) -> Self {
-        let ledger = Arc::new(Mutex::new(Ledger { path, record }));
+    pub(crate) fn new(path: PathBuf, record: Option<ProjectRecord>, boot: String) -> Self {
+        let ledger = Arc::new(Mutex::new(Ledger { path, record, boot }));
         Self { ledger, interrupt: watch::Sender::new(0) }
     }
 
@@ -81,12 +83,16 @@ impl Turn {
     ) -> Result<(), ApiError> {
         let mut next = self.ledger.record.clone().unwrap_or_else(|| ProjectRecord::new(project.clone()));
         change(&mut next);
+        next.boot.clone_from(&self.ledger.boot);
         if self.ledger.record.as_ref() == Some(&next) {
             return Ok(());
         }
-        self.ledger.record = Some(next.clone());
         let path = self.ledger.path.clone();
-        blocking(move || record::save(&path, &next)).await
+        let saved = next.clone();
+        blocking(move || record::save(&path, &saved)).await?;
+        // What could not be saved is not taken for saved by the next command.
+        self.ledger.record = Some(next);
+        Ok(())
     }
 
     /// Removes the record.
@@ -97,10 +103,17 @@ impl Turn {
     }
 }
 
+fn is_full(error: &RecordError) -> bool {
+    matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 async fn blocking(work: impl FnOnce() -> Result<(), RecordError> + Send + 'static) -> Result<(), ApiError> {
     match spawn_blocking(work).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(refusal(ErrorKind::Internal, crate::words::chain(&error))),
+        Ok(Err(error)) => Err(ApiError {
+            hint: is_full(&error).then(|| crate::words::FREE_SPACE.to_owned()),
+            ..refusal(ErrorKind::Internal, crate::words::chain(&error))
+        }),
         Err(_panic) => Err(refusal(ErrorKind::Internal, "saving the project's record failed")),
     }
 }

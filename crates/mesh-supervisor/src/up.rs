@@ -6,17 +6,19 @@
 use crate::{
     container::{Gates, View},
     desk::{Desk, hung_up, interrupted},
+    ending::Fate,
     follow::{Aim, Goal},
     images::ImageOverrides,
     outlet::Outlet,
     owner::Command,
     random::Random,
+    resources::{present_network, tell_changed_volumes},
     turn::Turn,
     words::{self, refusal},
 };
 use futures_util::{StreamExt, stream};
 use mesh_api::{
-    message::{Action, Answer, ApiError, ErrorKind, Level, ObjectKind},
+    message::{Action, Answer, ApiError, ErrorKind, Level},
     options::{CreateOptions, Recreate, UpOptions},
 };
 use mesh_model::{
@@ -158,7 +160,8 @@ impl Desk {
             () = turn.interrupted() => return Err(interrupted()),
             images = self.images(&project, &chosen, overrides, outlet) => images?,
         };
-        let plan = self.plan(&project, options, &images).await?;
+        let plan = self.plan(&project, options, &images, outlet).await?;
+        self.check_external(&project, &plan).await?;
         turn.change(&project, |record| {
             record.project = Project::clone(&project);
             record.targets.extend(plan.targets.clone());
@@ -168,10 +171,15 @@ impl Desk {
         self.make_resources(&project, &plan, outlet).await?;
         self.tell_orphans(&plan, outlet).await;
         let surplus: Vec<ContainerId> = plan.removals.iter().map(|old| old.id.clone()).collect();
-        let work = divide(&self.owner.now(), plan, outlet).await;
-        self.end(&[surplus, work.replaced].concat(), grace, true, outlet).await?;
-        self.end(&work.stopped, grace, false, outlet).await?;
+        let outdated = plan.outdated.clone();
+        let work = divide(&self.owner.now(), &project, plan, outlet).await;
+        // A new container is there before the one it replaces ends: one that cannot be made costs
+        // nothing, and its anonymous volumes always belong to somebody.
         self.make_containers(work.make, outlet).await?;
+        self.end(&surplus, grace, Fate::Goes { volumes: false }, outlet).await?;
+        self.end(&work.replaced, grace, Fate::Replaced, outlet).await?;
+        self.end(&work.stopped, grace, Fate::Stays, outlet).await?;
+        self.remake_networks(&project, &outdated, outlet).await?;
         Ok(work.made)
     }
 
@@ -188,12 +196,14 @@ impl Desk {
         project: &Project,
         options: &CreateOptions,
         images: &BTreeMap<String, Image>,
+        outlet: &Outlet,
     ) -> Result<Plan, ApiError> {
         let networks = self.ground("networks", self.runtime.networks()).await?;
         let volumes = self.ground("volumes", self.runtime.volumes()).await?;
+        tell_changed_volumes(project, &volumes, outlet).await;
         let observed = Observed {
             containers: self.owner.now().containers.values().map(|found| found.present()).collect(),
-            networks: networks.into_iter().collect(),
+            networks: networks.into_iter().map(present_network).collect(),
             volumes: volumes.into_iter().map(|volume| volume.name).collect(),
         };
         let options = plan::Options {
@@ -204,6 +214,7 @@ impl Desk {
                 Recreate::Force => plan::Recreate::Force,
                 Recreate::Never => plan::Recreate::Never,
             },
+            renew_anonymous_volumes: options.renew_anonymous_volumes,
             always_recreate_deps: options.always_recreate_deps,
             remove_orphans: options.remove_orphans,
             scale: options.scale.clone(),
@@ -215,26 +226,6 @@ impl Desk {
             PlanError::Graph(error) => graph_error(error),
             other => refusal(ErrorKind::Request, other.to_string()),
         })
-    }
-
-    async fn make_resources(&self, project: &Project, plan: &Plan, outlet: &Outlet) -> Result<(), ApiError> {
-        for network in plan.networks.iter().filter_map(|key| project.networks.get(key)) {
-            outlet.object(ObjectKind::Network, &network.name, Action::Creating).await;
-            let made = self.runtime.create_network(network);
-            self.ground(&format!("network {}", network.name), made).await?;
-            outlet.object(ObjectKind::Network, &network.name, Action::Created).await;
-        }
-        for volume in plan.volumes.iter().filter_map(|key| project.volumes.get(key)) {
-            let made = self.runtime.create_volume(volume);
-            if volume.external {
-                self.ground(&format!("volume {}", volume.name), made).await?;
-                continue;
-            }
-            outlet.object(ObjectKind::Volume, &volume.name, Action::Creating).await;
-            self.ground(&format!("volume {}", volume.name), made).await?;
-            outlet.object(ObjectKind::Volume, &volume.name, Action::Created).await;
-        }
-        Ok(())
     }
 
     async fn tell_orphans(&self, plan: &Plan, outlet: &Outlet) {
@@ -253,12 +244,23 @@ impl Desk {
         specs: Vec<(Action, Box<ContainerSpec>)>,
         outlet: &Outlet,
     ) -> Result<(), ApiError> {
+        let replacing = |made: &&(Action, Box<ContainerSpec>)| made.0 == Action::Recreated;
+        let replacements: Vec<ContainerId> =
+            specs.iter().filter(replacing).map(|(_, spec)| spec.id.clone()).collect();
         let results: Vec<Result<(), ApiError>> = stream::iter(specs)
             .map(|(action, spec)| async move { self.make_container(*spec, action, outlet).await })
             .buffer_unordered(CREATIONS_AT_ONCE_MAX)
             .collect()
             .await;
-        results.into_iter().collect()
+        let result: Result<(), ApiError> = results.into_iter().collect();
+        if result.is_err() {
+            // What was to be replaced stays in its place.
+            let view = self.owner.now();
+            let made =
+                replacements.into_iter().filter(|id| view.containers.contains_key(id)).collect::<Vec<_>>();
+            self.end(&made, None, Fate::Replaced, outlet).await?;
+        }
+        result
     }
 
     /// Makes one container; `action` is what is told once it is there.
@@ -288,7 +290,7 @@ impl Desk {
 }
 
 /// Splits the plan's steps into what is made, replaced, stopped and started, and tells what stays.
-async fn divide(view: &View, plan: Plan, outlet: &Outlet) -> Work {
+async fn divide(view: &View, project: &Project, plan: Plan, outlet: &Outlet) -> Work {
     let mut work = Work {
         make: Vec::new(),
         replaced: Vec::new(),
@@ -334,6 +336,15 @@ async fn divide(view: &View, plan: Plan, outlet: &Outlet) -> Work {
         };
         work.made.all.push(id.clone());
         work.made.start.push((id, gates_of(&service)));
+    }
+    for displaced in plan.displaced {
+        let Some(found) = view.containers.get(&displaced.id).filter(|found| found.phase.alive()) else {
+            continue;
+        };
+        let mut waits = graph::dependencies(&found.spec.service);
+        waits.retain(|other, _| project.services.get(other).is_some_and(|service| service.scale > 0));
+        work.stopped.push(displaced.id.clone());
+        work.made.start.push((displaced.id, Arc::new(waits)));
     }
     work
 }

@@ -143,6 +143,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// What to do about a full disk.
+pub(crate) const FREE_SPACE: &str = "free some space and try again";
+
 /// What to do about a ground's error, where that is known.
 pub(crate) fn hint(error: &RuntimeError) -> Option<String> {
     match error {
@@ -151,7 +154,7 @@ pub(crate) fn hint(error: &RuntimeError) -> Option<String> {
             Some("end what listens there, or publish another port in the file".to_owned())
         }
         RuntimeError::PortForbidden { .. } => Some("publish a port from 1024 on, or run as root".to_owned()),
-        RuntimeError::DiskFull { .. } => Some("free some space and try again".to_owned()),
+        RuntimeError::DiskFull { .. } => Some(FREE_SPACE.to_owned()),
         _ => None,
     }
 }

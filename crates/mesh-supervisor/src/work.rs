@@ -2,8 +2,8 @@
 //!
 //! Every errand has a longest time, and all of them end before the owner does.
 
-use crate::owner::Input;
-use mesh_lifecycle::phase::Effect;
+use crate::{owner::Input, transition::lifecycle_exit};
+use mesh_lifecycle::phase::{Effect, Exit};
 use mesh_model::{container::ContainerId, health::Probe};
 use mesh_runtime::{
     SharedRuntime,
@@ -22,6 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const START_MAX: Duration = Duration::from_secs(120);
 /// Longest time the ground may take to deliver a signal.
 const SIGNAL_MAX: Duration = Duration::from_secs(10);
+/// Longest time the ground may take to look at a container.
+const LOOK_MAX: Duration = Duration::from_secs(10);
 /// Time a probe may take longer than it says before it is given up.
 const PROBE_EXTRA: Duration = Duration::from_secs(5);
 /// Time in which the exit of a process that is gone must have been reported.
@@ -36,6 +38,8 @@ pub(crate) enum Outcome {
     Probed(ProbeOutcome),
     /// A signal.
     Signalled(Result<(), RuntimeError>),
+    /// The process was found ended, a while ago.
+    Found(Exit),
     /// The process was gone a while ago, and its exit may have been missed.
     Vanished,
 }
@@ -104,6 +108,17 @@ impl Worker {
         });
     }
 
+    /// Looks whether a process ended of which that was not told.
+    pub(crate) fn look(&self, id: &ContainerId, life: u64) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.possible_errand(&id.clone(), life, async move {
+            let exit = timeout(LOOK_MAX, runtime.ended(&id)).await.ok()?.ok()??;
+            // One that ended just now is being reported.
+            sleep(EXIT_REPORT_MAX).await;
+            Some(Outcome::Found(lifecycle_exit(exit)))
+        });
+    }
+
     /// Ends all errands. A start under way is not undone; the next supervisor finds it.
     pub(crate) async fn end(self) {
         self.stop.cancel();
@@ -112,11 +127,22 @@ impl Worker {
     }
 
     fn errand(&self, id: &ContainerId, life: u64, work: impl Future<Output = Outcome> + Send + 'static) {
+        self.possible_errand(id, life, async { Some(work.await) });
+    }
+
+    /// An errand that may have nothing to tell.
+    fn possible_errand(
+        &self,
+        id: &ContainerId,
+        life: u64,
+        work: impl Future<Output = Option<Outcome>> + Send + 'static,
+    ) {
         let (id, inbox, stop) = (id.clone(), self.inbox.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let done = async {
-                let outcome = work.await;
-                let _ = inbox.send(Input::Outcome { id, life, outcome }).await;
+                if let Some(outcome) = work.await {
+                    let _ = inbox.send(Input::Outcome { id, life, outcome }).await;
+                }
             };
             tokio::select! { biased;
                 () = stop.cancelled() => {}

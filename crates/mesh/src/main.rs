@@ -8,7 +8,7 @@
 mod supervise;
 
 use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks};
-use std::process::ExitCode;
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -17,12 +17,24 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
-        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor }),
+        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor, image_sizes }),
     }
 }
 
 fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
+}
+
+/// Sizes are for showing: where they cannot be read there are none.
+fn image_sizes(directory: &Path) -> BTreeMap<String, u64> {
+    let settings = mesh_image::Settings::new(directory.to_owned());
+    let list = async move { mesh_image::ImageStore::open(settings)?.list().await };
+    // The caller is inside a runtime of its own.
+    let listed = std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().build().ok()?.block_on(list).ok()
+    });
+    let images = listed.join().ok().flatten().unwrap_or_default();
+    images.into_iter().map(|image| (image.digest, image.bytes)).collect()
 }
 
 fn doctor() -> Vec<DoctorCheck> {

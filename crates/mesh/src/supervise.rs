@@ -33,7 +33,13 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         return misused();
     }
     let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    // A log that cannot be written, on a full disk, must end nothing: the default here is to panic.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .init();
     match supervise(project) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_busy(&error) => {

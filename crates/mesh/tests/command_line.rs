@@ -7,19 +7,30 @@ use std::{
 use tempfile::TempDir;
 
 fn mesh(directory: &Path, line: &str) -> Output {
+    mesh_with(directory, line, &[])
+}
+
+/// With further variables.
+fn mesh_with(directory: &Path, line: &str, variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mesh"))
         .args(line.split_whitespace())
         .current_dir(directory)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("MESH_HOME", directory.join("home"))
+        .envs(variables.iter().copied())
         .output()
         .expect("the binary runs")
 }
 
 #[track_caller]
 fn check(directory: &Path, line: &str, code: i32, words: &[&str]) {
-    let output = mesh(directory, line);
+    check_with(directory, line, &[], code, words);
+}
+
+#[track_caller]
+fn check_with(directory: &Path, line: &str, variables: &[(&str, &str)], code: i32, words: &[&str]) {
+    let output = mesh_with(directory, line, variables);
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "mesh {line}:\n{text}");
@@ -80,4 +91,37 @@ fn config_prints_and_lists() {
     check(home.path(), "logs dbb", 1, &["error: no such service: dbb", "hint: did you mean `db`?"]);
     std::fs::write(home.path().join("compose.yaml"), "services: [").expect("a file");
     check(home.path(), "config", 1, &["compose.yaml:1"]);
+}
+
+#[test]
+fn a_home_that_cannot_be_one_is_told_with_a_way_out() {
+    let directory = TempDir::new().expect("a directory");
+    let file = "name: shop\nservices:\n  web:\n    image: busybox\n";
+    std::fs::write(directory.path().join("compose.yaml"), file).expect("a file");
+    let (taken, long) = (directory.path().join("taken"), directory.path().join("x".repeat(120)));
+    std::fs::write(&taken, "").expect("a file");
+    let (taken, long) = (taken.display().to_string(), long.display().to_string());
+    for (home, words) in [
+        (taken.as_str(), ["error: could not keep the project's state in", "hint: MESH_HOME"]),
+        (long.as_str(), ["error: the path of the control socket is too long", "hint: choose a shorter"]),
+        ("home", ["error: MESH_HOME is not an absolute path", ""]),
+    ] {
+        check_with(directory.path(), "up -d", &[("MESH_HOME", home)], 1, &words);
+    }
+    assert!(!Path::new(&long).exists(), "nothing was made before it was known to serve");
+}
+
+#[test]
+fn services_are_guessed_and_environments_are_kept_short() {
+    let home = TempDir::new().expect("a directory");
+    let file =
+        "name: shop\nservices:\n  web:\n    image: nginx:${TAG}\n    environment: {P: \"${DB_PASSWORD}\"}\n";
+    std::fs::write(home.path().join("compose.yaml"), file).expect("a file");
+    std::fs::write(home.path().join(".env"), "TAG=1\nDB_PASSWORD=hunter2\n").expect("a file");
+    check(home.path(), "up -d wbe", 1, &["error: no such service: wbe", "hint: did you mean `web`?"]);
+    check(home.path(), "run db", 1, &["error: no such service: db", "hint: the services are web"]);
+    let shown = |line| String::from_utf8_lossy(&mesh(home.path(), line).stdout).into_owned();
+    assert_eq!(shown("config --environment"), "DB_PASSWORD=***\nTAG=1\n");
+    assert_eq!(shown("config --environment --show-secrets"), "DB_PASSWORD=hunter2\nTAG=1\n");
+    assert_eq!(shown("config --profiles"), "");
 }

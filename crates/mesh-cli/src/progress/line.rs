@@ -12,10 +12,7 @@ pub(super) fn plain(progress: &Progress, colour: bool) -> String {
         Progress::Note { level, text } => note(*level, text, colour),
         Progress::Image { reference, stage, .. } => format!(" Image {reference}  {}", stage_words(stage)),
         Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
-            let mut line = format!(" {} {name}  {action:?}", kind(*object));
-            if let Some(detail) = detail {
-                line.push_str(&format!(" ({detail})"));
-            }
+            let mut line = format!(" {} {name}  {}", kind(*object), action_words(*action, detail.as_deref()));
             if ends(*action) && *elapsed_ms > 0 {
                 line.push_str(&format!("  {}", words::short(*elapsed_ms)));
             }
@@ -44,6 +41,15 @@ pub(super) fn stage_words(stage: &ImageStage) -> String {
         ImageStage::Unpacking { total: 0, .. } => "Unpacking".to_owned(),
         ImageStage::Unpacking { total, .. } => format!("Unpacking {total}"),
         ImageStage::Ready { source } => format!("Ready ({source})"),
+    }
+}
+
+/// An action with its detail: `Created (debian 15.18)`, `Waiting for db to be healthy`.
+pub(super) fn action_words(action: Action, detail: Option<&str>) -> String {
+    match (action, detail) {
+        (Action::Waiting, Some(detail)) => words::waiting(detail),
+        (action, Some(detail)) => format!("{action:?} ({detail})"),
+        (action, None) => format!("{action:?}"),
     }
 }
 
@@ -105,7 +111,8 @@ mod tests {
         };
         check(object(Action::Creating, None, 5), " Container hub-db-1  Creating");
         check(object(Action::Healthy, None, 731), " Container hub-db-1  Healthy  0.73s");
-        check(object(Action::Waiting, Some("for x"), 0), " Container hub-db-1  Waiting (for x)");
+        check(object(Action::Waiting, Some("waiting for x"), 0), " Container hub-db-1  Waiting for x");
+        check(object(Action::Created, Some("debian 7.0"), 0), " Container hub-db-1  Created (debian 7.0)");
         let image = |stage| Progress::Image { reference: "redis:7".to_owned(), services: Vec::new(), stage };
         check(
             image(ImageStage::Downloading { bytes: 5, bytes_total: 7_000_000 }),

@@ -1,129 +1,142 @@
-//! Live progress: one line an object, redrawn in place on standard error.
+//! Live progress: the board redrawn in place on standard error.
+//!
+//! A thread of its own holds the board and the screen. It ends, and leaves every row on the screen, when
+//! this side is dropped.
 
-use super::line;
-use crate::{
-    console::{Style, styled},
-    words,
+use super::{
+    board::{Board, Drawn, Size},
+    line,
 };
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mesh_api::message::{Action, ImageStage, Progress};
-use std::{collections::HashMap, time::Duration};
+use crate::console;
+use mesh_api::message::Progress;
+use rustix::termios::tcgetwinsize;
+use std::{
+    io,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 /// Time between two pictures of a spinner.
-const SPINNER_MILLISECONDS: u64 = 100;
-const SPINNER: &str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ";
+const TICK_MILLISECONDS: u64 = 100;
+/// Least time between two pictures, however much goes on.
+const PICTURE_MILLISECONDS_MIN: u64 = 30;
+/// Messages that wait for the screen; a terminal that is stopped stops the command, as it does any other.
+const MESSAGES_MAX: usize = 256;
+/// What is assumed where the terminal does not say.
+const SIZE_UNKNOWN: Size = Size { columns: 80, rows: 24 };
 
-/// The lines on the screen.
+/// The way to the screen.
 pub(super) struct Live {
-    screen: MultiProgress,
-    lines: HashMap<String, ProgressBar>,
-    colour: bool,
-    finished: bool,
+    sender: Option<SyncSender<Progress>>,
+    painter: Option<JoinHandle<()>>,
 }
 
 impl Live {
     /// An empty screen.
     pub(super) fn new(colour: bool) -> Self {
-        Self { screen: MultiProgress::new(), lines: HashMap::new(), colour, finished: false }
+        let (sender, receiver) = sync_channel(MESSAGES_MAX);
+        let painter = std::thread::Builder::new()
+            .name("progress".to_owned())
+            .spawn(move || Screen::new(colour).paint(&receiver));
+        // Without a thread there is no progress; the work itself goes on.
+        Self { sender: Some(sender), painter: painter.ok() }
     }
 
     /// Shows one piece of progress.
-    pub(super) fn tell(&mut self, progress: &Progress) {
-        match progress {
-            Progress::Note { level, text } => {
-                let _ = self.screen.println(line::note(*level, text, self.colour));
-            }
-            Progress::Image { reference, stage, .. } => self.image(reference, stage),
-            Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
-                let kind = line::kind(*object);
-                let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-                let text = format!("{kind} {name}  {action:?}{detail}");
-                let done = line::ends(*action);
-                let failed = *action == Action::Failed;
-                self.line(&format!("{kind} {name}"), &text, done.then_some((failed, *elapsed_ms)));
-            }
+    pub(super) fn tell(&mut self, progress: Progress) {
+        if let Some(sender) = &self.sender {
+            // The painter may have gone with the terminal.
+            let _ = sender.send(progress);
         }
     }
 
-    fn image(&mut self, reference: &str, stage: &ImageStage) {
-        let key = format!("Image {reference}");
-        let (text, position) = match stage {
-            ImageStage::Downloading { bytes, bytes_total } if *bytes_total > 0 => {
-                let of = format!("{}/{}", words::decimal_bytes(*bytes), words::decimal_bytes(*bytes_total));
-                (format!("{key}  Downloading {of}"), Some((*bytes, *bytes_total)))
-            }
-            ImageStage::Unpacking { done, total } if *total > 0 => {
-                (format!("{key}  Unpacking {done}/{total}"), Some((u64::from(*done), u64::from(*total))))
-            }
-            other => (format!("{key}  {}", line::stage_words(other)), None),
-        };
-        let ready = matches!(stage, ImageStage::Ready { .. });
-        self.line(&key, &text, ready.then_some((false, 0)));
-        if let Some((position, length)) = position
-            && let Some(bar) = self.lines.get(&key)
-        {
-            bar.set_style(style(" {spinner:.cyan} {msg}  [{bar:20}]  {elapsed:.dim}"));
-            bar.set_length(length);
-            bar.set_position(position);
-        }
-    }
-
-    /// Sets a line; `done` says whether it failed and how long it took.
-    fn line(&mut self, key: &str, text: &str, done: Option<(bool, u64)>) {
-        let bar = self.lines.entry(key.to_owned()).or_insert_with(|| {
-            let bar = self.screen.add(ProgressBar::new_spinner());
-            bar.set_style(style(" {spinner:.cyan} {msg}  {elapsed:.dim}"));
-            bar
-        });
-        match done {
-            None => {
-                bar.set_style(style(" {spinner:.cyan} {msg}  {elapsed:.dim}"));
-                bar.enable_steady_tick(Duration::from_millis(SPINNER_MILLISECONDS));
-                bar.set_message(text.to_owned());
-            }
-            Some((failed, elapsed_ms)) => {
-                let mark = match failed {
-                    true => styled("✘", Style::Error, self.colour),
-                    false => styled("✔", Style::Good, self.colour),
-                };
-                let took = if elapsed_ms == 0 { String::new() } else { words::short(elapsed_ms) };
-                bar.disable_steady_tick();
-                bar.set_style(style(" {msg}"));
-                bar.set_message(format!("{mark} {text}  {}", styled(&took, Style::Faint, self.colour)));
-            }
-        }
-        bar.tick();
-    }
-
-    /// Leaves the lines as they are.
+    /// Leaves the rows as they are, and returns when they stand there.
     pub(super) fn finish(&mut self) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
-        }
-        for bar in self.lines.values() {
-            bar.disable_steady_tick();
-            bar.abandon();
+        self.sender = None;
+        if let Some(painter) = self.painter.take() {
+            let _ = painter.join();
         }
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-    style.tick_chars(SPINNER).progress_chars("=> ")
+struct Screen {
+    board: Board,
+    colour: bool,
+    /// Columns of each line that is on the screen.
+    drawn: Vec<usize>,
+    ticks: usize,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Screen {
+    fn new(colour: bool) -> Self {
+        Self { board: Board::new(colour), colour, drawn: Vec::new(), ticks: 0 }
+    }
 
-    #[test]
-    fn templates_are_well_formed() {
-        for template in [
-            " {msg}",
-            " {spinner:.cyan} {msg}  {elapsed:.dim}",
-            " {spinner:.cyan} {msg}  [{bar:20}]  {elapsed:.dim}",
-        ] {
-            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+    fn paint(mut self, receiver: &Receiver<Progress>) {
+        let tick = Duration::from_millis(TICK_MILLISECONDS);
+        let pause = Duration::from_millis(PICTURE_MILLISECONDS_MIN);
+        let mut next = Instant::now();
+        let mut changed = false;
+        loop {
+            let wait = if changed { next.saturating_duration_since(Instant::now()) } else { tick };
+            match receiver.recv_timeout(wait) {
+                Ok(progress) => {
+                    changed = true;
+                    self.take(&progress);
+                    if Instant::now() < next {
+                        continue;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if !changed && !self.board.is_going() => continue,
+                Err(RecvTimeoutError::Timeout) => self.ticks = self.ticks.wrapping_add(1),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let size = size();
+            let picture = self.board.picture(Instant::now(), self.ticks, size);
+            self.show(size, &picture);
+            (changed, next) = (false, Instant::now() + pause);
         }
+        let mut text = self.over(size());
+        for line in self.board.settled(Instant::now()) {
+            text.push_str(&format!("{line}\u{1b}[K\n"));
+        }
+        console::err(&format!("{text}\u{1b}[J"));
+    }
+
+    fn take(&mut self, progress: &Progress) {
+        if let Progress::Note { level, text } = progress {
+            // It stands above the rows, which are drawn anew below it.
+            let above = self.over(size());
+            console::err(&format!("{above}\u{1b}[J{}\n", line::note(*level, text, self.colour)));
+            self.drawn.clear();
+        }
+        self.board.tell(progress, Instant::now());
+    }
+
+    fn show(&mut self, size: Size, picture: &[Drawn]) {
+        let mut text = self.over(size);
+        for drawn in picture {
+            text.push_str(&format!("{}\u{1b}[K\n", drawn.text));
+        }
+        text.push_str("\u{1b}[J");
+        console::err(&text);
+        self.drawn = picture.iter().map(|drawn| drawn.columns).collect();
+    }
+
+    /// What brings the cursor to the first line that was drawn. A terminal that became narrower has
+    /// wrapped them.
+    fn over(&self, size: Size) -> String {
+        let rows: usize = self.drawn.iter().map(|columns| columns.div_ceil(size.columns.max(1)).max(1)).sum();
+        if rows == 0 { String::new() } else { format!("\u{1b}[{rows}A\r") }
+    }
+}
+
+fn size() -> Size {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            Size { columns: usize::from(size.ws_col), rows: usize::from(size.ws_row) }
+        }
+        _ => SIZE_UNKNOWN,
     }
 }

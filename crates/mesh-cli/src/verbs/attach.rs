@@ -5,15 +5,16 @@ use crate::{
     context::{Context, Target, containers},
     failure::CliError,
     journal::{Feed, Look, Printer, Selection},
+    settings::ProgressMode,
+    supervisor::Client,
 };
 use mesh_api::{
-    client::Client,
     message::{Event, Message},
     request::Request,
     status::{ContainerStatus, State},
 };
 use mesh_journal::Query;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 use tokio::{
     signal::ctrl_c,
     sync::mpsc,
@@ -24,6 +25,8 @@ use tokio::{
 pub(super) const LOOK_MILLISECONDS: u64 = 50;
 /// Looks into the journals between two looks for new ones.
 pub(super) const LOOKS_PER_DISCOVERY: u32 = 10;
+/// What is said at the first Ctrl+C.
+const STOPPING: &str = "\nGracefully stopping... (press Ctrl+C again to force)";
 /// Events that wait while lines are printed; more than these are noticed by asking.
 const EVENTS_MAX: usize = 256;
 
@@ -72,10 +75,14 @@ pub(super) async fn follow(
     };
     let listening = client.call(Request::Events, &mut forward, None);
     tokio::pin!(listening);
+    if matches!(context.settings.progress, ProgressMode::Live | ProgressMode::Plain) {
+        say_who(client, &options).await?;
+    }
     let mut looks = interval(Duration::from_millis(LOOK_MILLISECONDS));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look = 0_u32;
-    loop {
+    // What ends it, once something does: the exit code, or none yet.
+    let code = loop {
         tokio::select! {
             _ = looks.tick() => {
                 screen.refresh(look.is_multiple_of(LOOKS_PER_DISCOVERY))?;
@@ -89,12 +96,10 @@ pub(super) async fn follow(
             Some(event) = events.recv() => {
                 let Some(code) = exit_of(&event, &options) else { continue };
                 screen.refresh(true)?;
-                let name = event.name.strip_prefix(&format!("{}-", target.name)).unwrap_or(&event.name);
-                console::out_line(&format!("{name} exited with code {code}"));
+                say_exit(&event, &target.name, code);
                 if aborts(&options.abort, code) {
-                    context.ask(client, stop_all(options.timeout_seconds)).await?;
-                    screen.refresh(true)?;
-                    return final_code(client, &options.abort, code).await;
+                    console::err_line("Aborting on container exit...");
+                    break Some(code);
                 }
                 if all_stopped(client, &options).await? {
                     screen.refresh(true)?;
@@ -107,12 +112,66 @@ pub(super) async fn follow(
                 return Ok(0);
             }
             _ = ctrl_c() => {
-                let code = stop_gracefully(context, client, options.timeout_seconds).await?;
-                screen.refresh(true)?;
-                return Ok(code);
+                console::err_line(STOPPING);
+                break None;
+            }
+        }
+    };
+    let mut stopping: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(context.ask_in_lines(client, stop_all(options.timeout_seconds)));
+    let (mut listens, mut interrupts) = (true, 0);
+    loop {
+        tokio::select! {
+            stopped = &mut stopping => {
+                stopped?;
+                break;
+            }
+            _ = looks.tick() => screen.refresh(true)?,
+            Some(event) = events.recv() => {
+                if let Some(code) = exit_of(&event, &options) {
+                    screen.refresh(true)?;
+                    say_exit(&event, &target.name, code);
+                }
+            }
+            _ = &mut listening, if listens => listens = false,
+            _ = ctrl_c() => {
+                interrupts += 1;
+                // The first one is what brought us here, unless an exit did.
+                if interrupts > 1 {
+                    return Ok(130);
+                }
+                stopping = Box::pin(context.ask_in_lines(client, kill_all()));
             }
         }
     }
+    screen.refresh(true)?;
+    match code {
+        Some(code) if interrupts == 0 => final_code(client, &options.abort, code).await,
+        _ => Ok(130),
+    }
+}
+
+/// Says whose output follows.
+async fn say_who(client: &Client, options: &Options) -> Result<(), CliError> {
+    let prefix = |container: &ContainerStatus| {
+        let own = container.name.strip_prefix(&format!("{}-", container.project));
+        own.unwrap_or(&container.name).to_owned()
+    };
+    let names: Vec<String> = containers(client)
+        .await?
+        .iter()
+        .filter(|container| is_watched(container, options) && !options.without.contains(&container.service))
+        .map(prefix)
+        .collect();
+    if !names.is_empty() {
+        console::err_line(&format!("Attaching to {}", names.join(", ")));
+    }
+    Ok(())
+}
+
+fn say_exit(event: &Event, project: &str, code: i32) {
+    let name = event.name.strip_prefix(&format!("{project}-")).unwrap_or(&event.name);
+    console::out_line(&format!("{name} exited with code {code}"));
 }
 
 /// The feed and the printer together.
@@ -174,10 +233,14 @@ async fn final_code(client: &Client, abort: &Abort, first: i32) -> Result<u8, Cl
 
 async fn all_stopped(client: &Client, options: &Options) -> Result<bool, CliError> {
     let containers = containers(client).await?;
-    let watched = |container: &&ContainerStatus| {
-        !container.one_off && (options.services.is_empty() || options.services.contains(&container.service))
-    };
-    Ok(containers.iter().filter(watched).all(|container| is_over(container.state)))
+    Ok(containers
+        .iter()
+        .filter(|container| is_watched(container, options))
+        .all(|container| is_over(container.state)))
+}
+
+fn is_watched(container: &ContainerStatus, options: &Options) -> bool {
+    !container.one_off && (options.services.is_empty() || options.services.contains(&container.service))
 }
 
 /// Whether nothing more comes from a container by itself.
@@ -192,19 +255,20 @@ fn stop_all(timeout_seconds: Option<u32>) -> Request {
     Request::Stop { services: Vec::new(), timeout_seconds }
 }
 
-/// Stops everything in order; a second Ctrl+C kills. Exit code 130 either way.
+fn kill_all() -> Request {
+    Request::Kill { services: Vec::new(), signal: "SIGKILL".to_owned(), remove_orphans: false }
+}
+
+/// Stops everything in order before anything is shown; a second Ctrl+C kills. Exit code 130 either way.
 pub(super) async fn stop_gracefully(
     context: &Context,
     client: &Client,
     timeout_seconds: Option<u32>,
 ) -> Result<u8, CliError> {
-    console::err_line("\nGracefully stopping... (press Ctrl+C again to force)");
+    console::err_line(STOPPING);
     tokio::select! {
-        stopped = context.ask(client, stop_all(timeout_seconds)) => { stopped?; }
-        _ = ctrl_c() => {
-            let signal = "SIGKILL".to_owned();
-            context.ask(client, Request::Kill { services: Vec::new(), signal, remove_orphans: false }).await?;
-        }
+        stopped = context.ask_in_lines(client, stop_all(timeout_seconds)) => drop(stopped?),
+        _ = ctrl_c() => drop(context.ask_in_lines(client, kill_all()).await?),
     }
     Ok(130)
 }

@@ -12,6 +12,11 @@ use mesh_compose::VariableUse;
 use mesh_model::project::Project;
 use std::{collections::BTreeSet, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
+/// Words that make a name one of a secret, wherever they stand in it.
+const SECRET_WORDS: [&str; 6] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL"];
+/// Words that do where they are a part of their own.
+const SECRET_PARTS: [&str; 9] = ["PASS", "PW", "PWD", "KEY", "APIKEY", "AUTH", "DSN", "COOKIE", "SALT"];
+
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -52,9 +57,12 @@ pub(crate) struct Arguments {
     /// Print the variables that the files use
     #[arg(long, group = "list")]
     variables: bool,
-    /// Print the environment that variables are taken from
+    /// Print the values of the variables that the files use; what looks like a secret is `***`
     #[arg(long, group = "list")]
     environment: bool,
+    /// With --environment: print secrets too
+    #[arg(long, requires = "environment")]
+    show_secrets: bool,
     /// Leave variables as they are written
     #[arg(long)]
     no_interpolate: bool,
@@ -110,6 +118,10 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliErro
         console::out(&variables(&loaded.variables));
         return Ok(0);
     }
+    if arguments.environment {
+        console::out(&values(&loaded.variables, arguments.show_secrets));
+        return Ok(0);
+    }
     let text = match list(&arguments, &loaded.project, context) {
         Some(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
         None => match arguments.format {
@@ -117,7 +129,10 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliErro
             ConfigFormat::Json => loaded.document.to_json(),
         },
     };
-    let text = format!("{}\n", text.trim_end_matches('\n'));
+    let text = match text.trim_end_matches('\n') {
+        "" => String::new(),
+        text => format!("{text}\n"),
+    };
     match &arguments.output {
         None => console::out(&text),
         Some(path) => OpenOptions::new()
@@ -145,6 +160,25 @@ fn variables(uses: &[VariableUse]) -> String {
     table::render(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], &rows)
 }
 
+/// `NAME=VALUE` of every variable that has a value. Nothing of the environment that the files do not use
+/// is shown, and no value whose name says that it is a secret, unless asked for.
+fn values(uses: &[VariableUse], secrets: bool) -> String {
+    let line = |variable: &VariableUse| {
+        let value = variable.value.as_ref()?;
+        let hidden = !secrets && is_secret(&variable.name);
+        let value = if hidden { value.to_string() } else { value.expose().clone() };
+        Some(format!("{}={value}\n", variable.name))
+    };
+    uses.iter().filter_map(line).collect()
+}
+
+/// Whether a name says that its value is a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let parts = || name.split(['_', '-', '.']);
+    SECRET_WORDS.iter().any(|word| name.contains(word)) || parts().any(|part| SECRET_PARTS.contains(&part))
+}
+
 /// The list that was asked for, if one was.
 fn list(arguments: &Arguments, project: &Project, context: &Context) -> Option<BTreeSet<String>> {
     let services = project.services.values();
@@ -161,9 +195,43 @@ fn list(arguments: &Arguments, project: &Project, context: &Context) -> Option<B
         Some(context.settings.profiles.iter().cloned().collect())
     } else if arguments.models {
         Some(BTreeSet::new())
-    } else if arguments.environment {
-        Some(context.environment.all().iter().map(|(name, value)| format!("{name}={value}")).collect())
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_redact::Secret;
+
+    #[test]
+    fn secrets_are_shown_when_asked_for() {
+        let variable = |name: &str, value: Option<&str>| VariableUse {
+            name: name.to_owned(),
+            required: false,
+            default: None,
+            alternate: None,
+            set: value.is_some(),
+            value: value.map(|value| Secret::new(value.to_owned())),
+        };
+        let uses = [variable("DB_PASSWORD", Some("x")), variable("TAG", Some("16")), variable("NONE", None)];
+        assert_eq!(values(&uses, false), "DB_PASSWORD=***\nTAG=16\n");
+        assert_eq!(values(&uses, true), "DB_PASSWORD=x\nTAG=16\n");
+    }
+
+    #[test]
+    fn names_tell_secrets() {
+        for (name, want) in [
+            ("POSTGRES_PASSWORD", true),
+            ("GITHUB_TOKEN", true),
+            ("aws_secret_access_key", true),
+            ("DB_PASS", true),
+            ("HUB_REDIS_PORT", false),
+            ("MONKEY", false),
+            ("COMPASS_URL", false),
+        ] {
+            assert_eq!(is_secret(name), want, "{name}");
+        }
     }
 }

@@ -4,14 +4,18 @@ use crate::{
     context::Context,
     failure::CliError,
     invocation::{command, exit_code},
+    supervisor::Client,
 };
 use clap::Args;
-use mesh_api::{client::Client, message::Message, request::Request};
+use mesh_api::{message::Message, request::Request};
 use std::{
     io::{self, Write},
     path::{Component, Path, PathBuf},
     process::Stdio,
 };
+
+/// Set-user-id and set-group-id.
+const SET_ID_BITS: u32 = 0o6000;
 
 /// Arguments of `cp`.
 #[derive(Debug, Args)]
@@ -160,6 +164,8 @@ fn unpack(stream: impl io::Read, directory: &Path, name: Option<&str>, keep_owne
     let mut archive = tar::Archive::new(stream);
     archive.set_preserve_ownerships(keep_owner);
     archive.set_preserve_permissions(true);
+    // A program of the container's making is not to run here as whoever copied it.
+    archive.set_mask(if keep_owner { 0 } else { SET_ID_BITS });
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = renamed(&entry.path()?, name);
@@ -294,6 +300,7 @@ async fn is_directory_there(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn ends_are_told_apart() {
@@ -317,11 +324,14 @@ mod tests {
         let source = home.path().join("source");
         std::fs::create_dir_all(source.join("deep")).unwrap();
         std::fs::write(source.join("deep/file"), "text").unwrap();
+        std::fs::set_permissions(source.join("deep/file"), PermissionsExt::from_mode(0o6755)).unwrap();
         let mut stream = Vec::new();
         pack(&mut stream, &source, "source", false).unwrap();
         let (directory, name) = landing(&home.path().join("copy"), "/srv/source").unwrap();
         unpack(stream.as_slice(), &directory, name.as_deref(), false).unwrap();
         assert_eq!(std::fs::read_to_string(home.path().join("copy/deep/file")).unwrap(), "text");
+        let mode = std::fs::metadata(home.path().join("copy/deep/file")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
         unpack(stream.as_slice(), &home.path().join("flat"), None, false).unwrap();
         assert_eq!(std::fs::read_to_string(home.path().join("flat/deep/file")).unwrap(), "text");
         assert!(landing(&home.path().join("none/copy"), "/srv/source").is_err());

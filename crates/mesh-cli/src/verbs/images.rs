@@ -1,10 +1,10 @@
 //! `images`.
 
-use crate::{arguments::Format, console, context::Context, failure::CliError, table};
+use crate::{arguments::Format, console, context::Context, failure::CliError, table, words};
 use clap::Args;
 use mesh_api::status::ContainerStatus;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Arguments of `images`.
 #[derive(Debug, Args)]
@@ -32,27 +32,42 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         ids.iter().for_each(|id| console::out_line(id));
         return Ok(0);
     }
+    let sizes = (context.hooks.image_sizes)(&context.home.data.join("images"));
     match arguments.format {
-        Format::Table => console::out(&render(&containers)),
-        Format::Json => console::out_line(&containers.iter().map(document).collect::<Value>().to_string()),
+        Format::Table => console::out(&render(&containers, &sizes)),
+        Format::Json => {
+            let documents: Value = containers.iter().map(|container| document(container, &sizes)).collect();
+            console::out_line(&documents.to_string());
+        }
     }
     Ok(0)
 }
 
-fn render(containers: &[ContainerStatus]) -> String {
+/// Bytes of images by content address.
+type Sizes = BTreeMap<String, u64>;
+
+fn render(containers: &[ContainerStatus], sizes: &Sizes) -> String {
     let row = |container: &ContainerStatus| {
         let (repository, tag) = split(&container.image);
-        vec![container.name.clone(), repository, tag, short_id(container), container.source.clone()]
+        let size = sizes.get(&container.image_digest).map(|bytes| words::decimal_bytes(*bytes));
+        vec![
+            container.name.clone(),
+            repository,
+            tag,
+            short_id(container),
+            size.unwrap_or_else(|| "-".to_owned()),
+            container.source.clone(),
+        ]
     };
     let rows: Vec<Vec<String>> = containers.iter().map(row).collect();
-    table::render(&["CONTAINER", "REPOSITORY", "TAG", "IMAGE ID", "SOURCE"], &rows)
+    table::render(&["CONTAINER", "REPOSITORY", "TAG", "IMAGE ID", "SIZE", "SOURCE"], &rows)
 }
 
-fn document(container: &ContainerStatus) -> Value {
+fn document(container: &ContainerStatus, sizes: &Sizes) -> Value {
     let (repository, tag) = split(&container.image);
     json!({
         "ID": container.image_digest, "ContainerName": container.name, "Repository": repository, "Tag": tag,
-        "Source": container.source,
+        "Size": sizes.get(&container.image_digest), "Source": container.source,
     })
 }
 
@@ -90,8 +105,10 @@ mod tests {
 
     #[test]
     fn sources_are_told() {
-        let want = "CONTAINER   REPOSITORY   TAG    IMAGE ID       SOURCE\n\
-                    hub-db-1    postgres     16.4   001122334455   debian 15.18 for 16.4\n";
-        assert_eq!(render(&[sample("db", State::Running)]), want);
+        let container = sample("db", State::Running);
+        let sizes = Sizes::from([(container.image_digest.clone(), 84_200_000)]);
+        let want = "CONTAINER   REPOSITORY   TAG    IMAGE ID       SIZE     SOURCE\n\
+                    hub-db-1    postgres     16.4   001122334455   84.2MB   debian 15.18 for 16.4\n";
+        assert_eq!(render(&[container], &sizes), want);
     }
 }

@@ -114,7 +114,7 @@ async fn follow(
 }
 
 async fn anything_runs(target: &Target, services: &[String]) -> Result<bool, CliError> {
-    let Some(client) = supervisor::running(&target.paths).await? else { return Ok(false) };
+    let Some(client) = supervisor::running(&target.name, &target.paths).await? else { return Ok(false) };
     let containers = containers(&client).await?;
     let meant = |service: &String| services.is_empty() || services.contains(service);
     Ok(containers.iter().any(|container| meant(&container.service) && !is_over(container.state)))

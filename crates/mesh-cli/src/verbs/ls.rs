@@ -89,7 +89,7 @@ async fn look(context: &Context, name: String) -> Result<Option<Row>, CliError> 
         record::Loaded::Absent => return Ok(None),
         record::Loaded::Corrupt { .. } => String::new(),
     };
-    let (status, runs) = match supervisor::running(&paths).await? {
+    let (status, runs) = match supervisor::running(&name, &paths).await? {
         Some(client) => {
             let containers = containers(&client).await?;
             let runs = containers.iter().any(|container| container.state == State::Running);

@@ -147,7 +147,7 @@ fn status(container: &ContainerStatus, now: u64) -> String {
     };
     match container.state {
         State::Created => detail("Created"),
-        State::Waiting => detail("Waiting"),
+        State::Waiting => container.detail.as_deref().map_or_else(|| "Waiting".to_owned(), words::waiting),
         State::Running => match container.health {
             Some(mesh_api::status::Health::Starting) => format!("{} (health: starting)", up()),
             Some(health) => format!("{} ({})", up(), summary::health(health)),
@@ -244,7 +244,10 @@ mod tests {
         check(&|c| c.health = Some(Health::Starting), "Up About a minute (health: starting)");
         check(&|c| c.health = None, "Up About a minute");
         check(&|c| c.state = State::Paused, "Up About a minute (Paused)");
-        check(&|c| (c.state, c.detail) = (State::Waiting, Some("for db".to_owned())), "Waiting (for db)");
+        check(
+            &|c| (c.state, c.detail) = (State::Waiting, Some("waiting for db".to_owned())),
+            "Waiting for db",
+        );
         check(
             &|c| (c.state, c.exit_code, c.finished_unix_ms) = (State::Exited, Some(2), Some(59_000)),
             "Exited (2) 2 seconds ago",

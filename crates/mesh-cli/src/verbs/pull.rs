@@ -1,9 +1,9 @@
 //! `pull`.
 
 use super::creation::Pull;
-use crate::{console, context::Context, failure::CliError};
+use crate::{console, context::Context, failure::CliError, supervisor::Client};
 use clap::Args;
-use mesh_api::{client::Client, request::Request};
+use mesh_api::request::Request;
 use mesh_model::project::Project;
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use super::exec::variables;
 use crate::{
     console,
-    context::{Context, unexpected},
+    context::{Context, containers, unexpected},
     failure::CliError,
     terminal::{self, RawMode},
 };
@@ -120,6 +120,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
     override_service(&mut project, &arguments, context, tty)?;
     let client = target.supervise().await?;
+    if let Some(name) = &arguments.name
+        && containers(&client).await?.iter().any(|container| container.name == *name)
+    {
+        return Err(CliError::said(format!("there is a container `{name}` already"))
+            .with_hint("choose another --name, or remove it with `mesh rm`"));
+    }
     let one_off =
         arguments.name.clone().unwrap_or_else(|| format!("{}-{}-run-", target.name, arguments.service));
     let options = RunOptions {
@@ -151,7 +157,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let descriptors = (!arguments.detach).then(|| [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
     let call = client.call(Request::Run { project, options }, &mut tell, descriptors);
-    match attended(call, tty).await? {
+    let answer = attended(call, tty).await.map_err(|error| match inexecutable(&error) {
+        // Its text is told here, and the code is all that is left to tell.
+        Some(code) => {
+            console::err_line(&error.render(context.settings.error_colour));
+            CliError::Exit(code)
+        }
+        None => error,
+    });
+    match answer? {
         Answer::Exit { code } => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
         Answer::Started { name } => {
             console::out_line(&name);
@@ -161,10 +175,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     }
 }
 
+/// The code that a shell gives where the program itself could not be executed. The wire has words alone.
+fn inexecutable(error: &CliError) -> Option<u8> {
+    let CliError::Call(CallError::Refused(refused)) = error else { return None };
+    let reason = refused.message.split_once("could not execute ")?.1;
+    let absent = reason.ends_with("not found in PATH") || reason.ends_with("no such file");
+    Some(if absent { 127 } else { 126 })
+}
+
 /// Waits for the end with the terminal in raw mode, where there is one, and gives it back on every way
 /// out. A signal hangs up, upon which the supervisor ends the container.
 async fn attended(
-    call: impl Future<Output = Result<Answer, CallError>>,
+    call: impl Future<Output = Result<Answer, CliError>>,
     tty: bool,
 ) -> Result<Answer, CliError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
@@ -172,7 +194,7 @@ async fn attended(
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::io("watch for SIGHUP"))?;
     let _raw = if tty { RawMode::enter().ok() } else { None };
     tokio::select! {
-        answer = call => Ok(answer?),
+        answer = call => answer,
         _ = interrupt.recv() => Err(CliError::Interrupted),
         _ = terminate.recv() => Err(CliError::Exit(143)),
         _ = hang_up.recv() => Err(CliError::Exit(129)),
@@ -302,7 +324,8 @@ fn parse_port(text: &str) -> Option<PortMapping> {
         Some((ip, port)) => (Some(ip.trim_matches(['[', ']']).parse().ok()?), port),
         None => (None, host),
     };
-    let published = if published.is_empty() { Published::Any } else { Published::Port(number(published)?) };
+    let published =
+        if matches!(published, "" | "0") { Published::Any } else { Published::Port(number(published)?) };
     Some(PortMapping { host_ip, published, target: number(target)?, protocol })
 }
 
@@ -323,12 +346,31 @@ mod tests {
             ("8080:80/udp", Some(port(None, Published::Port(8080), 80, Protocol::Udp))),
             ("127.0.0.1:1:2", Some(port(Some("127.0.0.1"), Published::Port(1), 2, Protocol::Tcp))),
             ("[::1]::2", Some(port(Some("::1"), Published::Any, 2, Protocol::Tcp))),
+            ("0:2", Some(port(None, Published::Any, 2, Protocol::Tcp))),
             ("0", None),
             ("web:80", None),
             ("1:2/sctp", None),
             ("70000", None),
         ] {
             assert_eq!(parse_port(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn programs_that_cannot_be_executed_have_a_shell_s_codes() {
+        for (message, want) in [
+            ("service a: could not execute x: not found in PATH", Some(127)),
+            ("service a: could not execute /x: no such file", Some(127)),
+            ("service a: could not execute /x: it may not be executed by this user", Some(126)),
+            ("service a: could not set up the container", None),
+        ] {
+            let error = mesh_api::message::ApiError {
+                kind: mesh_api::message::ErrorKind::Service,
+                message: message.to_owned(),
+                hint: None,
+                failures: Vec::new(),
+            };
+            assert_eq!(inexecutable(&CliError::Call(CallError::Refused(error))), want, "{message}");
         }
     }
 

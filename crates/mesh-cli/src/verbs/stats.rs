@@ -5,11 +5,11 @@ use crate::{
     console,
     context::{Context, unexpected},
     failure::CliError,
-    supervisor, table, words,
+    supervisor::{self, Client},
+    table, words,
 };
 use clap::Args;
 use mesh_api::{
-    client::Client,
     message::{Answer, Message},
     request::Request,
     status::UsageRow,

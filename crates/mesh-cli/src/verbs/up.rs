@@ -5,11 +5,16 @@ use crate::{
     console,
     context::{Context, Target, containers},
     failure::CliError,
+    supervisor::Client,
     words,
 };
 use clap::Args;
-use mesh_api::{client::Client, message::Answer, options::UpOptions, request::Request};
+use mesh_api::{message::Answer, options::UpOptions, request::Request};
 use tokio::signal::ctrl_c;
+
+/// What is said where Ctrl+C ends a detached `up`.
+const INTERRUPTED: &str = "\ninterrupted: what was started goes on, the rest is not started\n\
+    hint: `mesh up -d` goes on from here, `mesh down` removes it";
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -104,7 +109,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     if detached {
         tokio::select! {
             answer = call => drop::<Answer>(answer?),
-            _ = ctrl_c() => return Err(CliError::Interrupted),
+            _ = ctrl_c() => {
+                console::err_line(INTERRUPTED);
+                return Err(CliError::Interrupted);
+            }
         }
         return finish_detached(&client, arguments.no_start).await;
     }

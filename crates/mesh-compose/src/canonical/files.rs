@@ -4,28 +4,29 @@ use super::Surface;
 use crate::{
     context::At,
     dotenv,
-    node::{Entry, Node, Value},
+    node::{Entry, Map, Node, Value},
     resolve::{Text, absolute, read_text},
 };
 use std::collections::BTreeMap;
+
+/// Gives keys without a value that of the environment, where it has one.
+pub(super) fn resolve_unset(pairs: &mut Map, environment: &BTreeMap<String, String>) {
+    for (name, Entry { node, .. }) in pairs.iter_mut() {
+        if node.is_null()
+            && let Some(value) = environment.get(name)
+        {
+            node.value = Value::Text(value.clone());
+        }
+    }
+}
 
 impl Surface<'_> {
     /// Lays the service's `environment` over its `env_file`s; a key without a value is taken from the
     /// environment, and stays null where it is not set.
     pub(super) fn environment(&mut self, service: &mut Node) {
         let files = service.remove("env_file");
-        for entry in service
-            .get_mut("environment")
-            .and_then(Node::as_map_mut)
-            .into_iter()
-            .flat_map(|map| map.iter_mut())
-        {
-            let (name, Entry { node, .. }) = entry;
-            if node.is_null()
-                && let Some(value) = self.environment.get(name)
-            {
-                node.value = Value::Text(value.clone());
-            }
+        if let Some(own) = service.get_mut("environment").and_then(Node::as_map_mut) {
+            resolve_unset(own, self.environment);
         }
         if let Some(files) = files {
             self.lay_under(service, "environment", &files);

@@ -7,7 +7,12 @@ use crate::{
     value,
 };
 
+use std::collections::HashSet;
+
 const HINT: &str = "write `8080:80`, `127.0.0.1:8080:80`, `8000-8010:8000-8010` or `53:53/udp`";
+
+/// Most mappings of one service: a whole range, once for each protocol.
+const MAPPINGS_MAX: usize = 2 * 65_535;
 
 /// What keeps a text from being a port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +41,10 @@ pub(super) fn ports(node: &mut Node, cx: &mut Context) {
     let Value::List(items) = &mut node.value else { return };
     let mut long = Vec::with_capacity(items.len());
     for mut item in std::mem::take(items) {
+        if long.len() > MAPPINGS_MAX {
+            cx.error(item.at, "too-large", format!("more than {MAPPINGS_MAX} ports of one service"));
+            break;
+        }
         if item.as_map().is_some() {
             match long_form(&mut item, cx) {
                 Ok(()) => long.push(item),
@@ -51,7 +60,15 @@ pub(super) fn ports(node: &mut Node, cx: &mut Context) {
             }
         }
     }
+    // The same mapping twice would only find its own port taken.
+    let mut seen = HashSet::new();
+    long.retain(|port| seen.insert(identity(port)));
     *items = long;
+}
+
+fn identity(port: &Node) -> [String; 4] {
+    let part = |key: &str| port.get(key).and_then(Node::scalar).unwrap_or_default();
+    ["host_ip", "published", "target", "protocol"].map(part)
 }
 
 fn long_form(item: &mut Node, cx: &mut Context) -> Result<(), PortError> {

@@ -19,6 +19,13 @@ pub(super) fn list(node: &mut Node) {
     }
 }
 
+/// A list without its blank entries, which unset variables leave.
+pub(super) fn drop_blank(node: &mut Node) {
+    if let Value::List(items) = &mut node.value {
+        items.retain(|item| item.as_text() != Some(""));
+    }
+}
+
 /// Any scalar becomes text.
 pub(super) fn text(node: &mut Node) {
     if let Some(text) = node.scalar() {

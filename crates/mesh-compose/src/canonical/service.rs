@@ -1,7 +1,9 @@
 //! The long forms of one service.
 
 use super::{
-    Surface, ports,
+    Surface,
+    files::resolve_unset,
+    ports,
     scalars::{self, each},
     volumes,
 };
@@ -11,6 +13,7 @@ use crate::{
     resolve::hosts_to_mapping,
     value,
 };
+use std::collections::BTreeMap;
 
 /// Rewrites one service.
 pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
@@ -35,7 +38,7 @@ pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
         deploy(node);
     }
     if let Some(node) = service.get_mut("build") {
-        build(node);
+        build(node, surface.environment);
     }
     surface.environment(service);
     surface.labels(service);
@@ -63,6 +66,8 @@ fn single_values(service: &mut Node) {
         "cpuset",
         "pull_policy",
         "mac_address",
+        "memswap_limit",
+        "mem_swappiness",
     ];
     each(service, &texts, scalars::text);
 }
@@ -82,12 +87,15 @@ fn collections(service: &mut Node, cx: &mut Context) {
         "security_opt",
     ];
     each(service, &lists, scalars::list);
+    each(service, &["dns", "dns_search"], scalars::drop_blank);
     each(service, &["environment"], |node| scalars::pairs(node, None));
     each(service, &["labels", "annotations", "sysctls"], |node| scalars::pairs(node, Some("")));
     each(service, &["ulimits"], ulimits);
     each(service, &["devices"], devices);
     each(service, &["secrets", "configs"], file_mounts);
+    secret_targets(service);
     each(service, &["networks"], networks);
+    each(service, &["models"], names);
     if let Some(options) = service.get_mut("logging").and_then(|logging| logging.get_mut("options")) {
         scalars::pairs(options, Some(""));
     }
@@ -140,6 +148,17 @@ fn file_mounts(node: &mut Node) {
     }
 }
 
+/// Where a secret is found when its entry does not say.
+fn secret_targets(service: &mut Node) {
+    let Some(Value::List(items)) = service.get_mut("secrets").map(|node| &mut node.value) else { return };
+    for item in items {
+        if let Some(source) = item.get("source").and_then(Node::scalar) {
+            let at = item.at;
+            item.set_default("target", Node::text(format!("/run/secrets/{source}"), at));
+        }
+    }
+}
+
 fn networks(node: &mut Node) {
     names(node);
     for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
@@ -171,16 +190,19 @@ fn extra_hosts(node: &mut Node, cx: &mut Context) {
     for (host, entry) in hosts.as_map().into_iter().flatten() {
         for address in entry.node.as_list().unwrap_or_default() {
             let text = address.scalar().unwrap_or_default();
-            let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
-            if host.is_empty() || !(text == "host-gateway" || value::is_address(text)) {
-                let message = format!("`{host}={text}` is not a host and its address");
-                let hint = "write `name=203.0.113.7` or `name=host-gateway`";
-                cx.error_with_hint(address.at, "bad-value", message, hint);
-                continue;
+            for text in text.split(',').map(str::trim) {
+                let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+                if host.is_empty() || !(text == "host-gateway" || value::is_address(text)) {
+                    let message = format!("`{host}={text}` is not a host and its address");
+                    let hint = "write `name=203.0.113.7` or `name=host-gateway`";
+                    cx.error_with_hint(address.at, "bad-value", message, hint);
+                    continue;
+                }
+                lines.push(Node::text(format!("{host}={text}"), address.at));
             }
-            lines.push(Node::text(format!("{host}={text}"), address.at));
         }
     }
+    lines.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     node.value = Value::List(lines);
 }
 
@@ -245,6 +267,11 @@ fn healthcheck(node: &mut Node, cx: &mut Context) {
 fn deploy(node: &mut Node) {
     each(node, &["labels"], |node| scalars::pairs(node, Some("")));
     each(node, &["replicas"], scalars::integer);
+    for config in ["update_config", "rollback_config"] {
+        if let Some(config) = node.get_mut(config) {
+            each(config, &["delay", "monitor"], scalars::duration);
+        }
+    }
     scalars::drop_nulls(node, &["replicas", "resources", "restart_policy"]);
     if let Some(resources) = node.get_mut("resources") {
         for part in ["limits", "reservations"] {
@@ -257,10 +284,11 @@ fn deploy(node: &mut Node) {
     }
     if let Some(policy) = node.get_mut("restart_policy") {
         each(policy, &["max_attempts"], scalars::integer);
+        each(policy, &["delay", "window"], scalars::duration);
     }
 }
 
-fn build(node: &mut Node) {
+fn build(node: &mut Node, environment: &BTreeMap<String, String>) {
     if node.as_text().is_some() {
         let at = node.at;
         let context = std::mem::replace(node, Node::map(at));
@@ -268,6 +296,13 @@ fn build(node: &mut Node) {
     }
     let at = node.at;
     each(node, &["args"], |node| scalars::pairs(node, None));
+    if let Some(args) = node.get_mut("args").and_then(Node::as_map_mut) {
+        resolve_unset(args, environment);
+        args.retain(|_, entry| !entry.node.is_null());
+    }
+    each(node, &["shm_size"], scalars::bytes);
+    each(node, &["provenance", "sbom"], scalars::text);
+    each(node, &["no_cache_filter"], scalars::list);
     each(node, &["labels", "additional_contexts"], |node| scalars::pairs(node, Some("")));
     if node.get("dockerfile_inline").is_none() {
         node.set_default("dockerfile", Node::text("Dockerfile", at));

@@ -25,7 +25,7 @@ pub(crate) fn top(tree: &mut Node, project: &str, cx: &mut Context) {
             node.set_default("name", Node::text(name, at));
             if section == "networks" {
                 node.set_default("ipam", Node::map(at));
-            } else if !external && section != "volumes" {
+            } else if !external && matches!(section, "secrets" | "configs") {
                 source(node, section, key, at, cx);
             }
         }
@@ -47,15 +47,17 @@ fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str)
     node.set("external", Node::new(Value::Bool(true), at));
     let others: Vec<String> = node
         .as_map()
-        .map(Map::keys)
         .into_iter()
         .flatten()
-        .filter(|key| !matches!(key.as_str(), "external" | "name") && !key.starts_with("x-"))
-        .cloned()
+        .filter(|(key, entry)| {
+            let known = matches!(key.as_str(), "external" | "name" | "driver") || key.starts_with("x-");
+            !known && !entry.node.as_map().is_some_and(Map::is_empty)
+        })
+        .map(|(key, _)| key.clone())
         .collect();
     if let Some(other) = others.first() {
-        let message = format!("`{section}.{key}` is external, so `{other}` cannot be set here");
-        cx.error(at, "external", message);
+        let message = format!("`{section}.{key}` is external, so `{other}` has no effect here");
+        cx.warn(at, "no-effect", message);
     }
     true
 }

@@ -7,6 +7,8 @@ use crate::{
     resolve::{is_path, short_volume},
 };
 
+use std::collections::HashSet;
+
 /// Rewrites every entry to the long form.
 pub(super) fn volumes(node: &mut Node, cx: &mut Context) {
     let Value::List(items) = &mut node.value else { return };
@@ -19,13 +21,12 @@ pub(super) fn volumes(node: &mut Node, cx: &mut Context) {
         target(item, cx);
     }
     items.retain(|item| item.as_map().is_some());
-    let mut seen: Vec<(String, crate::context::At)> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for item in items.iter() {
         let Some(target) = item.get("target").and_then(Node::as_text) else { continue };
-        if seen.iter().any(|(known, _)| known == target) {
+        if !seen.insert(target) {
             cx.error(item.at, "duplicate-mount", format!("something is already mounted at {target}"));
         }
-        seen.push((target.to_owned(), item.at));
     }
 }
 
@@ -44,9 +45,6 @@ fn short_form(text: &str, item: &Node, cx: &mut Context) -> Node {
     pairs.push(("target", Value::Text(short.target.to_owned())));
     let mut node = entry(pairs, at);
     node.set(if bind { "bind" } else { "volume" }, Node::map(at));
-    if bind && let Some(bind) = node.get_mut("bind") {
-        bind.set("create_host_path", Node::new(Value::Bool(true), at));
-    }
     for option in short.options.into_iter().flat_map(|options| options.split(',')) {
         match option {
             "ro" => node.set("read_only", Node::new(Value::Bool(true), at)),
@@ -80,6 +78,10 @@ fn long_form(item: &mut Node, cx: &mut Context) {
     scalars::drop_nulls(item, &["source", "read_only", "bind", "volume", "tmpfs"]);
     if let Some(bind) = item.get_mut("bind") {
         scalars::each(bind, &["create_host_path"], scalars::boolean);
+        // A missing source is made unless the file says otherwise, so only that is worth printing.
+        if bind.get("create_host_path").and_then(Node::as_bool) == Some(true) {
+            bind.remove("create_host_path");
+        }
     }
     if let Some(volume) = item.get_mut("volume") {
         scalars::each(volume, &["nocopy"], scalars::boolean);

@@ -30,7 +30,7 @@ pub(crate) fn project(tree: &Node, frame: Frame<'_>, cx: &mut Context) -> Projec
     Project {
         networks: entries(tree.get("networks"))
             .filter(|(key, _)| used.networks.contains(key.as_str()))
-            .map(|(key, node)| (key.clone(), network(key, node)))
+            .map(|(key, node)| (key.clone(), network(key, node, cx)))
             .collect(),
         volumes: entries(tree.get("volumes"))
             .filter(|(key, node)| used.volumes.contains(key.as_str()) || !flag(node, "external"))
@@ -79,7 +79,43 @@ impl Used {
     }
 }
 
-fn network(key: &str, node: &Node) -> Network {
+/// Reports what of a network cannot be had, or has no effect.
+fn check_network(key: &str, node: &Node, cx: &mut Context) {
+    if let Some(driver) = node.get("driver")
+        && !flag(node, "external")
+    {
+        let reason = match driver.as_text().unwrap_or_default() {
+            "bridge" | "default" | "" => None,
+            "overlay" => {
+                let message = format!(
+                    "`driver: overlay` of network `{key}` has no effect: there is one machine, and a bridge serves it"
+                );
+                cx.warn(driver.at, "no-effect", message);
+                None
+            }
+            "macvlan" | "ipvlan" => {
+                Some("networks live in the project, not on the machine's interfaces; publish ports instead")
+            }
+            "host" => Some("give the services `network_mode: host` instead"),
+            "none" => Some("give the services `network_mode: none` instead"),
+            _ => Some("there are bridges only; leave the driver out"),
+        };
+        if let Some(reason) = reason {
+            super::unsupported(cx, driver, "driver", reason);
+        }
+    }
+    for pool in items(node.at_path(&["ipam", "config"])) {
+        if let Some(subnet) = pool.get("subnet")
+            && subnet.as_text().is_some_and(|text| text.contains(':'))
+        {
+            let message = format!("this subnet of network `{key}` has no effect: networks carry IPv4");
+            cx.warn(subnet.at, "no-effect", message);
+        }
+    }
+}
+
+fn network(key: &str, node: &Node, cx: &mut Context) -> Network {
+    check_network(key, node, cx);
     let pools = items(node.at_path(&["ipam", "config"])).filter_map(|pool| {
         Some(IpamPool {
             subnet: Subnet::parse(&text(pool, "subnet")?)?,
@@ -93,7 +129,9 @@ fn network(key: &str, node: &Node) -> Network {
         internal: flag(node, "internal"),
         external: flag(node, "external"),
         ipam: pools.collect(),
-        driver: text(node, "driver").unwrap_or_else(|| "bridge".to_owned()),
+        driver: text(node, "driver")
+            .filter(|driver| !driver.is_empty())
+            .unwrap_or_else(|| "bridge".to_owned()),
         driver_opts: texts(node.get("driver_opts")),
         labels: texts(node.get("labels")),
     }

@@ -11,8 +11,15 @@ use std::collections::BTreeSet;
 /// The services that were taken out, with the profiles that would activate them.
 pub(crate) type Inactive = std::collections::BTreeMap<String, Vec<String>>;
 
-/// Takes out of `tree` every service that neither a profile nor its name in `named` activates.
-pub(crate) fn activate(tree: &mut Node, profiles: &[String], named: &[String], cx: &mut Context) -> Inactive {
+/// Takes out of `tree` every service that neither a profile nor its name in `named` activates. Profiles
+/// of `standing` come from the environment, which may serve several projects: they need not be known.
+pub(crate) fn activate(
+    tree: &mut Node,
+    profiles: &[String],
+    standing: &[String],
+    named: &[String],
+    cx: &mut Context,
+) -> Inactive {
     let mut inactive = Inactive::new();
     let Some(services) = tree.get_mut("services").and_then(Node::as_map_mut) else {
         report_unknown(named, &[], "service", cx);
@@ -23,7 +30,7 @@ pub(crate) fn activate(tree: &mut Node, profiles: &[String], named: &[String], c
     let known: BTreeSet<String> = services.values().flat_map(|entry| profiles_of(&entry.node)).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).chain(["*"]).collect();
     report_unknown(profiles, &known, "profile", cx);
-    let mut chosen: BTreeSet<String> = profiles.iter().cloned().collect();
+    let mut chosen: BTreeSet<String> = profiles.iter().chain(standing).cloned().collect();
     for name in named {
         if let Some(entry) = services.get(name) {
             let own = profiles_of(&entry.node);
@@ -50,7 +57,7 @@ fn profiles_of(service: &Node) -> Vec<String> {
 fn report_unknown(asked: &[String], known: &[&str], what: &str, cx: &mut Context) {
     for name in asked.iter().filter(|name| !known.contains(&name.as_str())) {
         let code = if what == "service" { "unknown-service" } else { "unknown-profile" };
-        let hint = did_you_mean(name, known.iter().copied());
+        let hint = did_you_mean(name, known.iter().copied().filter(|known| *known != "*"));
         cx.report(Severity::Error, At::default(), code, format!("no such {what}: {name}"), hint);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
     for (name, service) in services(tree) {
         sections(tree, name, service, cx);
         single_container(name, service, &mut containers, cx);
-        if service.get("image").is_none()
+        if service.get("image").and_then(Node::scalar).is_none_or(|image| image.is_empty())
             && service.get("build").is_none()
             && service.get("provider").is_none()
         {
@@ -144,6 +144,9 @@ fn sections(tree: &Node, name: &str, service: &Node, cx: &mut Context) {
     let mut names: Vec<(&str, String, At)> = Vec::new();
     for (key, entry) in service.get("networks").and_then(Node::as_map).into_iter().flatten() {
         names.push(("networks", key.clone(), entry.key_at));
+    }
+    for (key, entry) in service.get("models").and_then(Node::as_map).into_iter().flatten() {
+        names.push(("models", key.clone(), entry.key_at));
     }
     for mount in service.get("volumes").and_then(Node::as_list).unwrap_or_default() {
         if mount.get("type").and_then(Node::as_text) == Some("volume")

@@ -86,7 +86,12 @@ impl Resolver<'_> {
         let other = target.file.as_ref().map(|file| paths::absolute(file, directory, around.environment));
         let base_path = other.clone().unwrap_or_else(|| path.to_owned());
         let cycle = chain.iter().any(|(file, name)| *file == base_path && *name == target.service);
-        if cycle || chain.len() > CHAIN_LINKS_MAX {
+        if !cycle && chain.len() > CHAIN_LINKS_MAX {
+            let message = format!("a chain of `extends` is longer than {CHAIN_LINKS_MAX} services");
+            self.cx.error(target.at, "extends", message);
+            return None;
+        }
+        if cycle {
             let mut names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
             names.push(&target.service);
             let message = format!("`extends` goes in a circle: {}", names.join(" -> "));

@@ -1,10 +1,10 @@
 //! `include`: another project's files, resolved on their own, brought into this tree.
 
-use super::{CHAIN_LINKS_MAX, Resolver, Surroundings, paths::absolute, read_text};
+use super::{CHAIN_LINKS_MAX, Resolver, Surroundings, merge::merge, paths::absolute, read_text};
 use crate::{
     context::At,
     dotenv,
-    node::{Entry, Node, Value},
+    node::{Node, Value},
 };
 use std::{
     collections::BTreeMap,
@@ -137,22 +137,20 @@ impl Resolver<'_> {
             tree.set_default(section, Node::map(At::default()));
             let Some(into) = tree.get_mut(section).and_then(Node::as_map_mut) else { continue };
             for (key, entry) in from {
-                match into.get(&key) {
+                match into.get_mut(&key) {
                     None => {
                         into.insert(key, entry);
                     }
                     Some(existing) if existing.node.same(&entry.node) => {}
-                    Some(existing) => self.conflict(section, &key, existing.key_at, &entry),
+                    Some(existing) => {
+                        // What includes comes last, so it has the last word.
+                        let over = std::mem::replace(&mut existing.node, Node::map(At::default()));
+                        let mut place = vec![section.to_owned(), key];
+                        existing.node = merge(entry.node, over, &mut place, self.cx);
+                    }
                 }
             }
         }
-    }
-
-    fn conflict(&mut self, section: &str, key: &str, existing: At, entry: &Entry) {
-        let other = self.cx.place(entry.key_at).map_or_else(String::new, |place| format!(" ({place})"));
-        let message = format!("`{section}.{key}` is also defined, differently, by an included file{other}");
-        let hint = "to change an included definition, add an override file to the `path` list of its `include` entry";
-        self.cx.error_with_hint(existing, "include-conflict", message, hint);
     }
 }
 

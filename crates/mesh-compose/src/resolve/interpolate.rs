@@ -7,6 +7,7 @@ use crate::{
     node::{Node, Value},
     template::{self, TemplateError, Use, Variables},
 };
+use mesh_redact::Secret;
 use std::collections::BTreeMap;
 
 /// Variables with values from one environment.
@@ -22,13 +23,14 @@ impl Variables for Scope<'_> {
     }
 
     fn used(&mut self, name: &str, how: Use<'_>) {
-        let set = self.environment.contains_key(name);
+        let value = self.environment.get(name).cloned();
         let entry = self.uses.entry(name.to_owned()).or_insert_with(|| VariableUse {
             name: name.to_owned(),
             required: false,
             default: None,
             alternate: None,
-            set,
+            set: value.is_some(),
+            value: value.map(Secret::new),
         });
         match how {
             Use::Plain => {}

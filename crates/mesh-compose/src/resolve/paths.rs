@@ -54,7 +54,12 @@ pub(crate) fn absolute(path: &str, base: &Path, environment: &BTreeMap<String, S
 pub(super) fn resolve(tree: &mut Node, base: &Path, environment: &BTreeMap<String, String>) {
     let base = Base { directory: base, environment };
     if let Some(services) = tree.get_mut("services").and_then(Node::as_map_mut) {
-        services.values_mut().for_each(|entry| base.service(&mut entry.node));
+        for entry in services.values_mut() {
+            if let Some(build) = entry.node.get_mut("build").filter(|build| build.as_map().is_some()) {
+                build.set_default("context", Node::text(".", build.at));
+            }
+            base.service(&mut entry.node);
+        }
     }
     for section in ["configs", "secrets"] {
         for entry in
@@ -154,6 +159,10 @@ impl Base<'_> {
     }
 
     fn absolute(&self, path: &str) -> String {
+        // Taken as written: `..` behind a symbolic link means another place than the text says.
+        if path.starts_with('/') {
+            return path.to_owned();
+        }
         absolute(path, self.directory, self.environment).to_string_lossy().into_owned()
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Shape {
     Parsed(fn(&str) -> bool, &'static str),
     /// A list of one shape.
     List(&'static Shape),
+    /// A mapping with names as keys to one shape.
+    Named(&'static Shape),
     /// A mapping with free keys to one shape.
     Map(&'static Shape),
     /// A mapping with known keys.

@@ -219,7 +219,7 @@ const ATTACHMENT: Shape = Shape::Object(&[
     ignored("gw_priority", Shape::Int(i64::MIN, i64::MAX), "`priority` chooses the default route"),
     ignored("interface_name", Shape::Text, "interfaces are numbered in order"),
     field("ipv4_address", Shape::Parsed(value::is_ipv4, "an IPv4 address")),
-    field("ipv6_address", Shape::Parsed(value::is_ipv6, "an IPv6 address")),
+    ignored("ipv6_address", Shape::Parsed(value::is_ipv6, "an IPv6 address"), "networks carry IPv4"),
     ignored("link_local_ips", TEXTS, "link-local addresses are the kernel's"),
     field("mac_address", Shape::Text),
     field("priority", Shape::Int(-1_000_000, 1_000_000)),

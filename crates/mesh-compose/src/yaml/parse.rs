@@ -178,6 +178,11 @@ impl<'t> Reader<'t, '_> {
                 self.cx.error(key.at, "yaml-key", format!("{} cannot be a key here", key.kind()));
                 continue;
             };
+            if key.as_text().is_none() {
+                let message = format!("the key {name} is {}, not a string", key.kind());
+                self.cx.error_with_hint(key.at, "yaml-key", message, format!("put it in quotes: \"{name}\""));
+                continue;
+            }
             if let Some(first) = map.get(&name).map(|entry: &Entry| entry.key_at) {
                 let message = format!("key `{name}` is already set on line {}", first.line);
                 self.cx.error(key.at, "duplicate-key", message);
@@ -291,7 +296,7 @@ mod tests {
             Ok(r#"{"a":{"b":1},"c":{"b":2,"d":3},"e":{"b":1,"d":3}}"#)
         });
         check("a: \"1\"\nb: !!str 2\nc: |\n  x\n  y\n", Ok(r#"{"a":"1","b":"2","c":"x\ny\n"}"#));
-        check("1: a\n", Ok(r#"{"1":"a"}"#));
+        check("'1': a\n", Ok(r#"{"1":"a"}"#));
         check("a: 1\n---\nb: 2\n", Ok("{\"a\":1}\n{\"b\":2}"));
         check("", Ok(""));
     }
@@ -304,6 +309,7 @@ mod tests {
         check("<<: 3\n", Err("`<<` takes a mapping"));
         check("a: *nope\n", Err("not valid YAML"));
         check("a: &a [*a]\n", Err("inside the value it refers to"));
+        check("1: a\n", Err("t.yaml:1:1: error: the key 1 is a number, not a string"));
         check("? [x]\n: 1\n", Err("a list cannot be a key here"));
         check(&format!("{}{}", "[".repeat(90), "]".repeat(90)), Err("nested deeper"));
     }

@@ -1,6 +1,6 @@
 //! Which hierarchies there are, and where in each a group may be made.
 
-use super::{CgroupError, Controller, Group};
+use super::{CgroupError, Controller, Group, group::is_busy};
 use nix::unistd::{AccessFlags, access};
 use std::{
     fs,
@@ -48,9 +48,15 @@ impl Cgroups {
     /// The decision itself, from the two files' text; looks at the directories named there only.
     #[must_use]
     pub fn from_text(mount_information: &str, own_groups: &str) -> Self {
-        let hierarchies =
+        let found =
             mount_information.lines().filter_map(mount).filter_map(|mount| hierarchy(&mount, own_groups));
-        Self { hierarchies: hierarchies.collect() }
+        let mut hierarchies: Vec<Hierarchy> = found.collect();
+        // Beside version 1, a version 2 without controllers does nothing that is not done already, and
+        // joining it is what costs (see `join`).
+        if hierarchies.iter().any(|one| !one.unified && one.controllers.contains(&Controller::Freezer)) {
+            hierarchies.retain(|one| !one.unified || one.controllers != [Controller::Freezer]);
+        }
+        Self { hierarchies }
     }
 
     /// Whether anything can be limited or counted by `controller` here. On version 2 it may still be
@@ -64,6 +70,16 @@ impl Cgroups {
     #[must_use]
     pub fn can_freeze(&self) -> bool {
         self.has(Controller::Freezer)
+    }
+
+    /// The group of version 2 under which groups are made, where it holds processes itself: controllers
+    /// cannot be had below it then.
+    #[must_use]
+    pub fn busy(&self) -> Option<&Path> {
+        self.hierarchies
+            .iter()
+            .find(|hierarchy| hierarchy.unified && is_busy(&hierarchy.base))
+            .map(|hierarchy| hierarchy.base.as_path())
     }
 
     /// The group of this name (`mesh/<project>/<id>`), made or not.

@@ -43,6 +43,9 @@ impl Group {
                 let parent = directory.clone();
                 directory.push(part);
                 make(&directory)?;
+                if hierarchy.unified {
+                    may_hold_processes(&directory)?;
+                }
                 if !hierarchy.unified && hierarchy.controllers.contains(&Controller::CpuSet) {
                     inherit_cpuset(&parent, &directory)?;
                 }
@@ -72,7 +75,7 @@ impl Group {
         Ok(missing.into_iter().collect())
     }
 
-    /// Its directories, for a process that joins it by writing 0 to `cgroup.procs` in each.
+    /// Its directories, for a process that joins it ([`super::join`]).
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.hierarchies.iter().map(|hierarchy| hierarchy.base.join(&self.name)).collect()
@@ -213,7 +216,7 @@ fn make(directory: &Path) -> Result<(), CgroupError> {
     }
 }
 
-fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
+pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     fs::write(path, value).map_err(|source| CgroupError::Write {
         path: path.to_owned(),
         value: value.to_owned(),
@@ -237,7 +240,13 @@ fn write_limit(path: &Path, value: &str) -> Result<(), CgroupError> {
 /// Enables controllers for the groups below `directory`, one by one: a refusal of one (a group that
 /// has processes of its own, no delegation) must not cost the others. What failed shows in the
 /// child's `cgroup.controllers`.
+///
+/// None is tried on a group that holds processes: the kernel would grant those that work by thread, and
+/// from then on let no process into any group below ("domain invalid").
 fn enable_controllers(directory: &Path, controllers: &[Controller]) {
+    if is_busy(directory) {
+        return;
+    }
     let file = directory.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(&file).unwrap_or_default();
     for name in controllers.iter().filter_map(|controller| controller.name_v2()) {
@@ -245,6 +254,23 @@ fn enable_controllers(directory: &Path, controllers: &[Controller]) {
             let _ = fs::write(&file, format!("+{name}"));
         }
     }
+}
+
+/// Whether a group of version 2 holds processes itself, and so cannot give controllers to those below.
+/// The root of all is excepted, by the kernel's rule; it has no type.
+pub(super) fn is_busy(directory: &Path) -> bool {
+    directory.join("cgroup.type").exists()
+        && fs::read_to_string(directory.join("cgroup.procs")).is_ok_and(|text| !text.trim().is_empty())
+}
+
+/// Refuses a group of version 2 that cannot hold processes, because one above it works by thread.
+fn may_hold_processes(directory: &Path) -> Result<(), CgroupError> {
+    let kind = fs::read_to_string(directory.join("cgroup.type")).unwrap_or_default();
+    if kind.trim() == "domain invalid" {
+        let source = io::Error::new(io::ErrorKind::Unsupported, "a group above it works by thread");
+        return Err(CgroupError::Create { path: directory.to_owned(), source });
+    }
+    Ok(())
 }
 
 /// A new cpuset of version 1 is empty, and no process can join it before it is filled.

@@ -8,12 +8,16 @@
 //! for an undelegated group would take.
 
 mod detect;
+mod devices;
 mod group;
+mod join;
 mod limits;
 mod usage;
 
 pub use detect::Cgroups;
+pub use devices::DeviceRule;
 pub use group::{Group, oom_kills};
+pub use join::join;
 pub use limits::Limits;
 pub use usage::Usage;
 
@@ -36,12 +40,22 @@ pub enum Controller {
     Freezer,
     /// Block devices (`blkio`, `io`).
     Block,
+    /// Opening device files (version 1 only).
+    Devices,
 }
 
 impl Controller {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Memory, Self::Cpu, Self::CpuAccounting, Self::CpuSet, Self::Pids, Self::Freezer, Self::Block];
+    pub const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::Cpu,
+        Self::CpuAccounting,
+        Self::CpuSet,
+        Self::Pids,
+        Self::Freezer,
+        Self::Block,
+        Self::Devices,
+    ];
 
     /// Name on version 1.
     #[must_use]
@@ -54,6 +68,7 @@ impl Controller {
             Self::Pids => "pids",
             Self::Freezer => "freezer",
             Self::Block => "blkio",
+            Self::Devices => "devices",
         }
     }
 
@@ -66,7 +81,7 @@ impl Controller {
             Self::CpuSet => Some("cpuset"),
             Self::Pids => Some("pids"),
             Self::Block => Some("io"),
-            Self::CpuAccounting | Self::Freezer => None,
+            Self::CpuAccounting | Self::Freezer | Self::Devices => None,
         }
     }
 }

@@ -67,6 +67,21 @@ fn what_was_not_delegated_is_told() {
 }
 
 #[test]
+fn a_group_that_holds_processes_is_not_divided() {
+    let base = tempfile::tempdir().unwrap();
+    let groups = unified(base.path(), &["", "mesh"]);
+    assert_eq!(groups.busy(), None);
+    fs::write(base.path().join("cgroup.procs"), "7\n").unwrap();
+    assert_eq!(groups.busy(), None, "the root of all may hold processes");
+    fs::write(base.path().join("cgroup.type"), "domain\n").unwrap();
+    assert_eq!(groups.busy(), Some(base.path()));
+    groups.group("mesh/one").unwrap().create().unwrap();
+    assert_eq!(fs::read_to_string(base.path().join("cgroup.subtree_control")).unwrap(), "");
+    fs::write(base.path().join("mesh/cgroup.type"), "domain invalid\n").unwrap();
+    assert!(matches!(groups.group("mesh").unwrap().create(), Err(CgroupError::Create { .. })));
+}
+
+#[test]
 fn names_stay_inside() {
     let groups = Cgroups::default();
     for name in ["", "/etc", "../x", "a/../b"] {

@@ -1,5 +1,6 @@
 //! Which capabilities a container keeps. Pure.
 
+use mesh_linux::capability::NAMES;
 use mesh_model::service::Security;
 use mesh_runtime::error::RuntimeError;
 
@@ -21,51 +22,6 @@ const DEFAULT: [&str; 14] = [
     "SETFCAP",
 ];
 
-/// Every capability of Linux, in the kernel's order.
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// The set of one container. `cap_add: ALL` starts from everything; `cap_drop: ALL` starts from
 /// nothing and leaves what is added; otherwise what is dropped goes first and what is added wins.
 ///
@@ -76,9 +32,9 @@ pub(super) fn kept(security: &Security) -> Result<Vec<String>, RuntimeError> {
     let drop = words("cap_drop", &security.cap_drop)?;
     let all = |list: &[&str]| list.contains(&"ALL");
     let kept: Vec<&str> = if security.privileged {
-        ALL.to_vec()
+        NAMES.to_vec()
     } else if all(&add) {
-        ALL.into_iter().filter(|name| !drop.contains(name)).collect()
+        NAMES.into_iter().filter(|name| !drop.contains(name)).collect()
     } else if all(&drop) {
         add
     } else {
@@ -99,7 +55,7 @@ fn words(key: &'static str, given: &[String]) -> Result<Vec<&'static str>, Runti
         .map(|word| {
             let name = word.to_ascii_uppercase();
             let name = name.strip_prefix("CAP_").unwrap_or(&name);
-            ALL.into_iter().chain(["ALL"]).find(|known| *known == name).ok_or_else(|| {
+            NAMES.into_iter().chain(["ALL"]).find(|known| *known == name).ok_or_else(|| {
                 RuntimeError::Unsupported {
                     what: format!("{key}: {word}"),
                     reason: "there is no such capability".to_owned(),

@@ -12,7 +12,10 @@ use mesh_model::{
 };
 use mesh_redact::Secret;
 use mesh_runtime::error::RuntimeError;
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// Files of the container's own directory that every container sees.
 const OWN_FILES: [(&str, OwnFile); 3] = [
@@ -37,8 +40,8 @@ pub(crate) struct PlannedMount {
 pub(crate) enum PlannedSource {
     /// A named volume, by its name on this ground.
     Volume { name: String, subpath: Option<String>, populate: bool },
-    /// The n-th volume without a name.
-    Anonymous { number: usize },
+    /// A volume without a name in the file; this is the one it has on this ground.
+    Anonymous { name: String },
     /// A path of the machine.
     Bind { path: PathBuf, create: bool },
     /// Memory.
@@ -123,7 +126,7 @@ pub(crate) fn plan(spec: &ContainerSpec) -> Result<Vec<PlannedMount>, RuntimeErr
     for volume in &spec.image.config.volumes {
         let target = normal(&volume.path)?;
         if taken.insert(target.clone()) {
-            let source = PlannedSource::Anonymous { number: 0 };
+            let source = PlannedSource::Anonymous { name: String::new() };
             mounts.push(PlannedMount { target, read_only: false, source });
         }
     }
@@ -134,19 +137,25 @@ pub(crate) fn plan(spec: &ContainerSpec) -> Result<Vec<PlannedMount>, RuntimeErr
         }
     }
     mounts.sort_by(|a, b| (depth(&a.target), &a.target).cmp(&(depth(&b.target), &b.target)));
-    number_anonymous(&mut mounts);
+    name_anonymous(spec, &mut mounts)?;
     Ok(mounts)
 }
 
-/// Numbers follow the sorted targets, so that the same specification always finds the same volumes.
-fn number_anonymous(mounts: &mut [PlannedMount]) {
+/// Names are those that the specification gives; where it gives none they follow the sorted targets, so
+/// that the same specification always finds the same volumes.
+fn name_anonymous(spec: &ContainerSpec, mounts: &mut [PlannedMount]) -> Result<(), RuntimeError> {
+    let mut given = BTreeMap::new();
+    for (path, name) in &spec.anonymous_volumes {
+        given.insert(normal(path)?, name.clone());
+    }
     let mut next = 0;
     for mount in mounts {
-        if let PlannedSource::Anonymous { number } = &mut mount.source {
-            *number = next;
+        if let PlannedSource::Anonymous { name } = &mut mount.source {
+            *name = given.remove(&mount.target).unwrap_or_else(|| format!("{}-{next}", spec.id));
             next += 1;
         }
     }
+    Ok(())
 }
 
 fn planned(spec: &ContainerSpec, source: &MountSource) -> Result<PlannedSource, RuntimeError> {
@@ -166,7 +175,7 @@ fn planned(spec: &ContainerSpec, source: &MountSource) -> Result<PlannedSource, 
                 volume_options::Backing::Mounted(source) => source,
             }
         }
-        MountSource::Anonymous => PlannedSource::Anonymous { number: 0 },
+        MountSource::Anonymous => PlannedSource::Anonymous { name: String::new() },
         MountSource::Bind { path, create } => PlannedSource::Bind { path: path.clone(), create: *create },
         MountSource::Tmpfs { size_bytes, mode, uid, gid, exec } => {
             PlannedSource::Tmpfs { size_bytes: *size_bytes, mode: *mode, uid: *uid, gid: *gid, exec: *exec }

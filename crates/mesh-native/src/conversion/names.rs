@@ -12,6 +12,11 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// What `extra_hosts` means by the machine itself.
 const HOST_GATEWAY: &str = "host-gateway";
 
+/// Whether a service asks for the machine itself: only then may it reach the machine's loopback.
+pub(crate) fn asks_for_host(settings: &NetworkSettings) -> bool {
+    settings.extra_hosts.iter().any(|(_, address)| address == HOST_GATEWAY)
+}
+
 /// The hosts file: loopback, the container's own addresses, and `extra_hosts`.
 pub(crate) fn hosts(
     settings: &NetworkSettings,
@@ -102,6 +107,7 @@ mod tests {
             ("outside".to_owned(), HOST_GATEWAY.to_owned()),
             ("printer".to_owned(), "192.168.1.9".to_owned()),
         ];
+        assert!(asks_for_host(&settings));
         let address = "10.1.0.2".parse().expect("valid");
         let text = hosts(&settings, "web", &[address], "10.1.0.254".parse().expect("valid"));
         for line in ["10.1.0.254\toutside", "192.168.1.9\tprinter", "10.1.0.2\tweb.corp web"] {

@@ -144,6 +144,7 @@ fn mounts_are_complete_and_sorted_by_depth() {
         mount("/data", MountSource::Volume { key: "data".to_owned(), subpath: None, nocopy: false }),
     ];
     spec.image.config.volumes = ["/data", "/a"].map(|path| ImageVolume { path: path.to_owned() }).to_vec();
+    spec.anonymous_volumes.insert("/a/./b/c".to_owned(), "given".to_owned());
     spec.resources.volumes.insert("data".to_owned(), volume());
     spec.service.secrets = vec![file("token")];
     spec.resources.secrets.insert("token".to_owned(), FileSource::Content(Secret::new("x".to_owned())));
@@ -162,8 +163,8 @@ fn mounts_are_complete_and_sorted_by_depth() {
             "/run/secrets/token"
         ]
     );
-    assert_eq!(planned[0].source, PlannedSource::Anonymous { number: 0 });
-    assert_eq!(planned[6].source, PlannedSource::Anonymous { number: 1 });
+    assert_eq!(planned[0].source, PlannedSource::Anonymous { name: format!("{}-0", spec.id) });
+    assert_eq!(planned[6].source, PlannedSource::Anonymous { name: "given".to_owned() });
     let want = PlannedSource::Volume { name: "shop_data".to_owned(), subpath: None, populate: true };
     assert_eq!(planned[1].source, want);
     assert!(planned[7].read_only);

@@ -81,6 +81,11 @@ pub(super) fn user_ids(machine: &Machine) -> Check {
         (_, false) => {
             degraded(name, "a range in /etc/subuid, and no newuidmap to use it", "install the package uidmap")
         }
+        (_, true) if machine.range_refused.is_some() => degraded(
+            name,
+            format!("one, and a range: {}", machine.range_refused.as_deref().unwrap_or_default()),
+            "as root: apt-get install --reinstall uidmap",
+        ),
         (count, true) if count < SUBORDINATE_IDS_WANTED => degraded(
             name,
             format!("{count}, and images are written for {SUBORDINATE_IDS_WANTED}"),
@@ -107,6 +112,14 @@ pub(super) fn overlay(machine: &Machine) -> Check {
 pub(super) fn control_groups(machine: &Machine) -> Check {
     match &machine.control_groups {
         ControlGroups::Usable(version) => ok("control groups", version.clone()),
+        ControlGroups::Busy(group) => degraded(
+            "control groups",
+            format!(
+                "no limits of memory, processors and processes: {} holds processes itself",
+                group.display()
+            ),
+            "run Mesh from a control group of its own below it",
+        ),
         ControlGroups::Closed(reason) => degraded(
             "control groups",
             format!("no limits of memory, processors and processes: {reason}"),
@@ -193,6 +206,7 @@ mod tests {
             userns_apparmor: None,
             subordinate_ids: 65_536,
             newuidmap: true,
+            range_refused: None,
             overlay_refused: None,
             control_groups: ControlGroups::Usable("v2".to_owned()),
             tun_refused: None,
@@ -232,6 +246,7 @@ mod tests {
         check(user_ids, |m| m.subordinate_ids = 0, Degraded, "usermod");
         check(user_ids, |m| m.newuidmap = false, Degraded, "uidmap");
         check(user_ids, |m| m.subordinate_ids = 65_535, Degraded, "longer");
+        check(user_ids, |m| m.range_refused = Some("EPERM".to_owned()), Degraded, "reinstall");
         check(overlay, |m| m.overlay_refused = Some("EPERM".to_owned()), Missing, "modprobe");
         check(
             control_groups,
@@ -239,6 +254,7 @@ mod tests {
             Degraded,
             "delegation",
         );
+        check(control_groups, |m| m.control_groups = ControlGroups::Busy("/x".into()), Degraded, "below it");
         check(way_out, |m| m.tun_refused = Some("ENOENT".to_owned()), Degraded, "tun");
         check(packages, |m| m.absent_programs = vec!["apt-get"], Missing, "Debian");
         check(low_ports, |m| m.first_port = 1024, Degraded, "ip_unprivileged_port_start");

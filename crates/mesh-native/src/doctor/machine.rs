@@ -1,8 +1,10 @@
 //! What is looked at: facts, without a judgement.
 
 use crate::groups::Groups;
+use mesh_sandbox::spawn;
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -22,10 +24,12 @@ pub(super) struct Machine {
     pub(super) userns_clone: Option<String>,
     /// `kernel.apparmor_restrict_unprivileged_userns`, where the kernel has it.
     pub(super) userns_apparmor: Option<String>,
-    /// Ids that `/etc/subuid` gives the user.
+    /// Ids that one range each of `/etc/subuid` and `/etc/subgid` gives the user.
     pub(super) subordinate_ids: u64,
     /// `newuidmap` and `newgidmap` are there.
     pub(super) newuidmap: bool,
+    /// Why they did not map the range; `None`: they did, or there is nothing to map.
+    pub(super) range_refused: Option<String>,
     /// Why an overlay could not be mounted; `None`: it could.
     pub(super) overlay_refused: Option<String>,
     /// Whether limits can be set.
@@ -49,6 +53,8 @@ pub(super) enum ControlGroups {
     Usable(String),
     /// This user may not make any; the reason.
     Closed(String),
+    /// The one that this user may divide holds processes itself.
+    Busy(PathBuf),
 }
 
 impl Machine {
@@ -59,14 +65,16 @@ impl Machine {
             .ok()
             .flatten()
             .map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
+        let has_newuidmap = ["newuidmap", "newgidmap"].iter().all(|name| program(name).is_some());
         Self {
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_default(),
             root,
             user_namespace_refused: if root { None } else { attempt(&unshare(root, "true")).err() },
             userns_clone: read("/proc/sys/kernel/unprivileged_userns_clone"),
             userns_apparmor: read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            subordinate_ids: subordinate_ids(&read("/etc/subuid").unwrap_or_default(), &user),
-            newuidmap: ["newuidmap", "newgidmap"].iter().all(|name| program(name).is_some()),
+            subordinate_ids: if root { 0 } else { subordinate_ids() },
+            newuidmap: has_newuidmap,
+            range_refused: if root || !has_newuidmap { None } else { try_ranges().err() },
             overlay_refused: try_overlay(root).err(),
             control_groups: control_groups(),
             tun_refused: fs::File::options()
@@ -102,16 +110,33 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Ids of all ranges that a file such as `/etc/subuid` gives `user`.
-fn subordinate_ids(text: &str, user: &str) -> u64 {
-    let uid = nix::unistd::geteuid().to_string();
-    text.lines()
-        .filter_map(|line| {
-            let mut fields = line.trim().split(':');
-            let (name, _first, count) = (fields.next()?, fields.next()?, fields.next()?);
-            (name == user || name == uid).then(|| count.parse::<u64>().ok())?
-        })
-        .fold(0, u64::saturating_add)
+/// How many ids the kernel's maps give this user, by the shorter of its two ranges.
+fn subordinate_ids() -> u64 {
+    let (users, groups) = spawn::subordinate_ranges();
+    users.zip(groups).map_or(0, |((_, users), (_, groups))| users.min(groups))
+}
+
+/// Maps this user's ranges for real, in a user namespace that ends at once.
+fn try_ranges() -> Result<(), String> {
+    let (Some(users), Some(groups)) = spawn::subordinate_ranges() else { return Ok(()) };
+    let path = program("unshare").ok_or("unshare is not there")?;
+    let mut child = Command::new(path)
+        .args(["--user", "sh", "-c", "echo; read line"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    // One byte: the namespace is there. Without one, another check tells why there is none.
+    let mut byte = [0];
+    let made = child.stdout.as_mut().is_some_and(|stdout| stdout.read_exact(&mut byte).is_ok());
+    let mapped = match made {
+        true => spawn::map_ranges(child.id(), users, groups).map_err(|error| error.to_string()),
+        false => Ok(()),
+    };
+    drop(child.stdin.take());
+    let _ = child.wait();
+    mapped
 }
 
 /// The words that run a line of shell in a mount namespace of its own, where it is root.
@@ -134,7 +159,9 @@ fn attempt(words: &[String]) -> Result<(), String> {
         true => Ok(()),
         false => {
             let text = String::from_utf8_lossy(&output.stderr);
-            Err(text.lines().next().unwrap_or("it failed without a word").to_owned())
+            let line = text.lines().next().unwrap_or("it failed without a word");
+            // The kernel's word for a limit of namespaces that is reached.
+            Err(line.replace("No space left on device", "the limit of namespaces is reached"))
         }
     }
 }
@@ -158,9 +185,10 @@ fn control_groups() -> ControlGroups {
     let groups = Groups::detect(&format!("doctor-{}", std::process::id()));
     let refused = groups.missing(false);
     groups.release();
-    match refused.is_empty() {
-        true => ControlGroups::Usable("memory, processors and processes can be limited".to_owned()),
-        false => ControlGroups::Closed("none can be made".to_owned()),
+    match (refused.is_empty(), groups.busy()) {
+        (true, _) => ControlGroups::Usable("memory, processors and processes can be limited".to_owned()),
+        (false, Some(group)) => ControlGroups::Busy(group.to_owned()),
+        (false, None) => ControlGroups::Closed("none can be made".to_owned()),
     }
 }
 
@@ -170,16 +198,4 @@ fn free_bytes(data: &Path) -> (PathBuf, Option<u64>) {
         .ok()
         .map(|found| found.blocks_available().saturating_mul(found.fragment_size()));
     (place, free)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_of_a_user_are_summed() {
-        let text = "ann:100000:65536\nbob:165536:65536\nann:300000:10\nann:x\n\nann:1:y";
-        assert_eq!(subordinate_ids(text, "ann"), 65_546);
-        assert_eq!(subordinate_ids(text, "carl"), 0);
-    }
 }

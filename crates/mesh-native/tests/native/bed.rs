@@ -124,11 +124,11 @@ impl Bed {
             if self.runtime.signal(&id, 9).await.is_ok() {
                 self.exit(&id).await;
             }
-            self.runtime.remove(&id).await.expect("removes");
+            self.runtime.remove(&id, true).await.expect("removes");
         }
         assert!(self.runtime.containers().await.expect("lists").is_empty());
-        for name in self.runtime.networks().await.expect("lists") {
-            self.runtime.remove_network(&name).await.expect("removes");
+        for network in self.runtime.networks().await.expect("lists") {
+            self.runtime.remove_network(&network.name).await.expect("removes");
         }
         self.runtime.release().await.expect("releases");
     }
@@ -137,6 +137,7 @@ impl Bed {
     pub(crate) fn spec(&self, service: &str, line: &str) -> ContainerSpec {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         ContainerSpec {
+            anonymous_volumes: BTreeMap::new(),
             id: ContainerId(format!("{:08x}{:08x}", number, std::process::id()).repeat(4)),
             name: format!("{}-{service}-1", self.settings.project),
             project: self.settings.project.clone(),

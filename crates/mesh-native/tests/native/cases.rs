@@ -138,7 +138,7 @@ async fn volumes_outlive_containers(mut bed: Bed) -> Bed {
     assert_eq!(bed.exit(&first.id).await.code, 0, "{}", bed.journal(&first));
     let journal = bed.journal(&first);
     assert!(journal.contains("from the image") && journal.contains("1000"), "{journal}");
-    bed.runtime.remove(&first.id).await.expect("removes");
+    bed.runtime.remove(&first.id, true).await.expect("removes");
     let mut second = bed.spec("second", "cat /data/file");
     with_volume(&bed, &mut second, "/data");
     bed.start(&second).await.expect("starts");
@@ -442,7 +442,7 @@ async fn many_start_at_once(mut bed: Bed) -> Bed {
         left.remove(&id);
     }
     for spec in &specs {
-        bed.runtime.remove(&spec.id).await.expect("removes");
+        bed.runtime.remove(&spec.id, true).await.expect("removes");
     }
     bed
 }
@@ -490,7 +490,7 @@ pub(crate) fn as_an_ordinary_user() {
         bed.until(&spec, "true").await;
         bed.runtime.signal(&spec.id, 9).await.expect("is killed");
         assert_eq!(bed.exit(&spec.id).await.code, 137);
-        bed.runtime.remove(&spec.id).await.expect("removes");
+        bed.runtime.remove(&spec.id, true).await.expect("removes");
         bed.runtime.remove_volume(&volume.name).await.expect("removes");
         bed
     });

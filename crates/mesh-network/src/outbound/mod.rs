@@ -7,8 +7,8 @@
 //! host has connected, so that a refusal is seen as one. Datagrams are relayed by a socket a flow.
 //!
 //! Refused: addresses of the project itself (so it is no way around isolation), loopback, multicast,
-//! broadcast. [`HOST_GATEWAY`] means the host's 127.0.0.1. Deliberately absent: ICMP (a `ping` to the
-//! world gets no answer), IP fragments, IPv6.
+//! broadcast. [`HOST_GATEWAY`] means the host's 127.0.0.1, for those containers that asked for it, known
+//! by their address. Deliberately absent: ICMP (a `ping` to the world gets no answer), IP fragments, IPv6.
 
 mod packet;
 mod sessions;
@@ -182,7 +182,7 @@ impl Gate {
     fn pass_segment(self: &Arc<Self>, headers: &Headers, pair: Pair, frame: &mut [u8]) {
         let mut table = self.table();
         if headers.opens() && table.sessions.is_new(pair) {
-            let target = self.target(pair.1);
+            let target = self.target(pair);
             let place = target.and_then(|target| Some((target, table.sessions.begin(pair)?)));
             drop(table);
             match place {
@@ -258,7 +258,7 @@ impl Gate {
     }
 
     fn pass_datagram(self: &Arc<Self>, pair: Pair, content: &[u8]) {
-        let Some(target) = self.target(pair.1) else { return };
+        let Some(target) = self.target(pair) else { return };
         if content.len() > DATAGRAM_BYTES_MAX {
             return;
         }
@@ -310,15 +310,22 @@ impl Gate {
         }
     }
 
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn owns(&self, address: Ipv4Addr) -> bool {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner).owns(address)
+        self.book().owns(address)
     }
 
     /// Where the host connects to for a container. `None`: that is refused.
-    fn target(&self, destination: SocketAddrV4) -> Option<SocketAddrV4> {
+    fn target(&self, (container, destination): Pair) -> Option<SocketAddrV4> {
         let ip = *destination.ip();
         match ip {
-            HOST_GATEWAY => Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, destination.port())),
+            HOST_GATEWAY => {
+                let allowed = self.book().may_reach_host(*container.ip());
+                allowed.then(|| SocketAddrV4::new(Ipv4Addr::LOCALHOST, destination.port()))
+            }
             OWN | PEER => None,
             _ if ip.is_loopback() || ip.is_multicast() || ip.is_broadcast() || ip.octets()[0] == 0 => None,
             _ => (!self.owns(ip)).then_some(destination),

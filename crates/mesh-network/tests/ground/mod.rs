@@ -108,6 +108,7 @@ pub fn request(name: &str, networks: &[(&Network, Option<&str>)]) -> AttachReque
         names: vec![name.into(), format!("test-{name}-1")],
         networks: networks.iter().map(|(network, fixed)| ((*network).clone(), attachment(*fixed))).collect(),
         upstream_dns: vec![OUTER.into()],
+        host_gateway: false,
     }
 }
 

@@ -3,13 +3,13 @@
 use super::{Missing, Root, files::Files, populate::populate, system};
 use crate::{
     failure::{Attempt as _, Failure},
-    mounting::{bind, file_system},
+    mounting::{bind_open, file_system, name},
     specification::{MountKind, MountSpecification, RunSpecification, UserNamespace},
     user::Users,
 };
 use mesh_linux::mount::{Attributes, add_attributes};
 use nix::mount::MsFlags;
-use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat2};
 use std::{
     fs,
     os::{fd::OwnedFd, unix::fs::chown},
@@ -50,25 +50,35 @@ fn bind_source(
     specification: &RunSpecification,
     users: &Users,
 ) -> Result<(), Failure> {
-    let data = fs::metadata(source).attempt(|| format!("find {} to bind it", source.display()))?;
+    let opened = open_source(source).attempt(|| format!("find {} to bind it", source.display()))?;
+    let path = name(&opened);
+    let data = fs::metadata(&path).attempt(|| format!("look at {}", source.display()))?;
     let missing = if data.is_dir() { Missing::Directory } else { Missing::File };
     if fill && data.is_dir() {
-        populate(root, &mount.target, source)?;
+        populate(root, &mount.target, Path::new(&path), source)?;
     }
     if let Some(owner) = owner.filter(|_| specification.user_namespace != UserNamespace::Sole) {
         let identity = users.identity(owner, &[])?;
-        chown(source, Some(identity.uid), Some(identity.gid))
+        chown(&path, Some(identity.uid), Some(identity.gid))
             .attempt(|| format!("give {} to {owner}", source.display()))?;
     }
     let place = place(root, &mount.target, missing)?;
-    bind(source, &place, &mount.target)?;
-    // A device file in a volume is no way to the machine's disks; /dev itself is asked for by name.
-    let devices = source.starts_with("/dev");
+    bind_open(&opened, source, &place, &mount.target)?;
+    // A device file in a volume is no way to the machine's disks; /dev itself is asked for by name, but
+    // not the memory that is mounted in it, where a container can make such files.
+    let devices = source.starts_with("/dev") && !source.starts_with("/dev/shm");
     restrict(
         root,
         &mount.target,
         Attributes { read_only: mount.read_only, no_devices: !devices, ..Attributes::default() },
     )
+}
+
+/// Opens a source without following a link: whoever named it resolved it, and a link that is on its way
+/// now was put there since, by a container that has a volume above it.
+fn open_source(source: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    openat2(CWD, source, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 fn tmpfs(root: &Root, mount: &MountSpecification, namespace: UserNamespace) -> Result<(), Failure> {

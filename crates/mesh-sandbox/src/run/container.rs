@@ -11,6 +11,7 @@ use crate::{
     terminal::Passage,
 };
 use mesh_linux::{
+    cgroup,
     descriptor::{close_on_exec_from, place_standard},
     netns,
     process::{SingleThreaded, die_with_parent},
@@ -21,7 +22,10 @@ use nix::{
     sys::stat::{Mode, umask},
     unistd::{chdir, sethostname, setsid},
 };
-use std::{fs, fs::File, path::Path};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 /// Becomes the container's program; comes back with a code where it could not, having said why.
 pub(super) fn main(
@@ -53,7 +57,7 @@ fn prepare(
     die_with_parent().attempt(|| "tie the container to its shim")?;
     setsid().attempt(|| "lead a session")?;
     umask(Mode::from_bits_truncate(0o022));
-    join_groups(&specification.cgroups)?;
+    join_groups(evidence, &specification.cgroups)?;
     join_namespaces(specification)?;
     let identity = rootfs::enter(specification)?;
     if let Some(passage) = terminal {
@@ -90,12 +94,10 @@ pub(crate) fn finish(progress: &Progress) -> Result<(), Failure> {
 }
 
 /// Joins control groups, this process alone.
-pub(crate) fn join_groups(directories: &[std::path::PathBuf]) -> Result<(), Failure> {
-    for directory in directories {
-        fs::write(directory.join("cgroup.procs"), "0")
-            .attempt(|| format!("join control group {}", directory.display()))?;
-    }
-    Ok(())
+pub(crate) fn join_groups(evidence: SingleThreaded, directories: &[PathBuf]) -> Result<(), Failure> {
+    directories.iter().try_for_each(|directory| {
+        cgroup::join(evidence, directory).attempt(|| format!("join control group {}", directory.display()))
+    })
 }
 
 fn join_namespaces(specification: &RunSpecification) -> Result<(), Failure> {

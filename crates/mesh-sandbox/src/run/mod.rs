@@ -16,7 +16,8 @@ use mesh_journal::Stream;
 use mesh_linux::{
     descriptor::place_standard,
     process::{
-        SingleThreaded, exit_now, fork, open_pidfd, release_free_memory, signal_pidfd, wait_child, wait_pidfd,
+        SingleThreaded, exit_now, fork, open_pidfd, release_free_memory, release_program_pages, signal_pidfd,
+        wait_child, wait_pidfd,
     },
 };
 use nix::{
@@ -121,6 +122,7 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<i32, (Fa
         let _ = wait_child(child);
         return Ok(code);
     }
+    release_program_pages();
     Ok(serve(streams, &pidfd, &signals))
 }
 

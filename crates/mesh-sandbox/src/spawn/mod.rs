@@ -7,13 +7,14 @@ mod holder;
 mod maps;
 
 pub use holder::{Holder, join_holder_user_namespace, start_holder};
+pub use maps::{IdRange, map_ranges, subordinate_ranges};
 
 use crate::{
     channel::{REPORT_BYTES_MAX, REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR},
     specification::{ExecSpecification, Report, RunSpecification},
 };
 use mesh_linux::{
-    command::{Inheritance, UNRESERVED_DESCRIPTOR, inherit},
+    command::{Inheritance, UNRESERVED_DESCRIPTOR, inherit, read_only},
     descriptor::{duplicate_above, sealed_memory},
     process::{open_pidfd, start_time},
 };
@@ -79,6 +80,16 @@ pub enum SpawnError {
         /// Cause.
         #[source]
         source: io::Error,
+    },
+    /// The ranges of ids could not be mapped.
+    #[error(
+        "{program} did not map this user's range of ids ({reason}); reinstall the package uidmap, or remove the range from /etc/subuid"
+    )]
+    MapRange {
+        /// Program that was to do it.
+        program: &'static str,
+        /// What it said.
+        reason: String,
     },
     /// A user namespace could not be joined.
     #[error("could not join the user namespace of process {pid}")]
@@ -162,7 +173,7 @@ pub fn become_shim(binary: &Path, arguments: &[String], payload: &str) -> SpawnE
         Ok(memory) => memory,
         Err(source) => return SpawnError::Specification(source),
     };
-    let mut command = Command::new(binary);
+    let mut command = Command::new(read_only(binary));
     command.arg0("mesh").args(arguments).env_clear();
     let placed = vec![(memory, SPECIFICATION_DESCRIPTOR)];
     let inheritance = Inheritance { placed, kept: Vec::new(), new_session: false };
@@ -201,7 +212,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
 }
 
 fn shim(binary: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = Command::new(read_only(binary));
     command.arg0("mesh").arg("shim").args(arguments).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command

@@ -91,6 +91,18 @@ pub(crate) fn limits_hold(world: &World, group: &mesh_linux::cgroup::Group) {
     let mut own = own;
     own.cgroups = group.paths();
     assert_eq!(world.run(&own).1.trim(), (32 << 20).to_string());
+    // A container that may mount gets no further: what it may open is the group's to say.
+    assert_eq!(group.limit_devices(&[]).unwrap(), Cgroups::detect().unwrap().has(Controller::Devices));
+    if Cgroups::detect().unwrap().has(Controller::Devices) {
+        let mut mounting = world.specification(
+            "mkdir -p /m; mount -t tmpfs m /m; mknod /m/log c 1 11; mknod /m/null c 1 3; echo x > /m/null && \
+             head -c 1 /m/log",
+        );
+        mounting.process.capabilities.extend(["SYS_ADMIN", "MKNOD"].map(str::to_owned));
+        mounting.cgroups = group.paths();
+        let (code, output) = world.run(&mounting);
+        assert!(code != 0 && output.contains("/m/log: Operation not permitted"), "{code} {output}");
+    }
     let mut hungry = world.specification("head -c 200000000 /dev/zero | tail -c 150000000 | wc -c; exit 137");
     hungry.cgroups = group.paths();
     let container = world.start(&hungry);

@@ -198,6 +198,15 @@ pub(crate) fn escape(world: &World) {
     let container = world.start(&specification);
     assert!(matches!(&container.report, Some(Report::SetupFailed { .. })), "{:?}", container.report);
     container.wait();
+    // A link that another container put into its volume since the source was resolved.
+    let _ = symlink(&target, volume.join("swapped"));
+    for source in [volume.join("swapped"), volume.join("swapped/below")] {
+        let mut specification = world.specification("true");
+        specification.mounts = vec![bind(&source, "/mnt")];
+        let container = world.start(&specification);
+        assert!(matches!(&container.report, Some(Report::SetupFailed { .. })), "{:?}", container.report);
+        container.wait();
+    }
 }
 
 pub(crate) fn populate(world: &World) {

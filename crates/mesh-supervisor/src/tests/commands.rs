@@ -86,6 +86,7 @@ async fn down_ends_dependents_first_and_twice_is_fine() {
         "signal 15 p-db-1",
         "signal 9 p-db-1",
         "remove p-db-1",
+        "remove network p_default",
         "release",
     ];
     assert_eq!(rig.fake.take_log(), want);
@@ -244,6 +245,27 @@ async fn run_starts_what_is_needed_and_gives_the_exit_code() {
     assert!(rig.status("web").await.one_off);
     rig.done(Request::Down(DownOptions::default())).await;
     assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_waits_for_the_conditions_of_its_service() {
+    use mesh_model::service::Condition::ServiceCompletedSuccessfully;
+    for (code, want) in [(0, 0), (5, 1)] {
+        let rig = Rig::new().await;
+        let web = waiting(service("web"), &[("migrate", ServiceCompletedSuccessfully)]);
+        let exits =
+            |after, code| Script { exits: vec![(Duration::from_secs(after), code)], ..Script::default() };
+        rig.fake.script("migrate", exits(3, code));
+        rig.fake.script("web", exits(1, 0));
+        let options = RunOptions { service: "web".into(), remove: true, ..RunOptions::default() };
+        let project = Box::new(project(vec![service("migrate"), web]));
+        let begun = Instant::now();
+        let (answer, _) = rig.ask(Request::Run { project, options }).await;
+        let ran = matches!(answer, Ok(Answer::Exit { code: 0 }));
+        assert_eq!(i32::from(!ran), want, "{answer:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(3), "it did not wait");
+        assert_eq!(rig.desk.owner.now().containers.len(), 1, "what was to be removed is gone");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,15 +68,22 @@ async fn only_what_changed_is_replaced_and_it_is_ended_first() {
     rig.fake.take_log();
     project.services.get_mut("web").unwrap().environment.insert("A".into(), "b".into());
     rig.up(&project, false).await.unwrap();
-    let want = ["signal 15 p-web-1", "remove p-web-1", "create p-web-1", "start p-web-1"];
+    let want = ["create p-web-1", "signal 15 p-web-1", "remove p-web-1", "start p-web-1"];
     assert_eq!(rig.fake.take_log(), want);
     // A dependent that asked for it is restarted along with what it needs.
     project.services.get_mut("web").unwrap().depends_on.get_mut("db").unwrap().restart = true;
     project.services.get_mut("db").unwrap().environment.insert("A".into(), "b".into());
     rig.up(&project, false).await.unwrap();
     let log = rig.fake.take_log();
-    let last = ["signal 15 p-web-1", "create p-db-1", "start p-db-1", "start p-web-1"];
-    assert_eq!(log[2..], last, "{log:?}");
+    let want = [
+        "create p-db-1",
+        "signal 15 p-db-1",
+        "remove p-db-1",
+        "signal 15 p-web-1",
+        "start p-db-1",
+        "start p-web-1",
+    ];
+    assert_eq!(log, want);
 }
 
 #[tokio::test(start_paused = true)]
