@@ -27,7 +27,7 @@ pub enum MountSource {
         /// Do not copy the image's content into a new volume.
         nocopy: bool,
     },
-    /// A volume without a name, that lives as long as its container.
+    /// A volume without a name: its container's, and that of the container that replaces it.
     Anonymous,
     /// A path of the host; absolute.
     Bind {
