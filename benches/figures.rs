@@ -2,7 +2,7 @@
 //!
 //! Each line is the median of several runs of the real binary in a home of its own, with the least and
 //! the greatest, and the aim. Packages are fetched before anything is timed. Root is needed, and a quiet
-//! machine: `nice -n -20` takes the edge off its neighbours.
+//! machine: `nice -n -15` takes the edge off its neighbours.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints what it measures")]
 
 use mesh_sandbox::spawn::spawn_run;

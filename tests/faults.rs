@@ -57,6 +57,7 @@ fn unknown_names_are_told() {
     let stack = Stack::new("services:\n  a: {image: busybox}\n");
     stack.mesh(&["up", "-d", "nothere"]).failed_saying(&["nothere"]);
     stack.mesh(&["logs", "nothere"]).failed_saying(&["nothere"]);
+    stack.mesh(&["--profile", "nothere", "up", "-d"]).failed_saying(&["profile", "nothere"]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "COMPOSE_ANSI", meaning: "default of --ansi" },
     Variable { name: "COMPOSE_REMOVE_ORPHANS", meaning: "default of --remove-orphans" },
     Variable { name: "COMPOSE_IGNORE_ORPHANS", meaning: "do not warn of orphans" },
-    Variable { name: "NO_COLOR", meaning: "no colour, whatever its value" },
+    Variable { name: "NO_COLOR", meaning: "not empty: no colour" },
     Variable { name: "XDG_DATA_HOME", meaning: "where images and volumes are kept, without MESH_HOME" },
     Variable { name: "XDG_STATE_HOME", meaning: "where projects and logs are kept, without MESH_HOME" },
     Variable { name: "XDG_RUNTIME_DIR", meaning: "where sockets are, without MESH_HOME" },
@@ -85,7 +85,8 @@ pub(crate) fn help() -> String {
     }
     text.push_str(
         "\nExit codes: 0 done; 1 failed (the text says why); 2 wrong arguments; `run` and `exec` give the\n\
-         program's own code (126: it cannot be executed, 127: it is not there); 130 interrupted.",
+         program's own code (126: it cannot be executed, 127: it is not there), `wait` and `up --exit-code-from`\n\
+         the container's; `doctor` 1 where projects cannot run; 130 interrupted.",
     );
     text
 }

@@ -260,15 +260,15 @@ impl<'a> Wanted<'a> {
         let Some(recipe) = catalog.find(&reference) else {
             return refuse(
                 format!(
-                    "oci: registries are not asked yet; debian: the catalog has no recipe for {}",
+                    "registries cannot be asked yet, and no recipe of the catalog makes {} from packages",
                     reference.repository
                 ),
-                "use an image of the catalog, or add a recipe under catalog/",
+                "use an image that the catalog has a recipe for; the README lists them",
             );
         };
         if request.substitute == Substitute::Never {
             return refuse(
-                "oci: registries are not asked yet; debian: stand-ins are not allowed (substitute: never)"
+                "registries cannot be asked yet, and stand-ins are not allowed (substitute: never)"
                     .to_owned(),
                 "allow stand-ins: `--substitute missing`, or `x-mesh: {substitute: missing}`",
             );

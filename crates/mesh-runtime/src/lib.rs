@@ -1,6 +1,6 @@
 //! What a ground offers: the [`Runtime`] trait and the values that cross it.
 //!
-//! A ground (this machine without an engine, or Docker) makes what the supervisor decides and reports
+//! A ground (today: this machine without an engine) makes what the supervisor decides and reports
 //! what it sees. It decides nothing: no restarts, no order, no health. Every call is idempotent:
 //! making what is there, or removing what is gone, succeeds.
 

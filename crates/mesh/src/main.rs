@@ -8,7 +8,11 @@
 mod supervise;
 
 use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks};
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -38,6 +42,10 @@ fn image_sizes(directory: &Path) -> BTreeMap<String, u64> {
 }
 
 fn doctor() -> Vec<DoctorCheck> {
+    let uid = rustix::process::geteuid().as_raw();
+    let home = mesh_store::home::Home::resolve(&|name| std::env::var_os(name), uid);
+    // Without a home the disk that is looked at is the root's; `up` says what is wrong with the home.
+    let data = home.map_or_else(|_| PathBuf::from("/"), |home| home.data);
     use mesh_native::doctor::{Verdict, examine};
     let check = |check: mesh_native::doctor::Check| DoctorCheck {
         name: check.name.to_owned(),
@@ -49,5 +57,5 @@ fn doctor() -> Vec<DoctorCheck> {
         detail: check.detail,
         remedy: check.remedy,
     };
-    examine().into_iter().map(check).collect()
+    examine(&data).into_iter().map(check).collect()
 }

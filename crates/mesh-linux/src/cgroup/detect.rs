@@ -66,12 +66,6 @@ impl Cgroups {
         self.hierarchies.iter().any(|hierarchy| hierarchy.controllers.contains(&controller))
     }
 
-    /// Whether processes can be frozen.
-    #[must_use]
-    pub fn can_freeze(&self) -> bool {
-        self.has(Controller::Freezer)
-    }
-
     /// The group of version 2 under which groups are made, where it holds processes itself: controllers
     /// cannot be had below it then.
     #[must_use]

@@ -35,7 +35,7 @@ fn unified(base: &Path, groups: &[&str]) -> Cgroups {
 fn a_group_of_version_two_is_limited_counted_and_killed() {
     let base = tempfile::tempdir().unwrap();
     let groups = unified(base.path(), &["", "mesh", "mesh/one", "mesh/one/abc"]);
-    assert!(groups.has(Controller::Memory) && groups.can_freeze());
+    assert!(groups.has(Controller::Memory) && groups.has(Controller::Freezer));
     let group = groups.group("mesh/one/abc").unwrap();
     group.create().unwrap();
     let limits = Limits { memory_bytes: Some(1 << 20), pids: Some(5), cpus: Some(0.5), ..Limits::default() };

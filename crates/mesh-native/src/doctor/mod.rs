@@ -33,16 +33,9 @@ pub enum Verdict {
     Missing,
 }
 
-/// Looks at everything; disk space is that of the user's home directory.
-#[must_use]
-pub fn examine() -> Vec<Check> {
-    let home = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
-    examine_for(home.as_deref().unwrap_or(Path::new("/")))
-}
-
 /// Looks at everything; disk space is that of `data`, or of the directory above it that is there.
 #[must_use]
-pub fn examine_for(data: &Path) -> Vec<Check> {
+pub fn examine(data: &Path) -> Vec<Check> {
     let machine = Machine::look(data);
     vec![
         checks::kernel(&machine),
@@ -70,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_check_that_is_not_ok_says_what_to_do() {
-        let checks = examine();
+        let checks = examine(Path::new("/"));
         assert_eq!(checks.len(), 10);
         for check in checks {
             assert!(!check.detail.is_empty(), "{check:?}");

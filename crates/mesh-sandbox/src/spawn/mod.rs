@@ -165,24 +165,6 @@ pub fn spawn_exec(binary: &Path, spec: &ExecSpecification) -> Result<Child, Spaw
     start(binary, command, Inheritance { placed, kept: Vec::new(), new_session: true })
 }
 
-/// Becomes a shim: replaces this process, which keeps its terminal, streams and process group.
-/// `arguments` and `payload` are those of an invocation the supervisor gave. Comes back on failure only.
-#[must_use]
-pub fn become_shim(binary: &Path, arguments: &[String], payload: &str) -> SpawnError {
-    let memory = match sealed_memory(c"mesh", payload.as_bytes()) {
-        Ok(memory) => memory,
-        Err(source) => return SpawnError::Specification(source),
-    };
-    let mut command = Command::new(read_only(binary));
-    command.arg0("mesh").args(arguments).env_clear();
-    let placed = vec![(memory, SPECIFICATION_DESCRIPTOR)];
-    let inheritance = Inheritance { placed, kept: Vec::new(), new_session: false };
-    match inherit(&mut command, inheritance) {
-        Ok(()) => SpawnError::Start { binary: binary.to_owned(), source: command.exec() },
-        Err(source) => SpawnError::Descriptors(source),
-    }
-}
-
 /// Reads a shim's report to its end, blocking. `None`: it ended without one.
 #[must_use]
 pub fn read_report(report: OwnedFd) -> Option<Report> {
