@@ -155,7 +155,10 @@ pub async fn serve_on(
     let _ = std::fs::remove_file(socket);
     let drained = async { while connections.join_next().await.is_some() {} };
     if timeout(Duration::from_millis(DRAIN_MILLISECONDS_MAX), drained).await.is_err() {
-        connections.shutdown().await;
+        connections.abort_all();
+        // One that cannot be aborted, because it blocks, must not hold up the end.
+        let aborted = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(Duration::from_millis(DRAIN_MILLISECONDS_MAX), aborted).await;
     }
     result
 }

@@ -51,15 +51,19 @@ impl Desk {
             return Ok(Answer::Done);
         }
         self.remove_resources(&project, options.volumes, outlet).await?;
-        self.ground("the project", self.runtime.release()).await?;
-        remove_journal(self.journal.clone()).await;
-        turn.clear().await?;
-        self.owner.tell(Command::Project(None)).await;
-        // Others that are still connected are served; the supervisor then ends when they leave.
-        if *self.clients.borrow() <= 1 {
+        let released = self.ground("the project", self.runtime.release()).await;
+        if released.is_err() {
+            // Part of the ground is gone; only a new supervisor finds out what is left of it.
             self.stop.cancel();
         }
-        Ok(Answer::Done)
+        released?;
+        remove_journal(self.journal.clone()).await;
+        let cleared = turn.clear().await;
+        self.owner.tell(Command::Project(None)).await;
+        // Nothing can be made on a ground that was released: a command that waits for its turn is told
+        // that this supervisor ends, and asks the next one.
+        self.stop.cancel();
+        cleared.map(|()| Answer::Done)
     }
 
     async fn remove_resources(

@@ -60,9 +60,12 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+/// Time that letting go of an idle project may take.
+const RELEASE_MAX: Duration = Duration::from_secs(20);
 
 /// What a supervisor needs to know.
 #[derive(Debug, Clone)]
@@ -163,10 +166,12 @@ pub async fn run(
     ready();
     let (served, (), ()) = tokio::join!(serving, ending, owner.run(owning.clone()));
     // Nothing is held for a project that has no container: the next supervisor makes it anew.
-    if idled.into_inner()
-        && let Err(error) = desk.runtime.release().await
-    {
-        tracing::debug!(%error, "the project was not released");
+    if idled.into_inner() {
+        match timeout(RELEASE_MAX, desk.runtime.release()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the project was not released"),
+            Err(_elapsed) => tracing::warn!("releasing the project took too long"),
+        }
     }
     Ok(served?)
 }

@@ -51,6 +51,8 @@ impl Turns {
         if interrupt {
             self.interrupt.send_modify(|count| *count = count.wrapping_add(1));
         }
+        // From before the wait, so that a wish that is uttered meanwhile is not missed.
+        let interrupt = self.interrupt.subscribe();
         let taken = timeout(TURN_WAIT_MAX, Arc::clone(&self.ledger).lock_owned()).await;
         let ledger = taken.map_err(|_| ApiError {
             hint: Some("wait until it ends, or end it with Ctrl-C in its terminal".to_owned()),
@@ -59,7 +61,7 @@ impl Turns {
                 format!("another command has been changing this project for {} s", TURN_WAIT_MAX.as_secs()),
             )
         })?;
-        Ok(Turn { ledger, interrupt: self.interrupt.subscribe() })
+        Ok(Turn { ledger, interrupt })
     }
 }
 

@@ -18,6 +18,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Longest time that work under way may hold up the end of the supervisor.
+const END_MAX: Duration = Duration::from_secs(20);
 /// Longest time the ground may take to execute a process.
 const START_MAX: Duration = Duration::from_secs(120);
 /// Longest time the ground may take to deliver a signal.
@@ -123,7 +125,9 @@ impl Worker {
     pub(crate) async fn end(self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout(END_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("work on containers had not ended; they go on without this supervisor");
+        }
     }
 
     fn errand(&self, id: &ContainerId, life: u64, work: impl Future<Output = Outcome> + Send + 'static) {

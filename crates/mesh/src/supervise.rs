@@ -23,6 +23,14 @@ use tracing_subscriber::EnvFilter;
 const WORKER_THREADS: usize = 2;
 /// Threads for calls that block, such as unpacking.
 const BLOCKING_THREADS_MAX: usize = 16;
+/// Time that blocked work may hold up the end of the process.
+const SHUTDOWN_SECONDS_MAX: u64 = 5;
+/// Time after which a supervisor that nobody can reach ends.
+const UNREACHABLE_SECONDS_MAX: u64 = 60;
+/// Time between two looks at the socket.
+const LOOK_SECONDS: u64 = 5;
+/// Stack of the thread that looks.
+const WATCH_STACK_BYTES: usize = 128 * 1024;
 /// Time without a container and without a client after which a supervisor ends.
 const IDLE_EXIT_SECONDS: u64 = 5;
 
@@ -85,7 +93,8 @@ fn supervise(project: &str) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    runtime.block_on(async {
+    let socket = paths.socket.clone();
+    let result = runtime.block_on(async {
         let ground =
             mesh_native::open(settings, entered).await.context("could not open the native ground")?;
         let settings = SupervisorSettings {
@@ -94,9 +103,34 @@ fn supervise(project: &str) -> anyhow::Result<()> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             idle_exit_after: Duration::from_secs(IDLE_EXIT_SECONDS),
         };
-        mesh_supervisor::run(settings, ground, say_ready).await?;
+        let ready = || {
+            say_ready();
+            watch_socket(socket);
+        };
+        mesh_supervisor::run(settings, ground, ready).await?;
         Ok(())
-    })
+    });
+    // Containers do not depend on this process: what is still blocked is left to the kernel.
+    runtime.shutdown_timeout(Duration::from_secs(SHUTDOWN_SECONDS_MAX));
+    result
+}
+
+/// Ends this process once its socket has been gone for a while: nobody can reach it then, and as long as
+/// it holds the project's lock nobody can take its place either. What runs is adopted by the next one.
+fn watch_socket(socket: PathBuf) {
+    let watch = move || {
+        let mut gone_seconds = 0;
+        while gone_seconds < UNREACHABLE_SECONDS_MAX {
+            std::thread::sleep(Duration::from_secs(LOOK_SECONDS));
+            gone_seconds = if socket.exists() { 0 } else { gone_seconds + LOOK_SECONDS };
+        }
+        tracing::error!(socket = %socket.display(), "the control socket is gone; the supervisor ends");
+        std::process::exit(1);
+    };
+    let thread = std::thread::Builder::new().name("watch".to_owned()).stack_size(WATCH_STACK_BYTES);
+    if let Err(error) = thread.spawn(watch) {
+        tracing::warn!(%error, "nobody watches the control socket");
+    }
 }
 
 /// Beside the lock that the supervisor itself takes once it is in its namespaces.
