@@ -41,6 +41,9 @@ pub enum Answer {
         arguments: Vec<String>,
         /// What it reads on descriptor 3.
         payload: String,
+        /// Version of the binary that wrote it, and can read it. Empty if it was not told.
+        #[serde(default)]
+        version: String,
     },
     /// Usage.
     Stats(Vec<UsageRow>),

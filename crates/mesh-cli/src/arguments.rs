@@ -3,7 +3,7 @@
 use crate::{environment, verbs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mesh_model::project::Substitute;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Bring up the platform that a Compose file describes, without Docker.
 #[derive(Debug, Parser)]
@@ -13,6 +13,39 @@ pub(crate) struct CommandLine {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// The command line of `exec` alone: building the definition of all verbs takes a part of its time that is
+/// worth saving where programs call it in loops.
+#[derive(Debug, Parser)]
+#[command(name = "mesh")]
+struct ExecLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: ExecVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ExecVerb {
+    Exec(verbs::exec::Arguments),
+}
+
+impl CommandLine {
+    /// Reads the process's arguments; help and wrong usage are told here, and end the process.
+    pub(crate) fn read() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Self::read_exec(&words).unwrap_or_else(|| Self::parse_from(words))
+    }
+
+    /// A sound line that begins with `exec`; what is wrong with others is told by the whole definition.
+    fn read_exec(words: &[OsString]) -> Option<Self> {
+        if words.get(1)? != "exec" {
+            return None;
+        }
+        let ExecLine { global, verb: ExecVerb::Exec(arguments) } = ExecLine::try_parse_from(words).ok()?;
+        Some(Self { global, verb: Verb::Exec(arguments) })
+    }
 }
 
 /// Options of every verb.
@@ -268,6 +301,23 @@ mod tests {
             if let Err(error) = check(line) {
                 panic!("{line}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn exec_is_read_alone_as_among_all_verbs() {
+        let words = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        for line in [
+            "mesh exec -T -u root -w /tmp -e A=b --index 2 --privileged db psql -U x -c select",
+            "mesh exec --ansi never --substitute always --progress json db ls -T --ansi",
+        ] {
+            let (Some(alone), Ok(among)) = (CommandLine::read_exec(&words(line)), check(line)) else {
+                panic!("{line} is not understood")
+            };
+            assert_eq!(format!("{alone:?}"), format!("{among:?}"), "{line}");
+        }
+        for line in ["mesh", "mesh up", "mesh exec db", "mesh exec --help", "mesh -p a exec db ls"] {
+            assert!(CommandLine::read_exec(&words(line)).is_none(), "{line}");
         }
     }
 

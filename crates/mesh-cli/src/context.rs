@@ -158,6 +158,18 @@ impl Target {
         }
     }
 
+    /// What the supervisor answers to a request that changes nothing there; `None` where nothing was brought
+    /// up. Asked without a look at the supervisor first, for commands whose time is felt.
+    pub(crate) async fn ask_at_once(&self, request: Request) -> Result<Option<Answer>, CliError> {
+        if let Some(answer) = supervisor::answer_at_once(&self.paths, request.clone()).await {
+            return Ok(Some(answer));
+        }
+        match self.attend().await? {
+            Some(client) => client.call(request, &mut |_| {}, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The project's supervisor, started where there is none.
     pub(crate) async fn supervise(&self) -> Result<Client, CliError> {
         supervisor::ensure(&self.name, &self.paths).await

@@ -10,7 +10,6 @@ use crate::{
     settings::{Settings, Terminals},
     verbs,
 };
-use clap::Parser;
 use mesh_store::home::Home;
 use std::{
     ffi::OsString,
@@ -21,7 +20,7 @@ use std::{
 /// The entry.
 pub(crate) fn main(hooks: Hooks) -> ExitCode {
     // clap prints help and usage errors itself; wrong usage is exit code 2.
-    let line = CommandLine::parse();
+    let line = CommandLine::read();
     let colour = io::stderr().is_terminal();
     match execute(line, hooks) {
         Ok(code) => ExitCode::from(code),

@@ -20,7 +20,7 @@ const ORDERS_DESCRIPTOR: i32 = 3;
 /// The command of an answer, with its orders in place; standard streams are still ours to choose. The
 /// orders hold environment values: memory only, never a file or a command line.
 pub(crate) fn command(answer: Answer) -> Result<Command, CliError> {
-    let Answer::Invocation { arguments, payload } = answer else { return Err(unexpected()) };
+    let Answer::Invocation { arguments, payload, version: _ } = answer else { return Err(unexpected()) };
     let mut command = Command::new(read_only(Path::new("/proc/self/exe")));
     command.arg0("mesh").args(arguments);
     sealed_memory(c"orders", payload.as_bytes())
@@ -32,13 +32,17 @@ pub(crate) fn command(answer: Answer) -> Result<Command, CliError> {
     Ok(command)
 }
 
-/// Runs the command in the foreground and gives its exit code. Signals of the terminal reach it by
-/// themselves; this process outlives them to tell how it ended.
-pub(crate) async fn foreground(command: Command, tty: bool) -> Result<u8, CliError> {
+/// Runs the command in the foreground and gives its exit code. With a terminal, whose mode has to come back,
+/// this process outlives it; signals of the terminal reach it by themselves. Without one nothing is left to
+/// do afterwards, and this process becomes it.
+pub(crate) async fn foreground(mut command: Command, tty: bool) -> Result<u8, CliError> {
+    if !tty {
+        return Err(CliError::io("start the program")(command.exec()));
+    }
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
     let mut quit = signal(SignalKind::quit()).map_err(CliError::io("watch for SIGQUIT"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
-    let raw = if tty { RawMode::enter().ok() } else { None };
+    let raw = RawMode::enter().ok();
     let mut child =
         tokio::process::Command::from(command).spawn().map_err(CliError::io("start the program"))?;
     let status = loop {

@@ -90,6 +90,20 @@ pub(crate) async fn fitting(project: &str, paths: &ProjectPaths) -> Result<Optio
     }
 }
 
+/// The orders that a supervisor of this very binary gives for a request that changes nothing. In every other
+/// case `None`: then a look finds out what is the matter, and the request can be made again.
+pub(crate) async fn answer_at_once(paths: &ProjectPaths, request: Request) -> Option<Answer> {
+    let client = mesh_api::client::Client::new(&paths.socket);
+    let mut ignore = |_: Message| {};
+    let call = client.call(request, &mut ignore, None);
+    match timeout(Duration::from_secs(READY_SECONDS_MAX), call).await {
+        Ok(Ok(answer)) => {
+            matches!(&answer, Answer::Invocation { version, .. } if version == VERSION).then_some(answer)
+        }
+        _ => None,
+    }
+}
+
 /// A running one, with the version of its binary.
 async fn look(project: &str, paths: &ProjectPaths) -> Result<Option<(Client, String)>, CliError> {
     let client = Client::new(project, paths);
@@ -266,6 +280,10 @@ mod tests {
             if matches!(request, Request::Ping) {
                 return Ok(server::pong(self.version));
             }
+            if matches!(request, Request::Containers) {
+                let (arguments, payload) = (Vec::new(), String::new());
+                return Ok(Answer::Invocation { arguments, payload, version: self.version.to_owned() });
+            }
             let left =
                 self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             left.map_or(Ok(Answer::Done), |_| {
@@ -300,6 +318,27 @@ mod tests {
         assert!(ask(VERSION, 0).await);
         assert!(ask(VERSION, ATTEMPTS_MAX - 1).await);
         assert!(!ask(VERSION, ATTEMPTS_MAX).await);
+    }
+
+    #[tokio::test]
+    async fn orders_at_once_are_those_of_this_binary() {
+        for (version, taken) in [(VERSION, true), ("99.0.0", false), ("", false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = |name: &str| directory.path().join(name);
+            let home = Home { data: at("data"), state: at("state"), runtime: at("run") };
+            home.create().unwrap();
+            let paths = home.project("p");
+            assert!(answer_at_once(&paths, Request::Containers).await.is_none(), "nobody is there");
+            let (handler, stop) = (Ending { version, refusals: 0.into() }, CancellationToken::new());
+            let listener = server::listen(&paths.socket).await.unwrap();
+            let serving = server::serve_on(listener, &paths.socket, Arc::new(handler), stop.clone());
+            let asking = async {
+                let answer = answer_at_once(&paths, Request::Containers).await;
+                stop.cancel();
+                answer.is_some()
+            };
+            assert_eq!(tokio::join!(asking, serving).0, taken, "{version}");
+        }
     }
 
     #[tokio::test]

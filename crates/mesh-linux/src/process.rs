@@ -153,7 +153,25 @@ pub fn wait_child(pid: Pid) -> io::Result<i32> {
 /// for its parent, which may be an init that never asks.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
-    start_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    find_start_time(pid).ok().flatten()
+}
+
+/// As [`start_time`], and tells a process that is not there from one that could not be looked at (no
+/// descriptor or memory is free).
+///
+/// # Errors
+/// Those of reading `/proc/<pid>/stat`, but not that there is no such process.
+pub fn find_start_time(pid: u32) -> io::Result<Option<u64>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        // A process may have given itself a name that is no text.
+        Ok(stat) => Ok(start_time_of(&String::from_utf8_lossy(&stat))),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Field 22 of `/proc/<pid>/stat`, where fields 3 (state) and 20 (threads) are those of a process that

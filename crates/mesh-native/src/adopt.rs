@@ -69,8 +69,15 @@ async fn observe(ground: &Arc<Ground>, id: &ContainerId) -> Result<Option<Observ
     };
     let found = {
         let directory = ground.settings.container(id);
-        let free = claimed.is_some();
-        blocking("read a container", move || look(&directory, free)).await?
+        let (free, ground, id) = (claimed.is_some(), Arc::clone(ground), id.clone());
+        let read = move || {
+            let found = look(&directory, free)?;
+            if free && matches!(found, Some(Found::Rest(_, ObservedState::Created))) {
+                end_unrecorded(&ground, &id)?;
+            }
+            Ok(found)
+        };
+        blocking("read a container", read).await?
     };
     Ok(match (found, claimed) {
         (Some(Found::Rest(spec, state)), _) => Some(at_rest(ground, *spec, state)),
@@ -146,6 +153,17 @@ fn look(directory: &Path, free: bool) -> Result<Option<Found>, RuntimeError> {
             Found::Rest(spec, ObservedState::Exited(watch::exit_of(directory, false)))
         }
     }))
+}
+
+/// Kills what runs in the control group of a container at rest: a start that was cut off before it was
+/// on record. A second run beside it would share its volumes.
+fn end_unrecorded(ground: &Ground, id: &ContainerId) -> Result<(), RuntimeError> {
+    let group = ground.groups.of(id)?;
+    if !group.processes().is_empty() {
+        tracing::warn!(container = id.short(), "what a container at rest left running is killed");
+        ground.groups.remove(&group);
+    }
+    Ok(())
 }
 
 /// A directory without a specification: a making that was cut off. Nothing runs from it.

@@ -12,7 +12,7 @@ use crate::{
 };
 use mesh_runtime::error::RuntimeError;
 use mesh_sandbox::{spawn, specification::UserNamespace};
-use std::fs;
+use std::{fs, io};
 
 /// Where this process stands once it entered.
 #[derive(Debug, Clone)]
@@ -48,6 +48,9 @@ pub enum EnterError {
         #[source]
         source: spawn::SpawnError,
     },
+    /// The boot it belongs to could not be told.
+    #[error("could not read which boot of the machine this is")]
+    Boot(#[source] io::Error),
     /// Its record could not be kept.
     #[error("could not keep the record of the project's holder")]
     Record(#[source] RuntimeError),
@@ -75,11 +78,14 @@ pub fn enter(settings: &NativeSettings) -> Result<Entered, EnterError> {
 
 fn start(settings: &NativeSettings, rootless: bool) -> Result<ProcessKey, EnterError> {
     let holder = spawn::start_holder(&settings.binary, rootless).map_err(|error| refused(error, rootless))?;
-    let key = ProcessKey { pid: holder.pid, start_time: holder.start_time, boot: record::boot() };
+    let boot = record::boot().map_err(EnterError::Boot)?;
+    let key = ProcessKey { pid: holder.pid, start_time: holder.start_time, boot };
     if !key.is_alive() {
         return Err(EnterError::Ended);
     }
+    // A holder that is not on record ends with this process: nobody could find it again.
     record::write(&settings.holder(), &key).map_err(EnterError::Record)?;
+    holder.stay().map_err(EnterError::Start)?;
     Ok(key)
 }
 

@@ -76,7 +76,7 @@ impl Program {
         };
         let ended = tokio::select! {
             () = reading => false,
-            _ = watch::wait(Some(pidfd)) => true,
+            _ = watch::wait(pidfd) => true,
             () = tokio::time::sleep(wait_max) => false,
         };
         output.drain(pipes.0.as_ref());

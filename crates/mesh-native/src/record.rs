@@ -17,6 +17,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    sync::OnceLock,
     time::UNIX_EPOCH,
 };
 
@@ -56,19 +57,44 @@ pub(crate) struct ProcessKey {
 
 impl ProcessKey {
     /// The process `pid` as it is now; `None` if it is gone.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
-        Some(Self { pid, start_time: mesh_linux::process::start_time(pid)?, boot: boot() })
+    ///
+    /// # Errors
+    /// It cannot be looked at now.
+    pub(crate) fn of(pid: u32) -> io::Result<Option<Self>> {
+        let Some(start_time) = mesh_linux::process::find_start_time(pid)? else { return Ok(None) };
+        Ok(Some(Self { pid, start_time, boot: boot()? }))
     }
 
     /// Whether it lives.
+    ///
+    /// # Errors
+    /// That cannot be told now: no descriptor or memory is free to look.
+    pub(crate) fn lives(&self) -> io::Result<bool> {
+        let found = mesh_linux::process::find_start_time(self.pid)?;
+        Ok(found == Some(self.start_time) && self.boot == boot()?)
+    }
+
+    /// Whether it lives, for all that is known: one that cannot be looked at is not taken for dead.
     pub(crate) fn is_alive(&self) -> bool {
-        mesh_linux::process::start_time(self.pid) == Some(self.start_time) && self.boot == boot()
+        self.lives().unwrap_or(true)
     }
 }
 
 /// Identity of this boot; empty where the kernel does not say.
-pub(crate) fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+///
+/// # Errors
+/// It cannot be read now.
+pub(crate) fn boot() -> io::Result<String> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Ok(boot.clone());
+    }
+    let boot = match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(BOOT.get_or_init(|| boot).clone())
 }
 
 /// What a file held.
@@ -233,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_process_is_known_by_more_than_its_number() {
-        let own = ProcessKey::of(std::process::id()).expect("this process lives");
+        let own = ProcessKey::of(std::process::id()).expect("can be read").expect("this process lives");
         assert!(own.is_alive());
         assert!(!ProcessKey { start_time: own.start_time + 1, ..own.clone() }.is_alive());
         assert!(!ProcessKey { boot: "another".to_owned(), ..own }.is_alive());

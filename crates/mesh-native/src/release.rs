@@ -2,12 +2,10 @@
 
 use crate::{
     ground::{Ground, blocking},
-    record::ProcessKey,
     settings::system,
     shim,
 };
 use mesh_runtime::error::RuntimeError;
-use nix::libc;
 use std::{fs, io, sync::Arc};
 
 /// Ends the holder and removes the project's control groups, if nothing runs.
@@ -24,7 +22,8 @@ pub(crate) async fn release(ground: &Arc<Ground>) -> Result<(), RuntimeError> {
     ground.network.close().await;
     let ground = Arc::clone(ground);
     blocking("release the project", move || {
-        end_holder(&ground.entered.holder);
+        // Its record stays as long as it may live: the next supervisor finds it by that.
+        shim::end(&ground.entered.holder)?;
         ground.groups.release();
         let holder = ground.settings.holder();
         match fs::remove_file(&holder) {
@@ -38,14 +37,4 @@ pub(crate) async fn release(ground: &Arc<Ground>) -> Result<(), RuntimeError> {
         Ok(())
     })
     .await
-}
-
-fn end_holder(holder: &ProcessKey) {
-    let pidfd = mesh_linux::process::open_pidfd(holder.pid);
-    if shim::signal(holder, libc::SIGKILL).is_ok()
-        && let Ok(pidfd) = pidfd
-    {
-        // Reaped where it is our child; where another supervisor started it, init does that.
-        let _ = mesh_linux::process::wait_pidfd(&pidfd, true);
-    }
 }

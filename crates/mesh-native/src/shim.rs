@@ -17,7 +17,10 @@ use nix::{
 };
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
     time::{Duration, Instant},
 };
@@ -28,13 +31,25 @@ const REPORT_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Longest wait for a shim that reported a failure to end by itself.
 const END_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// A shim whose container runs.
+/// A shim whose container runs, and which ends it when this is dropped before [`Shim::kept`].
 #[derive(Debug)]
 pub(crate) struct Shim {
     /// The shim.
     pub(crate) shim: ProcessKey,
     /// First process of the container.
     pub(crate) process: ProcessKey,
+    /// Where it hears that the run is on record.
+    listening: UnixStream,
+}
+
+impl Shim {
+    /// Lets the container go on without this process: its run is on record.
+    ///
+    /// # Errors
+    /// The shim is gone.
+    pub(crate) fn kept(self) -> io::Result<()> {
+        spawn::confirm(self.listening)
+    }
 }
 
 /// Starts a shim and waits until its container's program was executed.
@@ -50,20 +65,23 @@ pub(crate) fn run(
     let failed = |reason: String| RuntimeError::Setup { step: "start the shim".to_owned(), reason };
     let spawned = spawn::spawn_run(binary, specification, inherited, stdio)
         .map_err(|error| failed(fault::chain(&error)))?;
-    let shim = key(spawned.shim_pid);
-    let error = match report(spawned.report) {
-        Some(Report::Started { pid }) => return Ok(Shim { shim, process: key(pid) }),
+    let error = match report(&spawned.report) {
+        Some(Report::Started { pid }) => match (key(spawned.shim_pid), key(pid)) {
+            (Ok(shim), Ok(process)) => return Ok(Shim { shim, process, listening: spawned.report }),
+            (Err(error), _) | (_, Err(error)) => failed(error.to_string()),
+        },
         Some(Report::SetupFailed { step, reason }) => RuntimeError::Setup { step, reason },
         Some(Report::ExecuteFailed { program, reason, code: _ }) => RuntimeError::Execute { program, reason },
         None => failed("it ended, or kept silent, before its container ran".to_owned()),
     };
+    drop(spawned.report);
     reap(&spawned.pidfd);
     Err(error)
 }
 
 /// The shim's report, waited for as long as it may take.
-fn report(descriptor: OwnedFd) -> Option<Report> {
-    readable(&descriptor, REPORT_WAIT_MAX).then(|| spawn::read_report(descriptor))?
+fn report(listening: &UnixStream) -> Option<Report> {
+    readable(listening, REPORT_WAIT_MAX).then(|| spawn::read_report(listening))?
 }
 
 /// Waits for a shim that failed to end, and ends it if it does not.
@@ -75,7 +93,7 @@ fn reap(pidfd: &OwnedFd) {
 }
 
 /// Whether a descriptor becomes readable in time.
-fn readable(descriptor: &OwnedFd, wait_max: Duration) -> bool {
+pub(crate) fn readable(descriptor: impl AsFd, wait_max: Duration) -> bool {
     let deadline = Instant::now() + wait_max;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -91,8 +109,11 @@ fn readable(descriptor: &OwnedFd, wait_max: Duration) -> bool {
 
 /// The record of a process that just started. One that ended already has no start time; then nothing
 /// alive is ever taken for it.
-fn key(pid: u32) -> ProcessKey {
-    ProcessKey::of(pid).unwrap_or(ProcessKey { pid, start_time: 0, boot: record::boot() })
+fn key(pid: u32) -> io::Result<ProcessKey> {
+    match ProcessKey::of(pid)? {
+        Some(key) => Ok(key),
+        None => Ok(ProcessKey { pid, start_time: 0, boot: record::boot()? }),
+    }
 }
 
 /// A descriptor at a number that a child may inherit it at.
@@ -111,11 +132,35 @@ pub(crate) fn inheritable(fd: OwnedFd) -> Result<OwnedFd, RuntimeError> {
 /// # Errors
 /// [`RuntimeError::NotRunning`] if it is gone.
 pub(crate) fn signal(key: &ProcessKey, number: i32) -> Result<(), RuntimeError> {
-    let pidfd = process::open_pidfd(key.pid).map_err(|_| RuntimeError::NotRunning)?;
-    if !key.is_alive() {
-        return Err(RuntimeError::NotRunning);
-    }
+    let pidfd = handle(key)?;
     sent(process::signal_pidfd(&pidfd, number))
+}
+
+/// Kills a process of Mesh's own and reaps it where it is a child of this one; where another supervisor
+/// started it, init does that. One that is gone is no error.
+///
+/// # Errors
+/// It may live still.
+pub(crate) fn end(key: &ProcessKey) -> Result<(), RuntimeError> {
+    let killed = handle(key).and_then(|pidfd| {
+        sent(process::signal_pidfd(&pidfd, libc::SIGKILL))?;
+        let _ = process::wait_pidfd(&pidfd, true);
+        Ok(())
+    });
+    match killed {
+        Err(RuntimeError::NotRunning) => Ok(()),
+        other => other,
+    }
+}
+
+/// A handle on this very process.
+fn handle(key: &ProcessKey) -> Result<OwnedFd, RuntimeError> {
+    let pidfd = sent(process::open_pidfd(key.pid))?;
+    // The number may have been used again before the handle was opened.
+    match sent(key.lives())? {
+        true => Ok(pidfd),
+        false => Err(RuntimeError::NotRunning),
+    }
 }
 
 /// Sends a signal to a process that was just listed.
@@ -129,7 +174,7 @@ pub(crate) fn signal_number(pid: u32, number: i32) -> Result<(), RuntimeError> {
     }
 }
 
-fn sent(result: io::Result<()>) -> Result<(), RuntimeError> {
+fn sent<T>(result: io::Result<T>) -> Result<T, RuntimeError> {
     result.map_err(|source| match source.raw_os_error() {
         Some(libc::ESRCH) => RuntimeError::NotRunning,
         _ => RuntimeError::System {

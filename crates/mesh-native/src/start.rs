@@ -298,8 +298,8 @@ fn spawn(
     let spawned = shim::run(&ground.settings.binary, &specification, namespace.into_iter().collect(), stdio)?;
     drop(permit);
     let record = RunRecord {
-        shim: spawned.shim,
-        process: spawned.process,
+        shim: spawned.shim.clone(),
+        process: spawned.process.clone(),
         started_at_unix_ms: now_unix_ms(),
         attachment: joined.attachment,
         ports: joined.ports,
@@ -309,6 +309,10 @@ fn spawn(
         // A container that the next supervisor could not find must not run.
         shim::kill(&record);
         return Err(error);
+    }
+    if let Err(error) = spawned.kept() {
+        // It ended just now: the watching will say so.
+        tracing::debug!(container = spec.id.short(), error = %error, "a shim does not listen");
     }
     Ok(Running::new(spec, record, groups))
 }

@@ -13,17 +13,20 @@ use crate::{
 };
 use mesh_runtime::events::{Exit, RuntimeEvent};
 use mesh_sandbox::specification::ExitRecord;
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Exit code of a container whose shim was killed: 128 and SIGKILL.
 const KILLED_CODE: i32 = 137;
 
-/// A handle on a shim; `None` if it ended already.
+/// Time between two looks at a process that cannot be watched (no descriptor or memory is free).
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A handle on a shim; `None` if it ended already, or none can be had now.
 pub(crate) fn open(shim: &ProcessKey) -> Option<OwnedFd> {
     let pidfd = mesh_linux::process::open_pidfd(shim.pid).ok()?;
     // The number may have been used again between the record and the handle.
-    shim.is_alive().then_some(pidfd)
+    shim.lives().unwrap_or(false).then_some(pidfd)
 }
 
 /// Watches a shim in a task of the ground's own.
@@ -33,30 +36,52 @@ pub(crate) fn spawn(ground: &Arc<Ground>, running: Arc<Running>, pidfd: Option<O
         let stop = owner.stop.clone();
         tokio::select! { biased;
             () = stop.cancelled() => {}
-            pidfd = wait(pidfd) => ended(&owner, &running, pidfd).await,
+            pidfd = gone(&running.record.shim, pidfd) => ended(&owner, &running, pidfd).await,
         }
     });
 }
 
-/// Waits until a process ended.
-pub(crate) async fn wait(pidfd: Option<OwnedFd>) -> Option<OwnedFd> {
-    #[expect(
-        deprecated,
-        reason = "its replacement is unsafe; the descriptor is owned here until it is deregistered"
-    )]
-    let watched = AsyncFd::try_with_interest(pidfd?, Interest::READABLE);
-    let watched = match watched {
-        Ok(watched) => watched,
-        Err(error) => {
-            let (pidfd, error) = error.into_parts();
-            tracing::error!(error = %error, "a process cannot be watched");
-            return Some(pidfd);
+/// Waits until a shim ended. Without a handle on it, one is asked for again and again.
+async fn gone(shim: &ProcessKey, mut pidfd: Option<OwnedFd>) -> Option<OwnedFd> {
+    loop {
+        if let Some(pidfd) = pidfd {
+            return Some(wait(pidfd).await);
         }
-    };
-    if let Err(error) = watched.readable().await {
-        tracing::error!(error = %error, "a process cannot be watched any more");
+        if !shim.is_alive() {
+            return None;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        pidfd = open(shim);
     }
-    Some(watched.into_inner())
+}
+
+/// Waits until a process ended. Where the watching fails, the process is looked at instead: a failure
+/// is never taken for its end.
+pub(crate) async fn wait(mut pidfd: OwnedFd) -> OwnedFd {
+    loop {
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe; the descriptor is owned here until it is deregistered"
+        )]
+        let watched = AsyncFd::try_with_interest(pidfd, Interest::READABLE);
+        pidfd = match watched {
+            Ok(watched) => {
+                if let Err(error) = watched.readable().await {
+                    tracing::warn!(error = %error, "a process cannot be watched any more");
+                }
+                watched.into_inner()
+            }
+            Err(error) => {
+                let (pidfd, error) = error.into_parts();
+                tracing::warn!(error = %error, "a process cannot be watched");
+                pidfd
+            }
+        };
+        if shim::readable(&pidfd, Duration::ZERO) {
+            return pidfd;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
 }
 
 async fn ended(ground: &Arc<Ground>, running: &Arc<Running>, pidfd: Option<OwnedFd>) {

@@ -1,6 +1,10 @@
 //! What a shim hears and says: descriptors 3 and 4, and the pipe from the process that becomes the
 //! container to its shim.
 //!
+//! Where descriptor 4 is a socket, its other end answers a report of success with one byte as soon as
+//! it has kept that the container runs. Its end without that byte means that nobody knows of the
+//! container.
+//!
 //! That pipe closes on execve. Its messages, in order: a mark that execve is about to happen, or a
 //! failure as a report. The mark and then the end of the pipe mean success; an end without the mark
 //! means that the process died on the way.
@@ -10,12 +14,17 @@ use crate::{
     specification::Report,
 };
 use mesh_linux::descriptor::take_inherited;
-use nix::{fcntl::OFlag, unistd::pipe2};
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::socket::{Shutdown, shutdown},
+    unistd::pipe2,
+};
 use serde::de::DeserializeOwned;
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
-    os::fd::RawFd,
+    io::{self, Read as _, Write as _},
+    os::fd::{AsRawFd as _, RawFd},
 };
 
 /// Where the specification is read.
@@ -28,6 +37,8 @@ const SPECIFICATION_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const REPORT_BYTES_MAX: u64 = 64 << 10;
 /// Says that execve is next.
 const EXECUTING: u8 = b'x';
+/// Answers a report of success: the run is kept.
+pub(crate) const KEPT: u8 = b'k';
 
 /// Reads the specification.
 pub(crate) fn read_specification<T: DeserializeOwned>() -> Result<T, Failure> {
@@ -47,14 +58,11 @@ impl Reporter {
         Self(take_inherited(REPORT_DESCRIPTOR).map(File::from))
     }
 
-    /// Says it, once. A listener that is gone is none of the shim's business.
+    /// Says it, once. That a listener is gone changes nothing about a failure.
     pub(crate) fn send(self, report: &Report) {
         match (self.0, report) {
             (Some(mut file), report) => {
-                if let Ok(mut line) = serde_json::to_vec(report) {
-                    line.push(b'\n');
-                    let _ = file.write_all(&line);
-                }
+                let _ = write_report(&mut file, report);
             }
             (None, Report::Started { .. }) => {}
             (None, Report::SetupFailed { step, reason }) => say(&format!("could not {step}: {reason}")),
@@ -63,11 +71,35 @@ impl Reporter {
             }
         }
     }
+
+    /// Says that the container runs, and waits until the listener has kept that. `false`: it is gone,
+    /// and nobody will ever look after the container. A pipe answers nothing and is not waited for,
+    /// and where there is no descriptor 4 nobody needs to know.
+    pub(crate) fn send_started(self, report: &Report) -> bool {
+        let Some(mut file) = self.0 else { return true };
+        if write_report(&mut file, report).is_err() {
+            return false;
+        }
+        match shutdown(file.as_raw_fd(), Shutdown::Write) {
+            Ok(()) => {}
+            Err(Errno::ENOTSOCK) => return true,
+            Err(_) => return false,
+        }
+        let mut answer = [0];
+        file.read_exact(&mut answer).is_ok() && answer == [KEPT]
+    }
+}
+
+/// Writes a report and its end.
+fn write_report(file: &mut File, report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    file.write_all(&line)
 }
 
 /// Tells a person on standard error.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "mesh: {text}");
+    let _ = writeln!(io::stderr(), "mesh: {text}");
 }
 
 /// The writing end, in the process that becomes the container.

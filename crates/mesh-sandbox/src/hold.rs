@@ -2,6 +2,8 @@
 //!
 //! For an ordinary user it first makes the user namespace and waits, at descriptor 3, until its parent
 //! has written the id maps, which it cannot do itself. What it says on descriptor 4 is one line each.
+//! Once it is ready it waits there for the word to stay: a parent that ends before it kept a record of
+//! its holder takes it along.
 
 use crate::channel::{REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR};
 use mesh_linux::descriptor::take_inherited;
@@ -14,6 +16,10 @@ use std::{
 
 /// Argument of a holder that makes a user namespace.
 pub(crate) const ROOTLESS: &str = "rootless";
+/// The parent's word that the id maps are written.
+pub(crate) const MAPPED: &[u8; 1] = b"m";
+/// The parent's word that the holder is on record.
+pub(crate) const STAY: &[u8; 1] = b"s";
 /// Argument of one that does not.
 pub(crate) const ROOT: &str = "root";
 
@@ -44,8 +50,8 @@ pub(crate) fn main(rootless: bool) -> i32 {
         crate::channel::say("shim hold is called by mesh itself");
         return 2;
     };
-    let mut report = File::from(report);
-    if let Err(failed) = make(rootless, answer.into(), &mut report) {
+    let (mut answer, mut report) = (File::from(answer), File::from(report));
+    if let Err(failed) = make(rootless, &mut answer, &mut report) {
         say(&mut report, &failed);
         return 1;
     }
@@ -53,13 +59,23 @@ pub(crate) fn main(rootless: bool) -> i32 {
     drop(report);
     let _ = nix::unistd::chdir("/");
     mesh_linux::signal::reset();
+    if !is_told(&mut answer, STAY) {
+        return 0;
+    }
+    drop(answer);
     mesh_linux::process::release_program_pages();
     loop {
         nix::unistd::pause();
     }
 }
 
-fn make(rootless: bool, mut answer: File, report: &mut File) -> Result<(), HolderReport> {
+/// Waits for a word of the parent's; not when the parent is gone.
+fn is_told(answer: &mut File, word: &[u8; 1]) -> bool {
+    let mut byte = [0];
+    answer.read_exact(&mut byte).is_ok() && byte == *word
+}
+
+fn make(rootless: bool, answer: &mut File, report: &mut File) -> Result<(), HolderReport> {
     let failed = |step: &str| {
         let step = step.to_owned();
         move |errno: nix::errno::Errno| HolderReport::Failed { step, errno: errno as i32 }
@@ -67,9 +83,7 @@ fn make(rootless: bool, mut answer: File, report: &mut File) -> Result<(), Holde
     if rootless {
         unshare(CloneFlags::CLONE_NEWUSER).map_err(failed("make a user namespace"))?;
         say(report, &HolderReport::WaitingForMaps);
-        let mut byte = [0];
-        let mapped = answer.read_exact(&mut byte).is_ok();
-        if !mapped {
+        if !is_told(answer, MAPPED) {
             return Err(failed("wait for the id maps")(nix::errno::Errno::ECANCELED));
         }
     }

@@ -130,7 +130,7 @@ pub async fn run(
     let observed = runtime.containers().await.map_err(SupervisorError::Adopt)?;
     let project = record.as_ref().map(|record| Arc::new(record.project.clone()));
     if let Some(project) = &project {
-        know_networks(&runtime, project).await;
+        know_networks(&runtime, project, !observed.is_empty()).await;
     }
     let boot = record::boot();
     let past = Past::of(record.as_ref(), &boot);
@@ -177,11 +177,13 @@ pub async fn run(
 }
 
 /// Tells the ground what the file says of networks that are there: a range of addresses cannot be seen
-/// on them.
-async fn know_networks(runtime: &SharedRuntime, project: &Project) {
+/// on them. Where the project has containers, networks that are gone (the machine was restarted, the
+/// holder killed) are made again, so that policies can bring the containers back.
+async fn know_networks(runtime: &SharedRuntime, project: &Project, has_containers: bool) {
     let there = runtime.networks().await.unwrap_or_default();
     for network in project.networks.values() {
-        if there.iter().any(|status| status.name == network.name)
+        let is_there = there.iter().any(|status| status.name == network.name);
+        if (is_there || (has_containers && !network.external))
             && let Err(error) = runtime.create_network(network).await
         {
             // It has other addresses than the file: the next `up` makes it anew.

@@ -39,7 +39,7 @@ impl Desk {
                 let id = self.one_of(&service, index, false)?;
                 self.ground(&format!("service {service}"), self.runtime.copy(&id, &copy))
                     .await
-                    .map(invocation)
+                    .map(|orders| self.invocation(orders))
             }
             Request::Stats { services } => self.stats(&services).await,
             Request::Top { services } => self.top(&services).await,
@@ -83,7 +83,12 @@ impl Desk {
             detach: options.detach,
         };
         let what = format!("service {}", options.service);
-        self.ground(&what, self.runtime.exec(&id, &request)).await.map(invocation)
+        self.ground(&what, self.runtime.exec(&id, &request)).await.map(|orders| self.invocation(orders))
+    }
+
+    fn invocation(&self, orders: Invocation) -> Answer {
+        let Invocation { arguments, payload } = orders;
+        Answer::Invocation { arguments, payload, version: self.version.clone() }
     }
 
     /// One container of a service: the one with the number, or the first that runs.
@@ -222,8 +227,4 @@ impl Desk {
         }
         Ok(Answer::Exit { code })
     }
-}
-
-fn invocation(invocation: Invocation) -> Answer {
-    Answer::Invocation { arguments: invocation.arguments, payload: invocation.payload }
 }

@@ -55,7 +55,6 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let target = context.target()?;
     target.check_services(std::slice::from_ref(&arguments.service))?;
     let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
-    let client = target.attend().await?.ok_or_else(not_running)?;
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
     let request = Request::Exec(ExecOptions {
         service: arguments.service.clone(),
@@ -68,7 +67,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         privileged: arguments.privileged,
         detach: arguments.detach,
     });
-    let answer = client.call(request, &mut |_| {}, None).await?;
+    let answer = target.ask_at_once(request).await?.ok_or_else(not_running)?;
     foreground(command(answer)?, tty).await
 }
 

@@ -44,6 +44,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a_taken_port_names_its_holder", || with_bed(a_taken_port_names_its_holder)),
     ("the_next_runtime_adopts", || with_bed(the_next_runtime_adopts)),
     ("a_killed_shim_is_seen", || with_bed(a_killed_shim_is_seen)),
+    ("a_run_without_a_record_is_ended", || with_bed(a_run_without_a_record_is_ended)),
     ("torn_records_are_survived", || with_bed(torn_records_are_survived)),
     ("an_ordinary_user_has_it_too", an_ordinary_user_has_it_too),
     ("many_start_at_once", || with_bed(many_start_at_once)),
@@ -394,6 +395,19 @@ async fn a_killed_shim_is_seen(mut bed: Bed) -> Bed {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     bed.runtime.start(&spec.id, None).await.expect("starts again");
+    bed
+}
+
+async fn a_run_without_a_record_is_ended(mut bed: Bed) -> Bed {
+    let spec = bed.spec("web", WAIT);
+    let started = bed.start(&spec).await.expect("starts");
+    let directory = bed.directory(&spec);
+    let bed = bed.reopened().await;
+    fs::remove_file(directory.join("run.json")).expect("removes");
+    let observed = bed.runtime.containers().await.expect("lists");
+    assert!(matches!(observed[0].state, ObservedState::Created), "{observed:?}");
+    let again = bed.runtime.start(&spec.id, None).await.expect("starts again");
+    assert!(!std::path::Path::new(&format!("/proc/{}", started.pid)).exists() && again.pid != started.pid);
     bed
 }
 

@@ -35,6 +35,9 @@ use std::{
 /// Code of a container whose sandbox could not be made.
 const SETUP_FAILED: i32 = 125;
 
+/// Code of a shim that killed its container: 128 and SIGKILL.
+const KILLED: i32 = 137;
+
 /// What the shim keeps of a container's streams.
 enum Streams {
     /// Pipes into the journal.
@@ -65,7 +68,9 @@ pub(crate) fn main() -> i32 {
     };
     let ending = Ending::new(&specification);
     match start(specification, reporter) {
-        Ok(code) => ending.record(code),
+        Ok(Some(code)) => ending.record(code),
+        // Not recorded: to whoever looks next, the container was never started.
+        Ok(None) => KILLED,
         Err((failure, reporter)) => {
             reporter.send(&failure.report());
             ending.record(SETUP_FAILED)
@@ -73,9 +78,9 @@ pub(crate) fn main() -> i32 {
     }
 }
 
-/// Starts the container and stays until it ended. Failures before the fork come back with the reporter,
-/// which has not been used then.
-fn start(specification: RunSpecification, reporter: Reporter) -> Result<i32, (Failure, Reporter)> {
+/// Starts the container and stays until it ended; `None` if nobody kept that it runs, and it was killed
+/// for that. Failures before the fork come back with the reporter, which has not been used then.
+fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i32>, (Failure, Reporter)> {
     macro_rules! attempt {
         ($step:expr) => {
             match $step {
@@ -116,14 +121,20 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<i32, (Fa
         Report::SetupFailed { .. } => Some(SETUP_FAILED),
         Report::ExecuteFailed { code, .. } => Some(*code),
     };
-    reporter.send(&report);
-    if let Some(code) = failed {
+    let kept = match failed {
+        None => reporter.send_started(&report),
+        Some(_) => {
+            reporter.send(&report);
+            true
+        }
+    };
+    if failed.is_some() || !kept {
         let _ = signal_pidfd(&pidfd, libc::SIGKILL);
         let _ = wait_child(child);
-        return Ok(code);
+        return Ok(failed);
     }
     release_program_pages();
-    Ok(serve(streams, &pidfd, &signals))
+    Ok(Some(serve(streams, &pidfd, &signals)))
 }
 
 /// Passes signals on and output along until the container ended; its code.

@@ -3,7 +3,7 @@
 use super::{SpawnError, maps, pipe, read_start_time, shim, start};
 use crate::{
     channel::{REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR},
-    hold::{HolderReport, ROOT, ROOTLESS},
+    hold::{HolderReport, MAPPED, ROOT, ROOTLESS, STAY},
     specification::UserNamespace,
 };
 use mesh_linux::command::Inheritance;
@@ -26,8 +26,9 @@ const HOLDER_DEADLINE_S: u64 = 10;
 /// Longest line of a holder, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// A holder that is ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A holder that is ready. It ends with this value unless it is told to stay, so that none is left that
+/// nobody has a record of.
+#[derive(Debug)]
 pub struct Holder {
     /// Its number, as this process sees it.
     pub pid: u32,
@@ -35,11 +36,22 @@ pub struct Holder {
     pub start_time: u64,
     /// Which ids its user namespace has.
     pub user_namespace: UserNamespace,
+    answer: File,
+}
+
+impl Holder {
+    /// Has it stay when this process is gone: to be called once its record is kept.
+    ///
+    /// # Errors
+    /// [`SpawnError::Descriptors`] where it ended meanwhile.
+    pub fn stay(mut self) -> Result<(), SpawnError> {
+        self.answer.write_all(STAY).map_err(SpawnError::Descriptors)
+    }
 }
 
 /// Starts a holder: a process with a new network namespace, and where `rootless` with a new user
 /// namespace that has as many ids as this user was given (`/etc/subuid`, `newuidmap`), else one. It
-/// lives until it is killed; SIGTERM ends it.
+/// lives as long as what is given back here, or until it is killed where that was told to stay.
 ///
 /// # Errors
 /// [`SpawnError`]; [`SpawnError::Hold`] where the kernel allows no namespace. Nothing is left then.
@@ -59,6 +71,7 @@ pub fn start_holder(binary: &Path, rootless: bool) -> Result<Holder, SpawnError>
 
 fn follow(child: &Child, rootless: bool, report: &OwnedFd, answer: OwnedFd) -> Result<Holder, SpawnError> {
     let pid = child.id();
+    let mut answer = File::from(answer);
     let mut user_namespace = UserNamespace::None;
     if rootless {
         match next(report)? {
@@ -67,10 +80,12 @@ fn follow(child: &Child, rootless: bool, report: &OwnedFd, answer: OwnedFd) -> R
             HolderReport::Ready { .. } => return Err(failed("wait for the id maps".to_owned(), 0)),
         }
         user_namespace = maps::write(pid)?;
-        File::from(answer).write_all(b"m").map_err(SpawnError::Descriptors)?;
+        answer.write_all(MAPPED).map_err(SpawnError::Descriptors)?;
     }
     match next(report)? {
-        HolderReport::Ready { .. } => Ok(Holder { pid, start_time: read_start_time(pid)?, user_namespace }),
+        HolderReport::Ready { .. } => {
+            Ok(Holder { pid, start_time: read_start_time(pid)?, user_namespace, answer })
+        }
         HolderReport::Failed { step, errno } => Err(failed(step, errno)),
         HolderReport::WaitingForMaps => Err(failed("get ready".to_owned(), 0)),
     }

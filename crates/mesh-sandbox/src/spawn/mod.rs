@@ -10,7 +10,7 @@ pub use holder::{Holder, join_holder_user_namespace, start_holder};
 pub use maps::{IdRange, map_ranges, subordinate_ranges};
 
 use crate::{
-    channel::{REPORT_BYTES_MAX, REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR},
+    channel::{KEPT, REPORT_BYTES_MAX, REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR},
     specification::{ExecSpecification, Report, RunSpecification},
 };
 use mesh_linux::{
@@ -20,11 +20,10 @@ use mesh_linux::{
 };
 use nix::{fcntl::OFlag, unistd::pipe2};
 use std::{
-    fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
+        unix::{net::UnixStream, process::CommandExt as _},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -110,8 +109,9 @@ pub struct Spawned {
     pub shim_pid: u32,
     /// Handle on the shim; readable once it ended.
     pub pidfd: OwnedFd,
-    /// Where its one report comes: read it with [`read_report`], or to its end by other means.
-    pub report: OwnedFd,
+    /// Where its one report comes ([`read_report`]). A container that was started is killed by its
+    /// shim when this is closed before [`confirm`].
+    pub report: UnixStream,
 }
 
 /// Starts the shim of a container.
@@ -143,8 +143,8 @@ pub fn spawn_run(
     if let Some([stdin, stdout, stderr]) = stdio {
         command.stdin(stdin).stdout(stdout).stderr(stderr);
     }
-    let (report, answer) = pipe()?;
-    let placed = vec![(payload, SPECIFICATION_DESCRIPTOR), (answer, REPORT_DESCRIPTOR)];
+    let (report, answer) = UnixStream::pair().map_err(SpawnError::Descriptors)?;
+    let placed = vec![(payload, SPECIFICATION_DESCRIPTOR), (answer.into(), REPORT_DESCRIPTOR)];
     let child = start(binary, command, Inheritance { placed, kept, new_session: true })?;
     let shim_pid = child.id();
     let pidfd = open_pidfd(shim_pid).map_err(SpawnError::Descriptors)?;
@@ -167,10 +167,19 @@ pub fn spawn_exec(binary: &Path, spec: &ExecSpecification) -> Result<Child, Spaw
 
 /// Reads a shim's report to its end, blocking. `None`: it ended without one.
 #[must_use]
-pub fn read_report(report: OwnedFd) -> Option<Report> {
+pub fn read_report(report: &UnixStream) -> Option<Report> {
     let mut text = Vec::new();
-    File::from(report).take(REPORT_BYTES_MAX).read_to_end(&mut text).ok()?;
+    report.take(REPORT_BYTES_MAX).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+/// Tells a shim that it is kept on record that its container runs. From here on the container goes on
+/// without whoever started it.
+///
+/// # Errors
+/// Those of writing: the shim is gone, and its container with it.
+pub fn confirm(mut report: UnixStream) -> io::Result<()> {
+    report.write_all(&[KEPT])
 }
 
 /// When a process started, in clock ticks since boot: tells one process from a later one of the same

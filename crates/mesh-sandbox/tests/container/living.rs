@@ -1,8 +1,9 @@
 //! A container that runs: its signals, its streams, programs that join it.
 
 use crate::world::{Container, World, binary, until};
+use mesh_linux::process::wait_pidfd;
 use mesh_sandbox::{
-    spawn::spawn_exec,
+    spawn::{Spawned, read_report, spawn_exec, spawn_run},
     specification::{Output, Report},
 };
 use std::{
@@ -217,4 +218,22 @@ pub(crate) fn speed(world: &World) {
     let (all, own) = (memory("VmRSS"), memory("RssAnon"));
     println!("  start to first byte {start:?}, exec {exec:?} (medians of 20); shim {all}, {own}");
     container.stop();
+}
+
+pub(crate) fn unkept(world: &World) {
+    for heard in [true, false] {
+        let specification = world.specification("while true; do sleep 60; done");
+        let Spawned { pidfd, report, .. } = spawn_run(&binary(), &specification, Vec::new(), None).unwrap();
+        if heard {
+            assert!(matches!(read_report(&report), Some(Report::Started { .. })));
+        }
+        drop(report);
+        let mut code = None;
+        until("the shim's end", || {
+            code = wait_pidfd(&pidfd, false).unwrap();
+            code.is_some()
+        });
+        assert_eq!(code, Some(137), "heard: {heard}");
+        assert!(!specification.directory.join("exit.json").exists(), "it was never started");
+    }
 }

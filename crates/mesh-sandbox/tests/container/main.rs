@@ -48,6 +48,7 @@ const AS_ANYBODY: &[Test] = &[
     ("process 1 reaps", living::reaping),
     ("signals reach the program", living::signals),
     ("the container dies with its shim", living::shim_killed),
+    ("a container that nobody keeps is killed", living::unkept),
     ("a program joins a container", living::exec),
     ("a program that takes too long is killed", living::exec_timeout),
     ("a program is detached", living::exec_detached),

@@ -4,7 +4,7 @@ use mesh_journal::{Query, Stream};
 use mesh_linux::process::{open_pidfd, signal_pidfd, wait_pidfd};
 use mesh_redact::Secret;
 use mesh_sandbox::{
-    spawn::{Spawned, read_report, spawn_exec, spawn_run},
+    spawn::{Spawned, confirm, read_report, spawn_exec, spawn_run},
     specification::{
         ExecSpecification, ExitRecord, MountKind, MountSpecification, Output, ProcessSpecification, Report,
         RunSpecification, UserNamespace,
@@ -157,9 +157,11 @@ impl World {
         inherited: Vec<OwnedFd>,
         stdio: Option<[OwnedFd; 3]>,
     ) -> Container {
-        let mut spawned = spawn_run(&binary(), specification, inherited, stdio).unwrap();
-        let taken = fs::File::open("/dev/null").unwrap().into();
-        let report = read_report(std::mem::replace(&mut spawned.report, taken));
+        let spawned = spawn_run(&binary(), specification, inherited, stdio).unwrap();
+        let report = read_report(&spawned.report);
+        if matches!(report, Some(Report::Started { .. })) {
+            confirm(spawned.report.try_clone().unwrap()).unwrap();
+        }
         Container { directory: specification.directory.clone(), spawned, report }
     }
 
