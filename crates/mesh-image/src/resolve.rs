@@ -405,7 +405,7 @@ mod tests {
         check(|r| r.substitute = Substitute::Never, "stand-ins are not allowed");
         check(|r| r.pull = PullPolicy::Build, "nothing here builds images");
         check(|r| r.platform = Some("linux/none".into()), "not of linux/none");
-        check(|r| r.reference = "acme/none".into(), "no recipe for acme/none");
+        check(|r| r.reference = "acme/none".into(), "no recipe of the catalog makes acme/none");
         check(|r| r.reference = "::".into(), "not an image reference");
     }
 
