@@ -16,7 +16,10 @@ use std::{
 /// # Errors
 /// Those of writing into the directory: the group is gone or full, or this user may not.
 pub fn join(_evidence: SingleThreaded, directory: &Path) -> io::Result<()> {
-    let thread = directory.join("tasks");
-    let path = if thread.exists() { thread } else { directory.join("cgroup.procs") };
-    OpenOptions::new().write(true).open(path)?.write_all(b"0")
+    let open = |file: &str| OpenOptions::new().write(true).open(directory.join(file));
+    let mut members = match open("tasks") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => open("cgroup.procs")?,
+        opened => opened?,
+    };
+    members.write_all(b"0")
 }

@@ -2,7 +2,10 @@
 //!
 //! Everything that is not named is allowed; what is named gives `EPERM` unless the capability that
 //! governs it was kept. `clone3` gives `ENOSYS`, since its flags cannot be seen by a filter: C
-//! libraries then use `clone`. Programs of another architecture than the machine's are killed.
+//! libraries then use `clone`. Programs of another architecture than the machine's are killed; the x32
+//! interface is answered with `ENOSYS`, as by a kernel without it.
+
+mod numbers;
 
 use crate::capability::Capabilities;
 use nix::libc::{self, c_long};
@@ -14,8 +17,14 @@ use std::{collections::BTreeMap, io};
 
 /// A filter could not be made: a defect of this module, never of input.
 #[derive(Debug, thiserror::Error)]
-#[error("could not compile the filter of system calls")]
-pub struct CompileError(#[from] seccompiler::BackendError);
+pub enum CompileError {
+    /// By the conditions of a call.
+    #[error("could not compile the filter of system calls")]
+    Conditions(#[from] seccompiler::BackendError),
+    /// By numbers.
+    #[error("the filter of system calls has more numbers than its jumps reach")]
+    Numbers,
+}
 
 /// A compiled filter.
 #[derive(Debug)]
@@ -99,20 +108,15 @@ const NAMESPACE_FLAGS: &[i32] = &[
 /// `personality` values that are allowed: Linux, its old version number, 32 bits, both, and asking.
 const PERSONALITIES: &[u64] = &[0, 0x0002_0000, 0x8, 0x0002_0008, 0xffff_ffff];
 
-/// A system call of the x32 interface has this bit; they would pass a filter by numbers.
-#[cfg(target_arch = "x86_64")]
-const X32_BIT: i64 = 0x4000_0000;
-
 impl Filter {
     /// The default filter for a process that keeps `kept`.
     ///
     /// # Errors
     /// [`CompileError`].
     pub fn default_for(kept: Capabilities) -> Result<Self, CompileError> {
-        let denied = compile(denied(kept)?, libc::EPERM)?;
-        let missing = compile(Rules::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?;
-        let clone3_allowed = kept.has("SYS_ADMIN");
-        Ok(Self(if clone3_allowed { vec![denied] } else { vec![denied, missing] }))
+        let by_number = numbers::program(&refused(kept)).ok_or(CompileError::Numbers)?;
+        let by_condition = compile(conditions(kept)?, libc::EPERM)?;
+        Ok(Self(vec![by_number, by_condition]))
     }
 
     /// Installs it for this thread and all it will execute. Needs `SYS_ADMIN` in the user namespace or
@@ -140,20 +144,26 @@ impl Filter {
     }
 }
 
-fn denied(kept: Capabilities) -> Result<Rules, CompileError> {
-    let mut rules = Rules::new();
-    for (capability, calls) in BY_CAPABILITY {
-        if !kept.has(capability) {
-            rules.extend(calls.iter().map(|call| (*call, Vec::new())));
-        }
-    }
-    rules.extend(ALWAYS.iter().map(|call| (*call, Vec::new())));
+/// Calls that are refused whatever their arguments, each with its errno.
+fn refused(kept: Capabilities) -> BTreeMap<u32, i32> {
+    let lacking = BY_CAPABILITY.iter().filter(|(capability, _)| !kept.has(capability));
+    let calls = lacking.flat_map(|(_, calls)| *calls).chain(ALWAYS);
+    let mut refused: BTreeMap<c_long, i32> = calls.map(|call| (*call, libc::EPERM)).collect();
     if kept.has("BPF") {
-        rules.remove(&libc::SYS_bpf);
+        refused.remove(&libc::SYS_bpf);
     }
     if kept.has("PERFMON") {
-        rules.remove(&libc::SYS_perf_event_open);
+        refused.remove(&libc::SYS_perf_event_open);
     }
+    if !kept.has("SYS_ADMIN") {
+        refused.insert(libc::SYS_clone3, libc::ENOSYS);
+    }
+    refused.into_iter().filter_map(|(call, errno)| Some((u32::try_from(call).ok()?, errno))).collect()
+}
+
+/// Calls that are refused with some arguments.
+fn conditions(kept: Capabilities) -> Result<Rules, CompileError> {
+    let mut rules = Rules::new();
     if !kept.has("SYS_ADMIN") {
         let flags: Result<Vec<_>, CompileError> = NAMESPACE_FLAGS
             .iter()
@@ -173,11 +183,6 @@ fn denied(kept: Capabilities) -> Result<Rules, CompileError> {
         .map(|request| rule(&[(1, Length::Dword, Compare::Eq, *request)]))
         .collect::<Result<Vec<_>, _>>()?;
     rules.insert(libc::SYS_ioctl, injecting);
-    #[cfg(target_arch = "x86_64")]
-    {
-        let again: Vec<_> = rules.iter().map(|(call, rules)| (call | X32_BIT, rules.clone())).collect();
-        rules.extend(again);
-    }
     Ok(rules)
 }
 
@@ -209,12 +214,15 @@ mod tests {
 
     #[test]
     fn the_filter_fits_the_kernel_and_knows_capabilities() {
-        let none = denied(Capabilities::NONE).unwrap();
-        assert!(none.contains_key(&libc::SYS_mount) && none.contains_key(&libc::SYS_clone));
-        let admin = denied(Capabilities::parse(["SYS_ADMIN"]).unwrap()).unwrap();
-        assert!(!admin.contains_key(&libc::SYS_mount) && admin.contains_key(&libc::SYS_keyctl));
+        let none = refused(Capabilities::NONE);
+        let number = |call: c_long| u32::try_from(call).unwrap();
+        assert_eq!(none.get(&number(libc::SYS_mount)), Some(&libc::EPERM));
+        assert_eq!(none.get(&number(libc::SYS_clone3)), Some(&libc::ENOSYS));
+        assert!(conditions(Capabilities::NONE).unwrap().contains_key(&libc::SYS_clone));
+        let admin = refused(Capabilities::parse(["SYS_ADMIN"]).unwrap());
+        assert!(!admin.contains_key(&number(libc::SYS_mount)) && admin.contains_key(&number(libc::SYS_keyctl)));
         let filter = Filter::default_for(Capabilities::NONE).unwrap();
         assert_eq!(filter.0.len(), 2);
-        assert!(filter.0[0].len() < 4096);
+        assert!(filter.0.iter().map(Vec::len).sum::<usize>() < 250);
     }
 }
