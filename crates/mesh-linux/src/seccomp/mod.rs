@@ -220,7 +220,9 @@ mod tests {
         assert_eq!(none.get(&number(libc::SYS_clone3)), Some(&libc::ENOSYS));
         assert!(conditions(Capabilities::NONE).unwrap().contains_key(&libc::SYS_clone));
         let admin = refused(Capabilities::parse(["SYS_ADMIN"]).unwrap());
-        assert!(!admin.contains_key(&number(libc::SYS_mount)) && admin.contains_key(&number(libc::SYS_keyctl)));
+        assert!(
+            !admin.contains_key(&number(libc::SYS_mount)) && admin.contains_key(&number(libc::SYS_keyctl))
+        );
         let filter = Filter::default_for(Capabilities::NONE).unwrap();
         assert_eq!(filter.0.len(), 2);
         assert!(filter.0.iter().map(Vec::len).sum::<usize>() < 250);
