@@ -60,6 +60,9 @@ pub enum Answer {
     Started {
         /// Its name.
         name: String,
+        /// Its id.
+        #[serde(default)]
+        id: String,
     },
 }
 
@@ -73,6 +76,13 @@ pub enum Progress {
         level: Level,
         /// The sentence.
         text: String,
+    },
+    /// A hook of a service printed a line.
+    Said {
+        /// Whose it is (`web-1 ->`).
+        source: String,
+        /// The line.
+        line: String,
     },
     /// An image is being fetched.
     Image {
@@ -150,6 +160,8 @@ pub enum ObjectKind {
     Volume,
     /// A container.
     Container,
+    /// A service that has none: a provider's.
+    Service,
 }
 
 /// What is done to an object. `Compose` prints the same words.

@@ -1,6 +1,6 @@
 //! Options of requests, as resolved from the command line.
 
-use mesh_model::project::Substitute;
+use mesh_model::project::{Ports, Substitute};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,12 +49,20 @@ pub struct CreateOptions {
     pub renew_anonymous_volumes: bool,
     /// Remove containers of services the file no longer has.
     pub remove_orphans: bool,
+    /// Say nothing of them.
+    pub ignore_orphans: bool,
+    /// Services whose containers run again although they completed.
+    pub rerun: Vec<String>,
+    /// Tell what would be done, and do nothing.
+    pub dry_run: bool,
     /// Number of containers by service, over the file's.
     pub scale: BTreeMap<String, u32>,
     /// `--pull`: over the services' own policy.
     pub pull: Option<mesh_model::service::PullPolicy>,
     /// `--substitute`: over the project's policy.
     pub substitute: Option<Substitute>,
+    /// `--ports`: over the project's way, from now on.
+    pub ports: Option<Ports>,
 }
 
 /// Options of `down`.
@@ -95,6 +103,35 @@ pub struct ExecOptions {
     pub detach: bool,
 }
 
+/// Work on the files of one container. Paths are the container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileOperation {
+    /// A path becomes a tar stream on standard output, whose entries begin with the path's last part; they
+    /// have no such part where the path ends with `.`.
+    Out {
+        /// The path.
+        path: String,
+    },
+    /// The tar stream on standard input is unpacked.
+    In {
+        /// Into this directory, which is there.
+        directory: String,
+        /// For the container's user, if it has one, in place of the owners that the stream says.
+        archive: bool,
+    },
+    /// What is at a path is printed: a [`crate::status::FileStatus`], as JSON.
+    Look {
+        /// The path; a link at its end is not followed.
+        path: String,
+    },
+    /// Paths are removed, with everything in them; what is not there is no error.
+    Remove {
+        /// The paths.
+        paths: Vec<String>,
+    },
+}
+
 /// Options of `run`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -117,4 +154,13 @@ pub struct RunOptions {
     pub tty: bool,
     /// `--substitute`.
     pub substitute: Option<Substitute>,
+    /// `--ports`: over the project's way, from now on.
+    pub ports: Option<Ports>,
+    /// Remove containers of services the file no longer has.
+    pub remove_orphans: bool,
+    /// Say nothing of them.
+    pub ignore_orphans: bool,
+    /// Keys that let go of the terminal: an event `detach` of the container says so, and hanging up does
+    /// not end it any more. Empty: there are none.
+    pub detach_keys: Vec<u8>,
 }

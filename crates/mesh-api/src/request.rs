@@ -1,6 +1,6 @@
 //! What a client asks.
 
-use crate::options::{CreateOptions, DownOptions, ExecOptions, RunOptions, UpOptions};
+use crate::options::{CreateOptions, DownOptions, ExecOptions, FileOperation, RunOptions, UpOptions};
 use mesh_model::project::Project;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,14 @@ pub enum Request {
     Project,
     /// How to run a program in a container (`exec`).
     Exec(ExecOptions),
+    /// How to be at the streams of a container (`attach`).
+    Attach {
+        /// Service.
+        service: String,
+        /// Number among its containers, from 1; `None`: the first that runs.
+        #[serde(default)]
+        index: Option<u32>,
+    },
     /// Run a one-off container (`run`). Three descriptors (0, 1, 2) come with it unless detached.
     Run {
         /// The project.
@@ -123,20 +131,12 @@ pub enum Request {
         /// How.
         options: RunOptions,
     },
-    /// How to copy files (`cp`).
-    Copy {
-        /// Service.
-        service: String,
-        /// Number among its containers, from 1.
-        index: Option<u32>,
-        /// `true`: out of the container, a tar stream on standard output.
-        out: bool,
-        /// Path in the container: what is read, or the directory that is written into.
-        path: String,
-        /// Follow a link at the end of `path`.
-        follow_link: bool,
-        /// Keep uid and gid.
-        archive: bool,
+    /// How to work on the files of a container (`cp`, `watch`).
+    Files {
+        /// Name of the container.
+        container: String,
+        /// What to do.
+        operation: FileOperation,
     },
     /// Usage of containers (`stats`).
     Stats {
@@ -150,8 +150,13 @@ pub enum Request {
     },
     /// Volumes of the project (`volumes`).
     Volumes,
-    /// Events from now on (`events`), until the client hangs up.
-    Events,
+    /// Events (`events`), until the client hangs up.
+    Events {
+        /// Begin with those that are still known, not older than this (milliseconds since 1970); `None`: from
+        /// now on.
+        #[serde(default)]
+        since_unix_ms: Option<u64>,
+    },
     /// Wait until containers stopped (`wait`); answered with the exit code of the first.
     Wait {
         /// Services.

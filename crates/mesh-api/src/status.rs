@@ -61,6 +61,21 @@ pub struct ContainerStatus {
     pub addresses: BTreeMap<String, IpAddr>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// What of outside is mounted in it.
+    #[serde(default)]
+    pub mounts: Vec<MountStatus>,
+    /// Names of its networks, whether or not it runs.
+    #[serde(default)]
+    pub networks: Vec<String>,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// Name of the volume, or path on this machine.
+    pub name: String,
+    /// A volume.
+    pub volume: bool,
 }
 
 /// State of a container, in Docker's words plus `waiting`.
@@ -146,6 +161,20 @@ pub struct ProcessRow {
     pub cpu_ms: u64,
     /// Command line.
     pub command: String,
+    /// Its terminal, as `pts/0`; `?`: none.
+    #[serde(default)]
+    pub terminal: String,
+}
+
+/// What is at a path of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Anything.
+    pub exists: bool,
+    /// Kind and mode, as `stat` has them.
+    pub mode: u32,
+    /// Where a link leads.
+    pub link: Option<String>,
 }
 
 /// One volume.

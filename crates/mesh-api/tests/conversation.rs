@@ -48,7 +48,7 @@ impl Handler for Echo {
                 }
                 Ok(Answer::Done)
             }
-            Request::Events => {
+            Request::Events { .. } => {
                 reply.hung_up().await;
                 assert!(reply.progress(note("too late")).await.is_err());
                 let _ = self.hung_up.send(()).await;
@@ -151,7 +151,7 @@ async fn the_handler_learns_of_a_hang_up() {
     {
         let client = Client::new(&stage.socket);
         let mut ignore = |_| {};
-        let call = client.call(Request::Events, &mut ignore, None);
+        let call = client.call(Request::Events { since_unix_ms: None }, &mut ignore, None);
         assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
     }
     tokio::time::timeout(Duration::from_secs(5), stage.hung_up.recv()).await.unwrap().unwrap();

@@ -1,8 +1,8 @@
 //! The command line as it is typed. Every verb's own arguments stand beside the verb.
 
-use crate::{environment, verbs};
+use crate::{console, environment, verbs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mesh_model::project::Substitute;
+use mesh_model::project::{Ports, Substitute};
 use std::{ffi::OsString, path::PathBuf};
 
 /// Bring up the platform that a Compose file describes, without Docker.
@@ -35,7 +35,7 @@ impl CommandLine {
     /// Reads the process's arguments; help and wrong usage are told here, and end the process.
     pub(crate) fn read() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
-        Self::read_exec(&words).unwrap_or_else(|| Self::parse_from(words))
+        Self::read_exec(&words).unwrap_or_else(|| Self::try_parse_from(words).unwrap_or_else(|error| tell(&error)))
     }
 
     /// A sound line that begins with `exec`; what is wrong with others is told by the whole definition.
@@ -46,6 +46,16 @@ impl CommandLine {
         let ExecLine { global, verb: ExecVerb::Exec(arguments) } = ExecLine::try_parse_from(words).ok()?;
         Some(Self { global, verb: Verb::Exec(arguments) })
     }
+}
+
+/// Prints help, or what is wrong, and ends the process: with 1 for what is wrong, as Docker Compose does.
+fn tell(error: &clap::Error) -> ! {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        console::out(&error.render().to_string());
+        std::process::exit(0);
+    }
+    let _ = error.print();
+    std::process::exit(i32::from(error.use_stderr()));
 }
 
 /// Options of every verb.
@@ -75,17 +85,20 @@ pub(crate) struct Global {
     /// Whether a stand-in may serve for an image
     #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WHEN")]
     pub(crate) substitute: Option<SubstituteWhen>,
+    /// Where ports are published
+    #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WHERE")]
+    pub(crate) ports: Option<PortsWhere>,
     /// Ignored; objects are always worked on side by side
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub(crate) parallel: Option<i32>,
     /// Ignored
     #[arg(long, hide = true)]
     pub(crate) compatibility: bool,
-    /// Include services of every profile
+    /// Include what no service uses
     #[arg(long, hide = true)]
     pub(crate) all_resources: bool,
-    /// Not available yet
-    #[arg(long, global = true, hide = true)]
+    /// Say what would be done, and do nothing
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) dry_run: bool,
 }
 
@@ -134,6 +147,24 @@ impl From<SubstituteWhen> for Substitute {
     }
 }
 
+/// `--ports`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PortsWhere {
+    /// Where the file says
+    File,
+    /// On an address of the project's own, and on free ports where that does not do
+    Auto,
+}
+
+impl From<PortsWhere> for Ports {
+    fn from(ports: PortsWhere) -> Self {
+        match ports {
+            PortsWhere::File => Self::File,
+            PortsWhere::Auto => Self::Auto,
+        }
+    }
+}
+
 /// Format of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
@@ -157,6 +188,8 @@ pub(crate) enum Verb {
     Logs(verbs::logs::Arguments),
     /// Run a program in a running container
     Exec(verbs::exec::Arguments),
+    /// Attach to the streams of a running container
+    Attach(verbs::attach::Arguments),
     /// Run a service's container once, with a program of one's own
     Run(verbs::run::Arguments),
     /// Start services that were created
@@ -188,6 +221,16 @@ pub(crate) enum Verb {
     Ls(verbs::ls::Arguments),
     /// List the images of containers
     Images(verbs::images::Arguments),
+    /// Manage the images that are stored
+    Image(verbs::image::Arguments),
+    /// Load images from an archive
+    Load(verbs::image::Load),
+    /// Save images into an archive
+    Save(verbs::image::Save),
+    /// Remove images
+    Rmi(verbs::image::Remove),
+    /// Remove images that nothing needs
+    Prune(verbs::image::PruneArguments),
     /// List volumes
     Volumes(verbs::volumes::Arguments),
     /// Fetch images
@@ -200,6 +243,8 @@ pub(crate) enum Verb {
     Events(verbs::events::Arguments),
     /// Copy files to and from a container
     Cp(verbs::cp::Arguments),
+    /// Keep containers as the files here are, as these change
+    Watch(verbs::watch::Arguments),
     /// Show the order in which services start
     Graph(verbs::graph::Arguments),
     /// Show what this machine can and cannot do
@@ -220,12 +265,6 @@ pub(crate) enum Verb {
     /// Publish the project (not available yet)
     #[command(hide = true)]
     Publish(Unavailable),
-    /// Follow changes of files (not available yet)
-    #[command(hide = true)]
-    Watch(Unavailable),
-    /// Attach to a container (not available yet)
-    #[command(hide = true)]
-    Attach(Unavailable),
     /// Make an image of a container (not available yet)
     #[command(hide = true)]
     Commit(Unavailable),
@@ -290,6 +329,9 @@ mod tests {
             "mesh wait --down-project web",
             "mesh events --json --since 1m --until 2m web",
             "mesh cp -a -L --index 1 web:/etc/passwd -",
+            "mesh attach --no-stdin --sig-proxy=false --detach-keys ctrl-a,x --index 2 web",
+            "mesh exec -i=false -t=false --no-TTY db ls",
+            "mesh watch --no-up --prune=false --quiet web",
             "mesh graph --format dot",
             "mesh doctor --format json",
             "mesh version --short",
@@ -322,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_two() {
+    fn nonsense_is_refused() {
         for line in
             ["mesh", "mesh fly", "mesh up --scale web", "mesh exec db", "mesh stop -t soon", "mesh port web"]
         {

@@ -1,11 +1,40 @@
 //! The one place that writes to standard output and standard error.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+/// A line that stays below all others; only where both streams are one terminal.
+static FOOTER: Mutex<Option<String>> = Mutex::new(None);
+/// To the line's beginning, and nothing left of it.
+const ERASE_LINE: &str = "\r\u{1b}[2K";
+
+/// Shows a line that stays below all others, or no such line any more.
+pub(crate) fn set_footer(footer: Option<String>) {
+    let mut shown = FOOTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if shown.is_some() || footer.is_some() {
+        let text = format!("{ERASE_LINE}{}", footer.as_deref().unwrap_or_default());
+        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    }
+    *shown = footer;
+}
+
+/// Text with the footer moved below it.
+fn above_footer(text: &str) -> Cow<'_, str> {
+    let footer = FOOTER.lock().unwrap_or_else(PoisonError::into_inner);
+    match footer.as_deref() {
+        Some(footer) if text.ends_with('\n') => format!("{ERASE_LINE}{text}{footer}").into(),
+        _ => text.into(),
+    }
+}
 
 /// Writes text to standard output as it is. A reader that went away ends the process quietly, as it
 /// would end any other tool in a pipe.
 pub(crate) fn out(text: &str) {
     let mut stdout = io::stdout().lock();
+    let text = above_footer(text);
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         std::process::exit(141);
@@ -19,12 +48,12 @@ pub(crate) fn out_line(text: &str) {
 
 /// Writes text to standard error at once; nobody can be told if that fails.
 pub(crate) fn err(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(above_footer(text).as_bytes());
 }
 
 /// Writes a line to standard error; nobody can be told if that fails.
 pub(crate) fn err_line(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    err(&format!("{text}\n"));
 }
 
 /// `text` with nothing in it that a terminal would act on: what a container said can be anything.

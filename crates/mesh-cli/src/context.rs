@@ -1,8 +1,8 @@
 //! What every verb has at hand: settings, environment, the user's directories, and the project meant.
 
 use crate::{
-    Hooks,
-    environment::Environment,
+    Hooks, console,
+    environment::{self, Environment},
     failure::CliError,
     loading::{self, Outcome, Wanted},
     progress::Reporter,
@@ -15,12 +15,18 @@ use mesh_api::{
     request::Request,
     status::ContainerStatus,
 };
+use mesh_compose::{Loaded, Refusals};
 use mesh_model::project::Project;
+use mesh_redact::Secret;
 use mesh_store::{
+    checkout,
     home::{Home, ProjectPaths},
     record,
 };
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// What every verb has at hand.
 #[derive(Debug)]
@@ -40,6 +46,30 @@ pub(crate) struct Target {
     pub(crate) paths: ProjectPaths,
     /// What the Compose file says, or else what was last brought up; `None` if neither is there.
     pub(crate) project: Option<Box<Project>>,
+    /// Nothing is to be done: no supervisor is started for it.
+    pub(crate) rehearsal: bool,
+    /// What keeps services of the file from being started.
+    pub(crate) refusals: Refusals,
+    /// What to do with orphans, by the environment and `.env`.
+    pub(crate) orphans: OrphanDefaults,
+    /// The environment with `.env`.
+    pub(crate) environment: Secret<BTreeMap<String, String>>,
+}
+
+/// `COMPOSE_REMOVE_ORPHANS` and `COMPOSE_IGNORE_ORPHANS`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OrphanDefaults {
+    /// They are removed.
+    pub(crate) remove: bool,
+    /// They are not told.
+    pub(crate) ignore: bool,
+}
+
+impl OrphanDefaults {
+    fn of(variables: &BTreeMap<String, String>) -> Self {
+        let says_yes = |name: &str| variables.get(name).is_some_and(|value| environment::says_yes(value));
+        Self { remove: says_yes("COMPOSE_REMOVE_ORPHANS"), ignore: says_yes("COMPOSE_IGNORE_ORPHANS") }
+    }
 }
 
 impl Context {
@@ -48,7 +78,7 @@ impl Context {
     pub(crate) fn target(&self) -> Result<Target, CliError> {
         let wanted = Wanted { quiet: true, ..Wanted::default() };
         match loading::try_load(&self.settings, &self.environment, &wanted)? {
-            Outcome::Loaded(loaded) => Ok(self.target_of(Box::new(loaded.project))),
+            Outcome::Loaded(loaded) => Ok(self.target_of(*loaded)),
             Outcome::NoFile(error) => {
                 let Some(name) = self.settings.project_name.clone() else { return Err(error) };
                 let paths = self.home.project(&name);
@@ -56,9 +86,25 @@ impl Context {
                     record::Loaded::Found(found) => Some(Box::new(found.project)),
                     record::Loaded::Absent | record::Loaded::Corrupt { .. } => None,
                 };
-                Ok(Target { name, paths, project })
+                Ok(Target {
+                    name,
+                    paths,
+                    project,
+                    rehearsal: self.settings.dry_run,
+                    refusals: Refusals::default(),
+                    orphans: OrphanDefaults::of(self.environment.all()),
+                    environment: Secret::new(self.environment.all().clone()),
+                })
             }
         }
+    }
+
+    /// The same for a command that ends or changes what is there: refused where that belongs to another
+    /// checkout of the same name.
+    pub(crate) fn own_target(&self) -> Result<Target, CliError> {
+        let target = self.target()?;
+        target.check_checkout()?;
+        Ok(target)
     }
 
     /// The project as loaded for bringing something up.
@@ -71,7 +117,7 @@ impl Context {
             }
             loaded => loaded?,
         };
-        let target = self.target_of(Box::new(loaded.project));
+        let target = self.target_of(*loaded);
         target.check_services(services)?;
         Ok(target)
     }
@@ -83,13 +129,62 @@ impl Context {
         again.then(|| self.target().ok()).flatten()
     }
 
-    fn target_of(&self, project: Box<Project>) -> Target {
-        Target { name: project.name.clone(), paths: self.home.project(&project.name), project: Some(project) }
+    /// Refuses to start `services`, or all where none is named, if the file asks of one of them, or of one
+    /// that it needs, what cannot be done here; and all of it where another checkout's containers are there.
+    pub(crate) fn refuse_unsupported(
+        &self,
+        target: &Target,
+        services: &[String],
+        no_deps: bool,
+    ) -> Result<(), CliError> {
+        target.check_checkout()?;
+        let Some(project) = target.project.as_deref() else { return Ok(()) };
+        if services.is_empty() && project.services.is_empty() {
+            return Err(CliError::said("no service selected"));
+        }
+        let mut selected: BTreeSet<&str> = BTreeSet::new();
+        let mut ahead: Vec<&str> = match services {
+            [] => project.services.keys().map(String::as_str).collect(),
+            named => named.iter().map(String::as_str).collect(),
+        };
+        while let Some(name) = ahead.pop() {
+            if selected.insert(name)
+                && !no_deps
+                && let Some(service) = project.services.get(name)
+            {
+                ahead.extend(service.depends_on.keys().map(String::as_str));
+            }
+        }
+        let findings = target.refusals.of(|service| selected.contains(service));
+        if findings.is_empty() {
+            return Ok(());
+        }
+        Err(CliError::Load { report: loading::render(&findings, &self.settings) })
+    }
+
+    fn target_of(&self, loaded: Loaded) -> Target {
+        let Loaded { project, refusals, environment, .. } = loaded;
+        let project = Box::new(project);
+        Target {
+            name: project.name.clone(),
+            paths: self.home.project(&project.name),
+            project: Some(project),
+            rehearsal: self.settings.dry_run,
+            refusals,
+            orphans: OrphanDefaults::of(environment.expose()),
+            environment,
+        }
     }
 
     /// A reporter of progress in the way the settings say.
     pub(crate) fn reporter(&self) -> Reporter {
-        Reporter::new(self.settings.progress, self.settings.error_colour)
+        self.reporter_in(self.settings.progress)
+    }
+
+    fn reporter_in(&self, mode: ProgressMode) -> Reporter {
+        Reporter::new(mode, self.settings.error_colour)
+            .rehearsing(self.settings.dry_run)
+            .on_stdout(self.settings.status_stdout)
     }
 
     /// Sends a request whose progress is shown.
@@ -103,10 +198,11 @@ impl Context {
             ProgressMode::Live => ProgressMode::Plain,
             other => other,
         };
-        self.ask_telling(Reporter::new(mode, self.settings.error_colour), client, request).await
+        self.ask_telling(self.reporter_in(mode), client, request).await
     }
 
-    async fn ask_telling(
+    /// Sends a request whose progress is shown as `reporter` does.
+    pub(crate) async fn ask_telling(
         &self,
         mut reporter: Reporter,
         client: &Client,
@@ -148,9 +244,39 @@ impl Target {
         })
     }
 
+    /// Refuses where the project's containers belong to another checkout of the same name.
+    pub(crate) fn check_checkout(&self) -> Result<(), CliError> {
+        let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
+        let Some(project) = &self.project else { return Ok(()) };
+        if !std::fs::read_dir(self.paths.directory.join("containers")).is_ok_and(there) {
+            return Ok(());
+        }
+        match record::load(&self.paths.record)? {
+            record::Loaded::Found(found) if !checkout::is_same(&found.project, project) => {
+                let (message, hint) = checkout::refusal(&found.project, project);
+                Err(CliError::said(message).with_hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells of names that neither the project nor a container has. Docker Compose shows nothing for them and
+    /// succeeds, so that this is no error for the verbs that show.
+    pub(crate) fn warn_of_unknown(&self, services: &[String], containers: &[ContainerStatus]) {
+        let there = |name: &String| containers.iter().any(|container| container.service == *name);
+        for name in services.iter().filter(|name| !there(name)) {
+            if let Err(error) = self.check_services(std::slice::from_ref(name)) {
+                console::err_line(&format!("warning: {error}"));
+            }
+        }
+    }
+
     /// The running supervisor. Where none runs but the project was brought up, one is started, which
     /// adopts what runs; where nothing was brought up: `None`.
     pub(crate) async fn attend(&self) -> Result<Option<Client>, CliError> {
+        if self.rehearsal {
+            return supervisor::running(&self.name, &self.paths).await;
+        }
         match supervisor::fitting(&self.name, &self.paths).await? {
             Some(client) => Ok(Some(client)),
             None if self.paths.record.exists() => supervisor::ensure(&self.name, &self.paths).await.map(Some),

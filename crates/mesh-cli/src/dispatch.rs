@@ -8,7 +8,7 @@ use crate::{
     environment::Environment,
     failure::CliError,
     settings::{Settings, Terminals},
-    verbs,
+    verbs::{self, image::Action},
 };
 use mesh_store::home::Home;
 use std::{
@@ -45,8 +45,6 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Build(_) => return Err(CliError::unavailable("`mesh build`")),
         Verb::Push(_) => return Err(CliError::unavailable("`mesh push`")),
         Verb::Publish(_) => return Err(CliError::unavailable("`mesh publish`")),
-        Verb::Watch(_) => return Err(CliError::unavailable("`mesh watch`")),
-        Verb::Attach(_) => return Err(CliError::unavailable("`mesh attach`")),
         Verb::Commit(_) => return Err(CliError::unavailable("`mesh commit`")),
         Verb::Export(_) => return Err(CliError::unavailable("`mesh export`")),
         verb => verb,
@@ -58,6 +56,15 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let home =
         Home::resolve(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
     let context = Context { settings, environment, home, hooks };
+    // The store of images is worked on by this process, which may have to enter a namespace first.
+    let verb = match verb {
+        Verb::Image(arguments) => return verbs::image::run(&context, arguments),
+        Verb::Load(arguments) => return verbs::image::perform(&context, Action::Load(arguments)),
+        Verb::Save(arguments) => return verbs::image::perform(&context, Action::Save(arguments)),
+        Verb::Rmi(arguments) => return verbs::image::perform(&context, Action::Rm(arguments)),
+        Verb::Prune(arguments) => return verbs::image::perform(&context, Action::Prune(arguments)),
+        verb => verb,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -66,12 +73,16 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
 }
 
 async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
+    if context.settings.dry_run && !verbs::rehearsal::is_known(context, &verb)? {
+        return Ok(0);
+    }
     match verb {
         Verb::Up(arguments) => verbs::up::run(context, arguments).await,
         Verb::Down(arguments) => verbs::down::run(context, arguments).await,
         Verb::Ps(arguments) => verbs::ps::run(context, arguments).await,
         Verb::Logs(arguments) => verbs::logs::run(context, arguments).await,
         Verb::Exec(arguments) => verbs::exec::run(context, arguments).await,
+        Verb::Attach(arguments) => verbs::attach::run(context, arguments).await,
         Verb::Run(arguments) => verbs::run::run(context, arguments).await,
         Verb::Start(arguments) => verbs::start::run(context, arguments).await,
         Verb::Stop(arguments) => verbs::stop::run(context, arguments).await,
@@ -93,6 +104,7 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Wait(arguments) => verbs::wait::run(context, arguments).await,
         Verb::Events(arguments) => verbs::events::run(context, arguments).await,
         Verb::Cp(arguments) => verbs::cp::run(context, arguments).await,
+        Verb::Watch(arguments) => verbs::watch::run(context, arguments).await,
         Verb::Graph(arguments) => verbs::graph::run(context, &arguments),
         // The others were taken before.
         _ => Err(CliError::unavailable("this verb")),

@@ -19,6 +19,21 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "MESH_HOME", meaning: "keep data, state and sockets under this one directory" },
     Variable { name: "MESH_LOG", meaning: "what the supervisor writes into its log, such as `debug`" },
     Variable { name: "MESH_SUBSTITUTE", meaning: "default of --substitute" },
+    Variable { name: "MESH_PORTS", meaning: "default of --ports" },
+    Variable {
+        name: "MESH_REGISTRY_MIRRORS",
+        meaning: "registries' stand-ins: `docker.io=mirror.example/path,...`, asked first",
+    },
+    Variable {
+        name: "MESH_REGISTRY_INSECURE",
+        meaning: "registries without TLS or a known certificate: `host:port,...`",
+    },
+    Variable {
+        name: "MESH_REGISTRY_TIMEOUT",
+        meaning: "seconds a registry may take to its first answer (2)",
+    },
+    Variable { name: "DOCKER_CONFIG", meaning: "folder of config.json, for registries' credentials (~/.docker)" },
+    Variable { name: "HTTPS_PROXY", meaning: "proxy to registries; HTTP_PROXY and NO_PROXY likewise" },
     Variable { name: "COMPOSE_FILE", meaning: "default of --file, several separated by `:`" },
     Variable { name: "COMPOSE_PATH_SEPARATOR", meaning: "separator of COMPOSE_FILE" },
     Variable { name: "COMPOSE_PROJECT_NAME", meaning: "default of --project-name" },
@@ -29,6 +44,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "COMPOSE_ANSI", meaning: "default of --ansi" },
     Variable { name: "COMPOSE_REMOVE_ORPHANS", meaning: "default of --remove-orphans" },
     Variable { name: "COMPOSE_IGNORE_ORPHANS", meaning: "do not warn of orphans" },
+    Variable { name: "COMPOSE_MENU", meaning: "default of --menu" },
+    Variable {
+        name: "COMPOSE_PARALLEL_LIMIT",
+        meaning: "accepted; objects are always worked on side by side",
+    },
+    Variable { name: "COMPOSE_STATUS_STDOUT", meaning: "progress on standard output" },
     Variable { name: "NO_COLOR", meaning: "not empty: no colour" },
     Variable { name: "XDG_DATA_HOME", meaning: "where images and volumes are kept, without MESH_HOME" },
     Variable { name: "XDG_STATE_HOME", meaning: "where projects and logs are kept, without MESH_HOME" },
@@ -66,14 +87,18 @@ impl Environment {
 
     /// Whether a registered variable says yes.
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes"))
+        self.get(name).is_some_and(says_yes)
     }
 
     /// All of it, for interpolation and for `-e NAME`.
     pub(crate) fn all(&self) -> &BTreeMap<String, String> {
         &self.variables
     }
+}
+
+/// Whether a value says yes.
+pub(crate) fn says_yes(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes")
 }
 
 /// The registry as a paragraph of the help text.
@@ -84,7 +109,7 @@ pub(crate) fn help() -> String {
         text.push_str(&format!("  {:width$}  {}\n", variable.name, variable.meaning));
     }
     text.push_str(
-        "\nExit codes: 0 done; 1 failed (the text says why); 2 wrong arguments; `run` and `exec` give the\n\
+        "\nExit codes: 0 done; 1 failed or wrong arguments (the text says why); `run` and `exec` give the\n\
          program's own code (126: it cannot be executed, 127: it is not there), `wait` and `up --exit-code-from`\n\
          the container's; `doctor` 1 where projects cannot run; 130 interrupted.",
     );

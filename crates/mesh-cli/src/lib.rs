@@ -8,18 +8,26 @@
 mod arguments;
 mod console;
 mod context;
+#[cfg(test)]
+mod coverage;
 mod dispatch;
 mod environment;
 mod failure;
+mod files;
 mod invocation;
 mod journal;
+mod layout;
 mod loading;
+mod menu;
 mod progress;
+mod provider;
 mod settings;
 mod supervisor;
 mod table;
+mod template;
 mod terminal;
 mod verbs;
+mod watch;
 mod words;
 
 use std::{collections::BTreeMap, path::Path, process::ExitCode};
@@ -31,8 +39,27 @@ pub struct Hooks {
     pub version: &'static str,
     /// Looks at what this machine can do.
     pub doctor: fn() -> Vec<DoctorCheck>,
-    /// Bytes of the images that are stored in a directory, by their content addresses.
-    pub image_sizes: fn(&Path) -> BTreeMap<String, u64>,
+    /// The images that are stored in a directory, by their content addresses.
+    pub images: fn(&Path) -> BTreeMap<String, ImageFacts>,
+    /// What the containers of every project were made of; the directory is that of the state.
+    pub image_uses: fn(&Path) -> Vec<mesh_image::Use>,
+    /// Enters a user namespace, for work on the layers of an ordinary user.
+    pub enter_user_namespace: fn() -> Result<(), String>,
+    /// Names of the volumes that are kept in a directory, by their projects.
+    pub volumes: fn(&Path) -> BTreeMap<String, Vec<String>>,
+}
+
+/// What is known of a stored image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageFacts {
+    /// Bytes of its layers.
+    pub bytes: u64,
+    /// When it was made, in milliseconds since 1970; `None`: it does not say.
+    pub created_unix_ms: Option<u64>,
+    /// When it got its name here, in milliseconds since 1970.
+    pub tagged_unix_ms: Option<u64>,
+    /// What it is for, as `linux/amd64`; empty: this machine.
+    pub platform: String,
 }
 
 /// One thing that `doctor` looked at.

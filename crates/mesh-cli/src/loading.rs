@@ -1,7 +1,7 @@
 //! The Compose file of a command: found, loaded, and its findings told.
 
 use crate::{console, environment::Environment, failure::CliError, settings::Settings};
-use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded};
+use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip};
 use std::{io::Read, path::Path};
 
 /// Largest Compose file on standard input in bytes.
@@ -16,6 +16,10 @@ pub(crate) struct Wanted {
     pub(crate) no_interpolate: bool,
     /// Say nothing of warnings.
     pub(crate) quiet: bool,
+    /// Passes to leave out.
+    pub(crate) skip: Skip,
+    /// A variable whose origin is asked for.
+    pub(crate) explain: Option<String>,
 }
 
 /// What came of loading.
@@ -42,6 +46,9 @@ pub(crate) fn try_load(
         services: wanted.services.clone(),
         environment: environment.all().clone(),
         interpolate: !wanted.no_interpolate,
+        all_resources: settings.all_resources,
+        skip: wanted.skip,
+        explain: wanted.explain.clone(),
     };
     match mesh_compose::load(&options) {
         Ok(loaded) => {
@@ -84,7 +91,8 @@ fn input(path: &Path) -> Result<InputFile, CliError> {
     Ok(InputFile::Text { name: "<stdin>".to_owned(), text })
 }
 
-fn render(findings: &mesh_diag::Findings, settings: &Settings) -> String {
+/// Findings as they are shown.
+pub(crate) fn render(findings: &mesh_diag::Findings, settings: &Settings) -> String {
     let text = mesh_diag::render(findings, mesh_diag::Style { colour: settings.error_colour });
     text.trim_end().to_owned()
 }

@@ -6,7 +6,7 @@ use crate::{
     failure::CliError,
 };
 use clap::ValueEnum;
-use mesh_model::project::Substitute;
+use mesh_model::project::{Ports, Substitute};
 use std::path::PathBuf;
 
 /// What the terminal is.
@@ -54,8 +54,14 @@ pub(crate) struct Settings {
     pub(crate) error_colour: bool,
     /// `--substitute`.
     pub(crate) substitute: Option<Substitute>,
-    /// `COMPOSE_REMOVE_ORPHANS`.
-    pub(crate) remove_orphans: bool,
+    /// `--ports`.
+    pub(crate) ports: Option<Ports>,
+    /// `COMPOSE_STATUS_STDOUT`: progress goes to standard output.
+    pub(crate) status_stdout: bool,
+    /// `--dry-run`.
+    pub(crate) dry_run: bool,
+    /// `--all-resources`: what no service uses is part of the project too.
+    pub(crate) all_resources: bool,
 }
 
 impl Settings {
@@ -66,13 +72,7 @@ impl Settings {
         terminals: Terminals,
         working_directory: PathBuf,
     ) -> Result<Self, CliError> {
-        let mut profiles = global.profiles;
-        if global.all_resources {
-            profiles.push("*".to_owned());
-        }
-        if global.dry_run {
-            return Err(CliError::unavailable("--dry-run"));
-        }
+        check_parallel(environment)?;
         let ansi = match global.ansi {
             Some(ansi) => ansi,
             None => chosen(environment, "COMPOSE_ANSI")?.unwrap_or(Ansi::Auto),
@@ -91,13 +91,18 @@ impl Settings {
             Some(when) => Some(when),
             None => chosen::<crate::arguments::SubstituteWhen>(environment, "MESH_SUBSTITUTE")?,
         };
+        let ports = match global.ports {
+            Some(ports) => Some(ports),
+            None => chosen::<crate::arguments::PortsWhere>(environment, "MESH_PORTS")?,
+        };
         Ok(Self {
             files: global.files,
             project_name: global
                 .project_name
                 .or_else(|| environment.get("COMPOSE_PROJECT_NAME").map(str::to_owned)),
             env_files: global.env_files,
-            profiles,
+            profiles: global.profiles,
+            all_resources: global.all_resources,
             project_directory: global.project_directory,
             working_directory,
             progress: match way {
@@ -110,8 +115,21 @@ impl Settings {
             colour: colour(terminals.stdout),
             error_colour: colour(terminals.stderr),
             substitute: substitute.map(Substitute::from),
-            remove_orphans: environment.is_true("COMPOSE_REMOVE_ORPHANS"),
+            ports: ports.map(Ports::from),
+            status_stdout: environment.is_true("COMPOSE_STATUS_STDOUT"),
+            dry_run: global.dry_run,
         })
+    }
+}
+
+/// How much is done side by side is not limited by it; what is no number is told all the same.
+fn check_parallel(environment: &Environment) -> Result<(), CliError> {
+    const NAME: &str = "COMPOSE_PARALLEL_LIMIT";
+    match environment.get(NAME) {
+        Some(text) if text.parse::<i32>().is_err() => {
+            Err(CliError::said(format!("{NAME} must be an integer (found: {text:?})")))
+        }
+        _ => Ok(()),
     }
 }
 

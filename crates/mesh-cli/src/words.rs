@@ -1,5 +1,9 @@
 //! Quantities in words: durations, sizes, times, commands, ports.
 
+use crate::{
+    layout::shortened,
+    template::{quoted, significant},
+};
 use mesh_api::status::PortStatus;
 use std::{
     net::IpAddr,
@@ -23,19 +27,19 @@ pub(crate) fn now_unix_ms() -> u64 {
 /// `Less than a second`, `5 seconds`, `About a minute`, `3 hours`: Docker's words.
 pub(crate) fn rough(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    match seconds {
-        0 => "Less than a second".to_owned(),
-        1 => "1 second".to_owned(),
-        2..60 => format!("{seconds} seconds"),
-        60..120 => "About a minute".to_owned(),
-        120..3600 => format!("{minutes} minutes"),
-        3600..7200 => "About an hour".to_owned(),
-        7200..172_800 => format!("{hours} hours"),
-        172_800..1_209_600 => format!("{} days", hours / 24),
-        1_209_600..5_184_000 => format!("{} weeks", hours / 24 / 7),
-        5_184_000..63_072_000 => format!("{} months", hours / 24 / 30),
-        _ => format!("{} years", hours / 24 / 365),
+    let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
+    match (seconds, hours) {
+        (0, _) => "Less than a second".to_owned(),
+        (1, _) => "1 second".to_owned(),
+        (2..60, _) => format!("{seconds} seconds"),
+        (60..120, _) => "About a minute".to_owned(),
+        (120..3600, _) => format!("{minutes} minutes"),
+        (_, 0 | 1) => "About an hour".to_owned(),
+        (_, 2..48) => format!("{hours} hours"),
+        (_, 48..336) => format!("{} days", hours / 24),
+        (_, 336..1440) => format!("{} weeks", hours / 24 / 7),
+        (_, 1440..17_520) => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", seconds / 3600 / 24 / 365),
     }
 }
 
@@ -48,41 +52,35 @@ pub(crate) fn short(milliseconds: u64) -> String {
     }
 }
 
-/// Bytes with a binary unit: `72.5MiB`.
+/// Bytes with a binary unit: `72.5MiB`, four digits at most.
 pub(crate) fn binary_bytes(bytes: u64) -> String {
-    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
+    scaled(bytes, 1024.0, 4, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
 }
 
-/// Bytes with a decimal unit: `84.2MB`.
+/// Bytes with a decimal unit: `84.2MB`, three digits at most.
 pub(crate) fn decimal_bytes(bytes: u64) -> String {
-    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB"])
+    scaled(bytes, 1000.0, 3, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
 }
 
-fn scaled(bytes: u64, step: f64, units: &[&str]) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "it is rounded to three digits anyway")]
+fn scaled(bytes: u64, step: f64, digits: usize, units: &[&str]) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "it is rounded to a few digits anyway")]
     let mut value = bytes as f64;
     let mut unit = 0;
     while value >= step && unit + 1 < units.len() {
         value /= step;
         unit += 1;
     }
-    let digits = if unit == 0 || value >= 100.0 { 0 } else { 1 };
-    format!("{value:.digits$}{}", units[unit])
+    format!("{}{}", significant(value, digits), units[unit])
 }
 
-/// A command line in quotation marks, cut unless `whole`.
+/// A command line in quotation marks, cut unless `whole`; words with spaces stand in single ones.
 pub(crate) fn command(arguments: &[String], whole: bool) -> String {
-    let line = arguments.join(" ");
-    if whole || line.chars().count() <= COMMAND_CHARACTERS_MAX {
-        return format!("\"{line}\"");
-    }
-    let cut: String = line.chars().take(COMMAND_CHARACTERS_MAX - 1).collect();
-    format!("\"{cut}…\"")
-}
-
-/// `0.0.0.0:5432->5432/tcp`.
-pub(crate) fn port(port: &PortStatus) -> String {
-    format!("{}->{}/{}", port.host, port.target, port.protocol)
+    let word = |(number, word): (usize, &String)| match number > 0 && word.contains(' ') {
+        true => format!("'{word}'"),
+        false => word.clone(),
+    };
+    let line = arguments.iter().enumerate().map(word).collect::<Vec<_>>().join(" ");
+    quoted(&if whole { line } else { shortened(&line, COMMAND_CHARACTERS_MAX) })
 }
 
 /// An address to be typed into a client: a wildcard becomes loopback, and well-known ports get their
@@ -139,6 +137,12 @@ pub(crate) fn timestamp(unix_ms: u64) -> String {
 pub(crate) fn precise(unix_ns: u64) -> String {
     let time = UNIX_EPOCH + std::time::Duration::from_nanos(unix_ns);
     humantime::format_rfc3339_nanos(time).to_string()
+}
+
+/// The same without the zeros at its end: `2026-11-21T12:00:00.5Z`.
+pub(crate) fn precise_short(unix_ns: u64) -> String {
+    let text = precise(unix_ns);
+    format!("{}Z", text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn moment(unix_ms: u64) -> SystemTime {
@@ -212,6 +216,7 @@ mod tests {
             (61_000, "About a minute"),
             (600_000, "10 minutes"),
             (3_700_000, "About an hour"),
+            (5_400_000, "2 hours"),
             (90_000_000, "25 hours"),
             (400_000_000, "4 days"),
         ] {
@@ -226,7 +231,11 @@ mod tests {
             [binary_bytes(0), binary_bytes(1536), binary_bytes(512 << 20)],
             ["0B", "1.5KiB", "512MiB"]
         );
-        assert_eq!(decimal_bytes(84_200_000), "84.2MB");
+        assert_eq!(binary_bytes(24_104 << 20), "23.54GiB");
+        assert_eq!(
+            [decimal_bytes(84_200_000), decimal_bytes(1_985_624), decimal_bytes(932), decimal_bytes(2_080)],
+            ["84.2MB", "1.99MB", "932B", "2.08kB"]
+        );
     }
 
     #[test]
@@ -276,5 +285,7 @@ mod tests {
         let long = words("docker-entrypoint.sh postgres -c x");
         assert_eq!(command(&long, false), "\"docker-entrypoint.s…\"");
         assert_eq!(command(&long, true), "\"docker-entrypoint.sh postgres -c x\"");
+        let script = ["sh", "-c", "echo \"done\"; exit 3"].map(str::to_owned);
+        assert_eq!(command(&script, false), "\"sh -c 'echo \\\"done\\\";…\"");
     }
 }

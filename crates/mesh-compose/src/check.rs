@@ -8,6 +8,7 @@ use crate::{
     value,
 };
 use mesh_diag::Severity;
+use std::collections::HashSet;
 
 /// Reports everything in `tree` that is not as a Compose file has it.
 pub(crate) fn check(tree: &Node, cx: &mut Context) {
@@ -25,17 +26,19 @@ impl<'n> Checker<'_> {
         if self.cx.raw && node.as_text().is_some_and(|text| text.contains('$')) {
             return;
         }
-        if node.is_null() {
-            return;
-        }
         match (shape, &node.value) {
-            (Shape::Any, _) => {}
+            (Shape::Any, _) | (Shape::Nullable(_) | Shape::Scalar, Value::Null) => {}
+            (Shape::Nullable(shape), _) => self.node(node, *shape, path),
+            (_, Value::Null) => self.nothing(node, shape, path),
             (Shape::Either(shapes), _) => match shapes.iter().find(|shape| accepts(**shape, node)) {
                 Some(shape) => self.node(node, *shape, path),
                 None => self.wrong_type(node, shape, path),
             },
-            (Shape::List(item), Value::List(items)) => {
+            (Shape::List(item) | Shape::Unique(item), Value::List(items)) => {
                 items.iter().for_each(|node| self.node(node, *item, path));
+                if matches!(shape, Shape::Unique(_)) {
+                    self.repeated(items, path);
+                }
             }
             (Shape::Map(item) | Shape::Named(item), Value::Map(map)) => {
                 for (key, entry) in map {
@@ -47,13 +50,35 @@ impl<'n> Checker<'_> {
                     path.pop();
                 }
             }
-            (Shape::Object(fields), Value::Map(map)) => self.object(map, fields, path),
+            (Shape::Object(fields), Value::Map(map)) => self.object(node, map, fields, path),
             _ if !accepts(shape, node) => self.wrong_type(node, shape, path),
             _ => self.scalar(node, shape, path),
         }
     }
 
-    fn object(&mut self, map: &'n Map, fields: &'static [Field], path: &mut Vec<&'n str>) {
+    /// A key is there without a value. Compose takes that for a mistake, not for a key left out.
+    fn nothing(&mut self, node: &Node, shape: Shape, path: &[&str]) {
+        let message = format!("`{}` must be {}, this is nothing", path.join("."), expected(shape));
+        self.cx.error_with_hint(node.at, "wrong-type", message, "give it a value, or leave the key out");
+    }
+
+    fn repeated(&mut self, items: &[Node], path: &[&str]) {
+        let mut seen = HashSet::new();
+        for item in items {
+            let Some(text) = item.scalar() else { continue };
+            if !seen.insert(text.clone()) {
+                let message = format!("`{}` lists `{}` twice", path.join("."), shown(&text));
+                self.cx.error(item.at, "repeated", message);
+            }
+        }
+    }
+
+    fn object(&mut self, node: &Node, map: &'n Map, fields: &'static [Field], path: &mut Vec<&'n str>) {
+        for field in fields.iter().filter(|field| field.required && !map.contains_key(field.name)) {
+            let message = format!("`{}` needs a `{}`", path.join("."), field.name);
+            let hint = hint_of(field.shape);
+            self.cx.report(Severity::Error, node.at, "missing-key", message, hint);
+        }
         for (key, entry) in map {
             let Some(field) = fields.iter().find(|field| field.name == key) else {
                 if !key.starts_with("x-") {
@@ -61,7 +86,7 @@ impl<'n> Checker<'_> {
                 }
                 continue;
             };
-            self.support(key, &entry.node, field.support, entry.key_at);
+            self.support(key, &entry.node, field.support, entry.key_at, path);
             path.push(key);
             self.node(&entry.node, field.shape, path);
             path.pop();
@@ -95,7 +120,7 @@ impl<'n> Checker<'_> {
         );
     }
 
-    fn support(&mut self, key: &str, node: &Node, support: Support, at: At) {
+    fn support(&mut self, key: &str, node: &Node, support: Support, at: At, path: &[&str]) {
         let empty = match &node.value {
             Value::List(items) => items.is_empty(),
             Value::Map(map) => map.is_empty(),
@@ -110,18 +135,24 @@ impl<'n> Checker<'_> {
                 let message = format!("`{key}` has no effect: {why}");
                 self.cx.warn(at, "no-effect", message);
             }
-            Support::Refused(why) => {
-                self.cx.error(at, "unsupported", format!("`{key}` is not supported: {why}"));
+            Support::NotStarted(why) => {
+                self.refuse(at, "unsupported", format!("`{key}` is not supported: {why}"), path);
             }
+        }
+    }
+
+    /// The file is sound, but the service that `path` leads into is not started.
+    fn refuse(&mut self, at: At, code: &'static str, message: String, path: &[&str]) {
+        match path {
+            ["services", service, ..] => self.cx.refuse(service, at, code, message, None),
+            _ => self.cx.error(at, code, message),
         }
     }
 
     fn wrong_type(&mut self, node: &Node, shape: Shape, path: &[&str]) {
         let message = format!("`{}` must be {}, this is {}", path.join("."), expected(shape), node.kind());
-        match hint(shape) {
-            Some(hint) => self.cx.error_with_hint(node.at, "wrong-type", message, hint),
-            None => self.cx.error(node.at, "wrong-type", message),
-        }
+        let hint = hint(shape).map(ToOwned::to_owned).or_else(|| quoted(node, shape));
+        self.cx.report(Severity::Error, node.at, "wrong-type", message, hint);
     }
 
     fn scalar(&mut self, node: &Node, shape: Shape, path: &[&str]) {
@@ -136,14 +167,22 @@ impl<'n> Checker<'_> {
                     ((least..=most).contains(&value), limits)
                 }
             },
-            Shape::Number => (node.as_float().is_some_and(|number| number >= 0.0), None),
+            Shape::Number => (node.as_float().is_some(), None),
+            Shape::Startable(parses, what) => {
+                if !parses(&text) {
+                    let message = format!("`{}` must be {what}, not `{}`", path.join("."), shown(&text));
+                    self.refuse(node.at, "bad-value", message, path);
+                }
+                return;
+            }
             Shape::Bytes => (value::bytes(&text).is_some(), None),
             Shape::Duration => {
                 (matches!(node.value, Value::Text(_)) && value::duration(&text).is_some(), None)
             }
             Shape::Word(words) => (words.contains(&text.as_str()), None),
-            // A number is a mode already read as octal.
-            Shape::Parsed(parses, _) => (parses(&text) || matches!(node.value, Value::Int(0..=0o7777)), None),
+            // A number was read as octal already.
+            Shape::Mode => (value::mode(&text).is_some() || matches!(node.value, Value::Int(0..=0o7777)), None),
+            Shape::Parsed(parses, _) => (parses(&text), None),
             _ => (true, None),
         };
         if fits {
@@ -162,18 +201,23 @@ impl<'n> Checker<'_> {
 fn accepts(shape: Shape, node: &Node) -> bool {
     match shape {
         Shape::Any => true,
+        Shape::Nullable(shape) => node.is_null() || accepts(*shape, node),
         Shape::Scalar => !matches!(node.value, Value::List(_) | Value::Map(_)),
-        Shape::List(_) => node.as_list().is_some(),
+        Shape::List(_) | Shape::Unique(_) => node.as_list().is_some(),
         Shape::Map(_) | Shape::Named(_) | Shape::Object(_) => node.as_map().is_some(),
         Shape::Either(shapes) => shapes.iter().any(|shape| accepts(*shape, node)),
-        Shape::Bool => matches!(node.value, Value::Bool(_) | Value::Text(_)),
+        Shape::Bool | Shape::TextOrBool => matches!(node.value, Value::Bool(_) | Value::Text(_)),
+        Shape::TrueOrFalse => matches!(node.value, Value::Bool(_)),
+        Shape::Mode => matches!(node.value, Value::Text(_) | Value::Int(_)),
         Shape::Word(words) if matches!(node.value, Value::Int(_)) => {
             node.scalar().is_some_and(|text| words.contains(&text.as_str()))
         }
         // The one word that is also a number is told apart from the sizes beside it by its value.
         Shape::Word(["-1"]) => node.as_text() == Some("-1"),
-        Shape::Word(_) => matches!(node.value, Value::Text(_)),
-        Shape::Text | Shape::Int(..) | Shape::Number | Shape::Bytes | Shape::Duration | Shape::Parsed(..) => {
+        Shape::Word(_) | Shape::Text | Shape::Duration | Shape::Parsed(..) | Shape::Startable(..) => {
+            matches!(node.value, Value::Text(_))
+        }
+        Shape::TextOrNumber | Shape::Int(..) | Shape::Number | Shape::Bytes => {
             matches!(node.value, Value::Text(_) | Value::Int(_) | Value::Float(_))
         }
     }
@@ -183,14 +227,18 @@ fn expected(shape: Shape) -> String {
     match shape {
         Shape::Any | Shape::Scalar => "a single value".to_owned(),
         Shape::Text => "a string".to_owned(),
-        Shape::Bool => "true or false".to_owned(),
+        Shape::TextOrNumber => "a string or a number".to_owned(),
+        Shape::Bool | Shape::TrueOrFalse => "true or false".to_owned(),
+        Shape::TextOrBool => "a string, true or false".to_owned(),
         Shape::Int(..) => "a whole number".to_owned(),
-        Shape::Number => "a number, zero or more".to_owned(),
+        Shape::Number => "a number".to_owned(),
+        Shape::Nullable(shape) => expected(*shape),
         Shape::Bytes => "a size in bytes".to_owned(),
         Shape::Duration => "a duration".to_owned(),
         Shape::Word(words) => words.join(" or "),
-        Shape::Parsed(_, what) => what.to_owned(),
-        Shape::List(_) => "a list".to_owned(),
+        Shape::Mode => "an octal mode such as 0440".to_owned(),
+        Shape::Parsed(_, what) | Shape::Startable(_, what) => what.to_owned(),
+        Shape::List(_) | Shape::Unique(_) => "a list".to_owned(),
         Shape::Map(_) | Shape::Named(_) | Shape::Object(_) => "a mapping".to_owned(),
         Shape::Either(shapes) => {
             let names: Vec<String> = shapes.iter().map(|shape| expected(*shape)).collect();
@@ -203,7 +251,25 @@ fn hint(shape: Shape) -> Option<&'static str> {
     match shape {
         Shape::Bytes => Some("write a number with b, k, m, g or t, such as `512m`"),
         Shape::Duration => Some("write numbers with units, such as `30s` or `1m30s`"),
-        Shape::List(_) => Some("start each entry with `- `"),
+        Shape::List(_) | Shape::Unique(_) => Some("start each entry with `- `"),
+        _ => None,
+    }
+}
+
+/// A number or a truth value where a text is wanted is most often one that lacks its quotes.
+fn quoted(node: &Node, shape: Shape) -> Option<String> {
+    let text = match shape {
+        Shape::Text | Shape::Parsed(..) | Shape::Startable(..) | Shape::Word(_) => node.scalar()?,
+        Shape::Either(shapes) if shapes.iter().any(|shape| matches!(shape, Shape::Text)) => node.scalar()?,
+        _ => return None,
+    };
+    Some(format!("put it in quotes: \"{}\"", shown(&text)))
+}
+
+/// What a missing key would hold.
+fn hint_of(shape: Shape) -> Option<String> {
+    match shape {
+        Shape::Word(words) => Some(format!("it is one of {}", words.join(", "))),
         _ => None,
     }
 }

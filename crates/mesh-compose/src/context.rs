@@ -1,7 +1,11 @@
 //! What every pass shares: the texts that were read and the findings made so far.
 
-use mesh_diag::{Finding, Findings, Place, Severity};
-use std::sync::Arc;
+use crate::{
+    Refusals,
+    explain::{Stage, Watch},
+};
+use mesh_diag::{FINDINGS_MAX, Finding, Findings, Place, Severity};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Where a node was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,8 +28,17 @@ struct SourceText {
 pub(crate) struct Context {
     sources: Vec<SourceText>,
     findings: Findings,
+    refusals: Vec<(String, Finding)>,
+    /// The service being read, whose start is refused by [`Context::refuse_this`].
+    pub(crate) service: String,
+    /// A file has tags, so trees may hold marks.
+    pub(crate) marked: bool,
     /// Files are not interpolated: values that hold a `$` are taken as they are.
     pub(crate) raw: bool,
+    /// Passes that are left out.
+    pub(crate) skip: crate::Skip,
+    /// Notes about a variable that is asked for.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Context {
@@ -70,6 +83,42 @@ impl Context {
         self.findings.push(Finding { severity, code, message, place, hint });
     }
 
+    /// The file is sound, but `service` cannot be started: told when that is asked for.
+    pub(crate) fn refuse(
+        &mut self,
+        service: &str,
+        at: At,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let finding = Finding { severity: Severity::Error, code, message, place: self.place(at), hint };
+        if self.refusals.len() < FINDINGS_MAX {
+            self.refusals.push((service.to_owned(), finding));
+        }
+    }
+
+    /// The same for the service being read.
+    pub(crate) fn refuse_this(&mut self, at: At, code: &'static str, message: String, hint: Option<String>) {
+        let service = std::mem::take(&mut self.service);
+        self.refuse(&service, at, code, message, hint);
+        self.service = service;
+    }
+
+    /// A file with variables gives one a value.
+    pub(crate) fn assigned(&mut self, at: At, name: &str, value: &str) {
+        if let Some(watch) = &mut self.watch {
+            watch.assigned(at, name, value);
+        }
+    }
+
+    /// What follows is read in another stage.
+    pub(crate) fn enter(&mut self, stage: impl FnOnce() -> Stage) {
+        if let Some(watch) = &mut self.watch {
+            watch.stage = stage();
+        }
+    }
+
     pub(crate) fn place(&self, at: At) -> Option<Place> {
         let source = self.source(at)?;
         Some(Place {
@@ -95,16 +144,26 @@ impl Context {
 
     /// The findings in the order of files and lines, with the texts they point into.
     pub(crate) fn into_findings(self) -> Findings {
+        self.into_parts().0
+    }
+
+    /// The same, and what keeps services from being started.
+    pub(crate) fn into_parts(self) -> (Findings, Refusals) {
         let mut findings = self.findings;
         let order: Vec<Arc<str>> = self.sources.iter().map(|source| Arc::clone(&source.name)).collect();
         findings.sort(&order);
-        let named: Vec<Arc<str>> =
-            findings.iter().filter_map(|finding| Some(Arc::clone(&finding.place.as_ref()?.file))).collect();
+        let file_of = |finding: &Finding| Some(Arc::clone(&finding.place.as_ref()?.file));
+        let refused: BTreeSet<Arc<str>> = self.refusals.iter().filter_map(|(_, f)| file_of(f)).collect();
+        let named: BTreeSet<Arc<str>> = findings.iter().filter_map(file_of).collect();
+        let mut texts = Vec::new();
         for source in self.sources {
+            if refused.contains(&source.name) {
+                texts.push((Arc::clone(&source.name), Arc::clone(&source.text)));
+            }
             if named.contains(&source.name) {
                 findings.attach_source(source.name, source.text);
             }
         }
-        findings
+        (findings, Refusals::new(self.refusals, texts))
     }
 }

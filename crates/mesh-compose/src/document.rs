@@ -2,73 +2,143 @@
 //!
 //! The content of a secret is never in the tree: a secret that comes from a variable shows its name.
 
+mod hash;
+mod selection;
+
 use crate::{
     node::{Map, Node, Value},
-    yaml,
+    print::{self, Format, PROJECT, View},
 };
-
-/// Top-level keys, first to last; others follow by name.
-const TOP_ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", "configs", "models"];
-
-/// Keys of a service that mean nothing when they hold nothing.
-const UNSET_WHEN_EMPTY: [&str; 16] = [
-    "cap_add",
-    "cap_drop",
-    "configs",
-    "depends_on",
-    "devices",
-    "dns",
-    "dns_opt",
-    "dns_search",
-    "environment",
-    "expose",
-    "extra_hosts",
-    "labels",
-    "ports",
-    "profiles",
-    "secrets",
-    "volumes",
-];
+use std::collections::BTreeSet;
 
 /// A resolved project, printable.
 #[derive(Debug, Clone)]
 pub struct Document {
     tree: Node,
+    /// Whether variables were replaced, so that a `$` is one and values have their types.
+    resolved: bool,
+    profiles: BTreeSet<String>,
+}
+
+/// A section beside `services`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// `networks`.
+    Networks,
+    /// `volumes`.
+    Volumes,
 }
 
 impl Document {
-    /// Orders `tree`; `escape` doubles each `$`, so that what is printed loads again as it is.
-    pub(crate) fn new(mut tree: Node, escape: bool) -> Self {
+    /// Takes `tree`; where it is resolved, what is printed of it loads again as it is. `inactive` are the
+    /// profiles of services that were taken out.
+    pub(crate) fn new(mut tree: Node, resolved: bool, inactive: BTreeSet<String>) -> Self {
         tree.remove("version");
         hide_contents(&mut tree);
-        if escape {
-            services(&mut tree);
-        }
-        finish(&mut tree, escape);
-        let Value::Map(map) = &mut tree.value else { return Self { tree } };
-        map.retain(|key, entry| {
-            let empty = entry.node.is_null() || entry.node.as_map().is_some_and(Map::is_empty);
-            key == "services" || !empty
-        });
-        let rank = |key: &str| TOP_ORDER.iter().position(|known| *known == key).unwrap_or(TOP_ORDER.len());
-        map.sort_by(|a, _, b, _| (rank(a), a).cmp(&(rank(b), b)));
-        Self { tree }
+        let mut document = Self { tree, resolved, profiles: inactive };
+        let own: Vec<String> = document
+            .active()
+            .flat_map(|(_, service)| service.get("profiles").and_then(Node::as_list).unwrap_or_default())
+            .filter_map(Node::scalar)
+            .collect();
+        document.profiles.extend(own);
+        document
     }
 
     /// As YAML.
     #[must_use]
     pub fn to_yaml(&self) -> String {
-        yaml::to_yaml(&self.tree)
+        let view = match self.resolved {
+            true => print::record(&self.tree, &PROJECT, Format::Yaml),
+            false => View::whole(&self.tree, Format::Yaml),
+        };
+        self.escaped(print::to_yaml(&view))
     }
 
-    /// As indented JSON.
+    /// As indented JSON, without a newline at its end.
     #[must_use]
     pub fn to_json(&self) -> String {
-        yaml::to_json(&self.tree)
+        let view = match self.resolved {
+            true => self.whole_in_json(),
+            false => View::whole(&self.tree, Format::Json),
+        };
+        self.escaped(print::to_json(&view))
+    }
+
+    /// The services that are active, by name.
+    #[must_use]
+    pub fn services(&self) -> Vec<&str> {
+        sorted(self.active().map(|(name, _)| name))
+    }
+
+    /// The image of each service in the order of their names; one that is built has the project's name in it.
+    #[must_use]
+    pub fn images(&self) -> Vec<String> {
+        let project = self.tree.get("name").and_then(Node::scalar).unwrap_or_default();
+        let image = |name: &&str| {
+            let image = self.tree.at_path(&["services", name, "image"]).and_then(Node::scalar);
+            image.filter(|image| !image.is_empty()).unwrap_or_else(|| format!("{project}-{name}"))
+        };
+        self.services().iter().map(image).collect()
+    }
+
+    /// Names of a section.
+    #[must_use]
+    pub fn names(&self, section: Section) -> Vec<&str> {
+        let section = match section {
+            Section::Networks => "networks",
+            Section::Volumes => "volumes",
+        };
+        sorted(self.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str))
+    }
+
+    /// The models that services use.
+    #[must_use]
+    pub fn models(&self) -> Vec<String> {
+        let models = self.tree.get("models").and_then(Node::as_map).into_iter().flat_map(Map::values);
+        let mut names: Vec<String> = models
+            .filter_map(|entry| entry.node.get("model").and_then(Node::scalar))
+            .filter(|model| !model.is_empty())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The profiles of all services, active or not.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<&str> {
+        self.profiles.iter().map(String::as_str).collect()
+    }
+
+    fn active(&self) -> impl Iterator<Item = (&str, &Node)> {
+        let services = self.tree.get("services").and_then(Node::as_map);
+        services.into_iter().flatten().map(|(name, entry)| (name.as_str(), &entry.node))
+    }
+
+    /// JSON sorts the top and has free keys there alone.
+    fn whole_in_json(&self) -> View<'_> {
+        let mut view = print::record(&self.tree, &PROJECT, Format::Json);
+        if let View::Map(pairs) = &mut view {
+            let free = self.tree.as_map().into_iter().flatten().filter(|(key, _)| key.starts_with("x-"));
+            pairs.extend(free.map(|(key, entry)| (key.into(), View::whole(&entry.node, Format::Json))));
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        view
+    }
+
+    fn escaped(&self, text: String) -> String {
+        if self.resolved && text.contains('$') { text.replace('$', "$$") } else { text }
     }
 }
 
-/// A secret may be written into the file as `content`; it is not repeated.
+fn sorted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+/// A secret may be written into the file as `content`; it is not repeated. The content of a config that
+/// comes from a variable is that variable's.
 fn hide_contents(tree: &mut Node) {
     let secrets = tree.get_mut("secrets").and_then(Node::as_map_mut);
     for entry in secrets.into_iter().flat_map(Map::values_mut) {
@@ -76,39 +146,10 @@ fn hide_contents(tree: &mut Node) {
             content.value = Value::Text("***".to_owned());
         }
     }
-}
-
-/// What is not set is left out, but `command` and `entrypoint` are always shown: null is the image's.
-fn services(tree: &mut Node) {
-    let services = tree.get_mut("services").and_then(Node::as_map_mut);
-    for entry in services.into_iter().flat_map(Map::values_mut) {
-        let service = &mut entry.node;
-        let at = service.at;
-        for key in ["command", "entrypoint"] {
-            service.set_default(key, Node::new(Value::Null, at));
+    let configs = tree.get_mut("configs").and_then(Node::as_map_mut);
+    for entry in configs.into_iter().flat_map(Map::values_mut) {
+        if entry.node.get("environment").is_some() {
+            entry.node.remove("content");
         }
-        if let Some(map) = service.as_map_mut() {
-            map.retain(|key, entry| !UNSET_WHEN_EMPTY.contains(&key.as_str()) || !is_empty(&entry.node));
-        }
-        if let Some(deploy) = service.get_mut("deploy") {
-            deploy.set_default("placement", Node::map(at));
-            deploy.set_default("resources", Node::map(at));
-        }
-    }
-}
-
-fn is_empty(node: &Node) -> bool {
-    node.as_list().is_some_and(<[Node]>::is_empty) || node.as_map().is_some_and(Map::is_empty)
-}
-
-fn finish(node: &mut Node, escape: bool) {
-    match &mut node.value {
-        Value::Text(text) if escape && text.contains('$') => *text = text.replace('$', "$$"),
-        Value::List(items) => items.iter_mut().for_each(|item| finish(item, escape)),
-        Value::Map(map) => {
-            map.sort_unstable_keys();
-            map.values_mut().for_each(|entry| finish(&mut entry.node, escape));
-        }
-        _ => {}
     }
 }

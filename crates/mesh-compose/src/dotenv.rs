@@ -50,6 +50,7 @@ pub(crate) fn parse(
             }
             Ok(Statement::Inherit(name)) => {
                 if let Some(value) = lookup(name) {
+                    cx.assigned(at, name, &value);
                     values.insert(name.to_owned(), value);
                 }
             }
@@ -65,6 +66,7 @@ pub(crate) fn parse(
                 } else {
                     value
                 };
+                cx.assigned(at, name, &value);
                 values.insert(name.to_owned(), value);
             }
         }
@@ -174,6 +176,7 @@ impl<'t> File<'t> {
                     '\\' => value.push('\\'),
                     // The substitution that follows makes one of it again.
                     '$' => value.push_str("$$"),
+                    '0' => value.extend(octal(&mut characters)),
                     other => value.extend(['\\', other]),
                 },
                 Some((_, other)) => value.extend(['\\', other]),
@@ -182,6 +185,18 @@ impl<'t> File<'t> {
         }
         Err("a quoted value is not closed")
     }
+}
+
+/// What `\0123` stands for, of which the backslash and the first 0 were read; `None` where it is no character.
+fn octal(characters: &mut std::str::CharIndices<'_>) -> Option<char> {
+    const DIGITS_MAX: usize = 3;
+    let rest = characters.as_str();
+    let digits: String = rest.chars().take(DIGITS_MAX).take_while(|c| c.is_digit(8)).collect();
+    let code = if digits.is_empty() { 0 } else { u32::from_str_radix(&digits, 8).ok()? };
+    for _ in 0..digits.len() {
+        characters.next();
+    }
+    char::from_u32(code)
 }
 
 #[cfg(test)]

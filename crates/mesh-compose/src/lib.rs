@@ -15,9 +15,13 @@ mod context;
 mod decode;
 mod document;
 mod dotenv;
+mod explain;
+pub mod line;
 mod load;
 mod locate;
 mod node;
+mod print;
+mod refusals;
 mod relations;
 mod resolve;
 mod schema;
@@ -26,8 +30,10 @@ mod template;
 mod value;
 mod yaml;
 
-pub use document::Document;
+pub use document::{Document, Section};
+pub use explain::{Explanation, Origin, ServiceVariable, Source, Usage, UsageForm};
 pub use load::load;
+pub use refusals::Refusals;
 
 use mesh_diag::Findings;
 use mesh_model::project::Project;
@@ -56,6 +62,36 @@ pub struct LoadOptions {
     /// Replace variables. Without it, [`Loaded::project`] has no services and the document is the merged
     /// tree as written.
     pub interpolate: bool,
+    /// Keep in the document what no service uses.
+    pub all_resources: bool,
+    /// Passes to leave out. With any of them [`Loaded::project`] has no services.
+    pub skip: Skip,
+    /// A variable whose origin is asked for: [`Loaded::explanation`].
+    pub explain: Option<String>,
+}
+
+/// Passes that are left out where only the document is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each pass is left out by itself")]
+pub struct Skip {
+    /// Relative paths stay as they are written.
+    pub paths: bool,
+    /// The contents of `env_file` stay in their files.
+    pub env_files: bool,
+    /// `label_file` stays beside the labels that came from it.
+    pub label_files: bool,
+    /// What follows from other keys is not filled in: the default network, names, implied dependencies.
+    pub normalisation: bool,
+    /// What services say of one another is not checked.
+    pub consistency: bool,
+}
+
+impl Skip {
+    /// Whether everything is done.
+    #[must_use]
+    pub fn nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One file to load.
@@ -81,8 +117,14 @@ pub struct Loaded {
     pub document: Document,
     /// Warnings.
     pub findings: Findings,
+    /// What keeps services from being started here; whoever starts one asks first.
+    pub refusals: Refusals,
     /// Every variable the files use, by name.
     pub variables: Vec<VariableUse>,
+    /// What variables of the files are replaced from.
+    pub environment: Secret<BTreeMap<String, String>>,
+    /// Where the value of the variable comes from that was asked for.
+    pub explanation: Option<Explanation>,
 }
 
 /// A variable that a file uses.
@@ -100,6 +142,26 @@ pub struct VariableUse {
     pub set: bool,
     /// The value, from the environment or a file with variables.
     pub value: Option<Secret<String>>,
+}
+
+/// Variables as the YAML of `docker compose config --variables`.
+#[must_use]
+pub fn variables_as_yaml(uses: &[VariableUse]) -> String {
+    use print::{Format, View};
+    fn text(text: Option<&String>) -> View<'_> {
+        View::Text(text.map_or("", String::as_str).into())
+    }
+    let view = |variable| {
+        let VariableUse { name, required, default, alternate, .. }: &VariableUse = variable;
+        let parts = vec![
+            ("name".into(), View::Text(name.as_str().into())),
+            ("defaultvalue".into(), text(default.as_ref())),
+            ("presencevalue".into(), text(alternate.as_ref())),
+            ("required".into(), View::Bool(*required)),
+        ];
+        (name.as_str().into(), View::Map(parts))
+    };
+    print::to_yaml_indented(&View::sorted(uses.iter().map(view).collect(), Format::Yaml), 4)
 }
 
 /// Why nothing was loaded.

@@ -6,12 +6,14 @@ use crate::{
     check,
     context::{At, Context},
     decode::{self, Frame},
+    explain::{Stage, Watch},
     locate::{self, Located},
     node::{Map, Node},
-    relations,
+    relations::{self, Inactive},
     resolve::{Resolver, Scope},
     template, yaml,
 };
+use mesh_redact::Secret;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Loads a project.
@@ -22,16 +24,19 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let mut cx = Context::default();
     cx.raw = !options.interpolate;
+    cx.skip = options.skip;
+    cx.watch = options.explain.as_deref().map(Watch::new);
     let Located { texts, directory, mut environment } = locate::locate(options, &mut cx)?;
     let mut parsed = Vec::new();
     for text in texts {
         let file = cx.add_source(&text.name, &text.text);
         parsed.push((text.path, yaml::parse(&text.text, file, &mut cx)));
     }
-    let in_files = name_in_files(&parsed, &environment);
+    let in_files = name_in_files(&parsed, &environment, cx.raw);
     let name = locate::project_name(options, &environment, in_files, &directory, &mut cx);
     environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
 
+    cx.enter(|| Stage::Include);
     let mut resolver = Resolver::new(&mut cx, options.working_directory.clone());
     resolver.files.extend(parsed.iter().map(|(path, _)| path.clone()));
     let mut tree = resolver.project(parsed, &directory, &environment, Vec::new());
@@ -39,20 +44,27 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let variables = std::mem::take(&mut resolver.variables).into_values().collect();
     drop(resolver);
 
+    if tree.as_map().is_some_and(|map| map.is_empty()) && !cx.has_errors() {
+        cx.error(At::default(), "empty", "the Compose file is empty");
+    }
     tree.set("name", Node::text(name.clone(), At::default()));
     check::check(&tree, &mut cx);
-    let inactive = relations::activate(
-        &mut tree,
-        &options.profiles,
-        &profiles(&environment),
-        &options.services,
-        &mut cx,
-    );
+    // As it is written, the file has all its services.
+    let inactive = if options.interpolate { active(&mut tree, options, &environment, &mut cx) } else { Inactive::new() };
+    let mut absent = Vec::new();
+    let profiles_of_inactive = inactive.values().flatten().cloned().collect();
     if options.interpolate {
         long_forms(&mut tree, &name, options, &environment, &mut cx);
-        relations::check(&mut tree, &inactive, &mut cx);
-        // Networks that only now appeared get their names too.
-        canonical::top(&mut tree, &name, &mut cx);
+        if !options.skip.normalisation {
+            relations::default_network(&mut tree, &mut cx);
+            // Networks that only now appeared get their names too.
+            canonical::top(&mut tree, &name, &mut cx);
+        }
+        if !options.skip.consistency {
+            absent = relations::check(&mut tree, &inactive, &mut cx);
+        }
+    } else {
+        canonical::as_written(&mut tree, &name, &environment, options.skip);
     }
     if cx.has_errors() {
         return Err(LoadError::Findings(cx.into_findings()));
@@ -65,12 +77,21 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         environment: &environment,
     };
     let empty = Node::map(At::default());
-    let project = decode::project(if options.interpolate { &tree } else { &empty }, frame, &mut cx);
+    let whole = options.interpolate && options.skip.nothing();
+    let project = decode::project(if whole { &tree } else { &empty }, frame, &mut cx);
     if cx.has_errors() {
         return Err(LoadError::Findings(cx.into_findings()));
     }
-    let document = Document::new(tree, options.interpolate);
-    Ok(Loaded { project, document, findings: cx.into_findings(), variables })
+    let watch = cx.watch.take();
+    let explanation = watch.map(|watch| watch.explain(&options.environment, &environment, &tree, &cx));
+    relations::restore(&mut tree, absent);
+    let mut document = Document::new(tree, options.interpolate, profiles_of_inactive);
+    if options.interpolate && !options.all_resources {
+        document.prune();
+    }
+    let (findings, refusals) = cx.into_parts();
+    let environment = Secret::new(environment);
+    Ok(Loaded { project, document, findings, refusals, variables, environment, explanation })
 }
 
 /// The last `name:` of the files, with its variables replaced; what is wrong with it is reported when
@@ -78,13 +99,24 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
 fn name_in_files(
     parsed: &[(PathBuf, Vec<Node>)],
     environment: &BTreeMap<String, String>,
+    raw: bool,
 ) -> Option<(String, At)> {
     let node = parsed.iter().flat_map(|(_, documents)| documents).rev().find_map(|node| node.get("name"))?;
     let mut uses = BTreeMap::new();
     let mut scope = Scope { environment, uses: &mut uses, unset: Vec::new() };
-    let name = template::substitute(&node.scalar()?, &mut scope).ok()?;
+    let written = node.scalar()?;
+    let name = if raw { written } else { template::substitute(&written, &mut scope).ok()? };
     let name = locate::normalised(&name);
     (!name.is_empty()).then_some((name, node.at))
+}
+
+fn active(
+    tree: &mut Node,
+    options: &LoadOptions,
+    environment: &BTreeMap<String, String>,
+    cx: &mut Context,
+) -> Inactive {
+    relations::activate(tree, &options.profiles, &profiles(environment), &options.services, cx)
 }
 
 /// The profiles of `COMPOSE_PROFILES`.
@@ -108,7 +140,8 @@ fn long_forms(
         texts: BTreeMap::new(),
     };
     let services = tree.get_mut("services").and_then(Node::as_map_mut);
-    for entry in services.into_iter().flat_map(Map::values_mut) {
+    for (name, entry) in services.into_iter().flat_map(|services| services.iter_mut()) {
+        surface.cx.enter(|| Stage::Service(name.clone()));
         canonical::service(&mut entry.node, &mut surface);
     }
     canonical::top(tree, name, cx);

@@ -12,14 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Default names, best first.
-const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+/// Default names, best first, in the order that Compose has them.
+const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 /// Default names of files laid over them.
 const OVERRIDE_NAMES: [&str; 4] = [
-    "compose.override.yaml",
     "compose.override.yml",
-    "docker-compose.override.yaml",
+    "compose.override.yaml",
     "docker-compose.override.yml",
+    "docker-compose.override.yaml",
 ];
 
 /// What was found before anything of a Compose file is understood.
@@ -50,10 +50,9 @@ pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located,
         Some(files) => {
             let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
             let separator = separator.map_or(":", String::as_str);
-            let base = given.as_ref().unwrap_or(working);
-            files.split(separator).filter(|file| !file.is_empty()).map(|file| base.join(file)).collect()
+            files.split(separator).filter(|file| !file.is_empty()).map(|file| working.join(file)).collect()
         }
-        None => search(given.as_ref().unwrap_or(working))?,
+        None => search(given.as_ref().unwrap_or(working), cx)?,
     };
     let found = paths.first().map(|path: &PathBuf| first_directory(path));
     let directory = given.or(found).unwrap_or_else(|| working.clone());
@@ -87,14 +86,24 @@ fn read(file: &InputFile, working: &Path) -> Result<Text, LoadError> {
 }
 
 /// The default files of the nearest directory, upwards, that has one.
-fn search(start: &Path) -> Result<Vec<PathBuf>, LoadError> {
+fn search(start: &Path, cx: &mut Context) -> Result<Vec<PathBuf>, LoadError> {
     for directory in start.ancestors() {
-        let pick = |names: &[&str]| names.iter().map(|name| directory.join(name)).find(|path| path.is_file());
-        if let Some(main) = pick(&FILE_NAMES) {
-            return Ok([Some(main), pick(&OVERRIDE_NAMES)].into_iter().flatten().collect());
+        if let Some(main) = pick(directory, &FILE_NAMES, cx) {
+            return Ok([Some(main), pick(directory, &OVERRIDE_NAMES, cx)].into_iter().flatten().collect());
         }
     }
     Err(LoadError::NoFile { searched: start.to_owned() })
+}
+
+/// The first of `names` that `directory` has; more than one is most often one too many.
+fn pick(directory: &Path, names: &[&str], cx: &mut Context) -> Option<PathBuf> {
+    let found: Vec<&str> = names.iter().copied().filter(|name| directory.join(name).is_file()).collect();
+    let first = *found.first()?;
+    if found.len() > 1 {
+        let message = format!("several files have default names: {}; {first} is read", found.join(", "));
+        cx.warn(At::default(), "several-files", message);
+    }
+    Some(directory.join(first))
 }
 
 /// The shell's variables over those of `--env-file`, `COMPOSE_ENV_FILES`, or the directory's `.env`.
@@ -113,7 +122,17 @@ fn environment(
         files.extend(listed.map(|file| options.working_directory.join(file)));
     }
     let explicit = !files.is_empty();
-    if !explicit {
+    let without = shell.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str).unwrap_or_default();
+    let without = match without {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+        other => {
+            let message = format!("`COMPOSE_DISABLE_ENV_FILE` must be true or false, not `{other}`");
+            cx.error(At::default(), "bad-value", message);
+            false
+        }
+    };
+    if !explicit && !without {
         files.push(directory.join(".env"));
     }
     let mut values = BTreeMap::new();

@@ -45,6 +45,8 @@ pub(crate) enum Mark {
     Reset,
     /// `!override`: replace instead of merging.
     Override,
+    /// Not written: it follows from another key, and is not shown.
+    Implied,
 }
 
 impl Node {

@@ -106,10 +106,6 @@ pub(crate) fn mode(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777 && !digits.starts_with('+'))
 }
 
-pub(crate) fn is_mode(text: &str) -> bool {
-    mode(text).is_some()
-}
-
 pub(crate) fn is_subnet(text: &str) -> bool {
     Subnet::parse(text).is_some()
 }
@@ -142,6 +138,33 @@ pub(crate) fn is_container_name(text: &str) -> bool {
     text.len() > 1
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
+/// What `pull_policy` takes, for messages.
+pub(crate) const PULL_POLICIES: &str =
+    "always, never, missing, if_not_present, build, refresh, daily, weekly or every_<time>, such as every_12h";
+
+pub(crate) fn is_pull_policy(text: &str) -> bool {
+    pull_policy(text).is_some()
+}
+
+/// `pull_policy` as a policy.
+pub(crate) fn pull_policy(text: &str) -> Option<mesh_model::service::PullPolicy> {
+    use mesh_model::service::PullPolicy;
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    Some(match text {
+        "missing" | "if_not_present" | "refresh" => PullPolicy::Missing,
+        "always" => PullPolicy::Always,
+        "never" => PullPolicy::Never,
+        "build" => PullPolicy::Build,
+        "daily" => PullPolicy::Every(DAY),
+        "weekly" => PullPolicy::Every(7 * DAY),
+        text => PullPolicy::Every(duration(text.strip_prefix("every_")?)?),
+    })
+}
+
+pub(crate) fn is_size(text: &str) -> bool {
+    bytes(text).is_some()
 }
 
 pub(crate) fn is_restart(text: &str) -> bool {

@@ -68,7 +68,7 @@ fn both_forms_of_a_key_are_one() {
         "volumes: [{type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 01777}}]",
         "volumes",
         json!([
-            {"type": "tmpfs", "target": "/t", "tmpfs": {"size": "1048576", "mode": "1777"}}
+            {"type": "tmpfs", "target": "/t", "tmpfs": {"size": "1048576", "mode": 1023}}
         ]),
     );
     check("build: ./b", "build", json!({"context": "DIR/b", "dockerfile": "Dockerfile"}));

@@ -67,6 +67,91 @@ fn each_key_merges_by_its_own_rule() {
 }
 
 #[test]
+fn a_key_without_a_value_takes_a_command_back_and_leaves_the_rest() {
+    check("command: [a]", "command:", "command", json!(null));
+    check("entrypoint: [a]", "entrypoint:", "entrypoint", json!(null));
+    check("user: '1'", "user:", "user", json!("1"));
+    check("environment: {A: '1', HOME: x}", "environment: [A, HOME]", "environment", {
+        json!({"A": null, "HOME": "/home/me"})
+    });
+    check("labels: {a: b}", "labels: {a: }", "labels", json!({"a": ""}));
+}
+
+#[test]
+fn lists_name_nothing_twice_and_the_later_entry_counts() {
+    for (body, key, want) in [
+        ("cap_add: [KILL, KILL]", "cap_add", json!(["KILL"])),
+        ("dns: [1.1.1.1, 1.1.1.1]", "dns", json!(["1.1.1.1"])),
+        ("profiles: [a, b, a]", "profiles", json!(["a", "b"])),
+        ("tmpfs: ['/a:size=1', '/a:size=2']", "tmpfs", json!(["/a:size=2"])),
+        ("volumes: ['/a:/x', '/b:/x']", "volumes", {
+            json!([{"type": "bind", "source": "/b", "target": "/x", "bind": {}}])
+        }),
+    ] {
+        let mut given = support::service(body);
+        given.options.profiles = vec!["a".to_owned()];
+        assert_eq!(given.json()["services"]["a"][key], want, "{body}");
+    }
+    for body in ["group_add: [a, a]", "security_opt: [a, a]", "depends_on: [b, b]", "networks: [n, n]"] {
+        let errors = support::service(body).errors();
+        assert!(errors.contains("twice"), "{body}: {errors}");
+    }
+    check("group_add: [a]", "group_add: [a, b]", "group_add", json!(["a", "b"]));
+}
+
+#[test]
+fn marks_reach_through_extends_and_include() {
+    let base = "services:\n  a:\n    image: x\n    ports: ['80:80']\n    environment: {A: '1', B: '1'}\n";
+    let over = "services:\n  a:\n    extends: {file: other.yaml, service: o}\n    ports: !override ['81:81']\n    \
+                environment: {A: !reset null}\n";
+    let other = "services:\n  o: {ports: ['82:82'], environment: {A: o, C: o}}\n";
+    let given = Given::new(&[("a.yaml", base), ("b.yaml", over), ("other.yaml", other)])
+        .files(&["a.yaml", "b.yaml"]);
+    let service = &given.json()["services"]["a"];
+    assert_eq!(service["ports"][0]["published"], "81");
+    assert_eq!(service["ports"].as_array().map(Vec::len), Some(1));
+    assert_eq!(service["environment"], json!({"B": "1", "C": "o"}));
+    let given = Given::new(&[
+        ("compose.yaml", "include: [sub.yaml]\nservices:\n  a: {ports: !reset [], command: !override [b]}\n"),
+        ("sub.yaml", "services:\n  a: {image: x, ports: ['80:80'], command: [a]}\n"),
+    ]);
+    let service = &given.json()["services"]["a"];
+    assert_eq!((&service["ports"], &service["command"]), (&json!(null), &json!(["b"])));
+    let spent = Given::new(&[
+        ("a.yaml", "services:\n  a: {image: x, environment: !reset {A: '1'}}\n"),
+        ("b.yaml", "services:\n  a: {environment: {B: '1'}}\n"),
+    ])
+    .files(&["a.yaml", "b.yaml"]);
+    assert_eq!(spent.json()["services"]["a"]["environment"], json!({"B": "1"}));
+}
+
+#[test]
+fn a_service_extends_an_included_one() {
+    let given = Given::new(&[
+        ("compose.yaml", "include: [sub/c.yaml]\nservices:\n  a: {extends: base, user: '7'}\n"),
+        ("sub/c.yaml", "services:\n  base: {image: x, volumes: ['./d:/d']}\n"),
+    ]);
+    let service = &given.json()["services"]["a"];
+    assert_eq!((&service["image"], &service["user"]), (&json!("x"), &json!("7")));
+    assert_eq!(service["volumes"][0]["source"], "DIR/sub/d");
+}
+
+#[test]
+fn paths_of_several_files_start_at_the_first_and_those_of_an_include_at_its_own() {
+    let given = Given::new(&[
+        ("one/a.yaml", "include: [../inc/i.yaml, {path: ../inc/j.yaml, project_directory: elsewhere}]\nservices:\n  a: {image: x, volumes: ['./a:/a']}\n"),
+        ("two/b.yaml", "services:\n  a: {volumes: ['./b:/b']}\n"),
+        ("inc/i.yaml", "services:\n  i: {image: x, volumes: ['./i:/i']}\n"),
+        ("inc/j.yaml", "services:\n  j: {image: x, volumes: ['./j:/j']}\n"),
+    ])
+    .files(&["one/a.yaml", "two/b.yaml"]);
+    let services = &given.json()["services"];
+    let source = |name: &str, index: usize| services[name]["volumes"][index]["source"].clone();
+    assert_eq!([source("a", 0), source("a", 1)], [json!("DIR/one/a"), json!("DIR/one/b")]);
+    assert_eq!([source("i", 0), source("j", 0)], [json!("DIR/inc/i"), json!("DIR/one/elsewhere/j")]);
+}
+
+#[test]
 fn dependencies_and_networks_merge_in_both_forms() {
     let given = Given::new(&[
         ("a.yaml", "services:\n  a: {image: x, depends_on: [b], networks: [n]}\n  b: {image: x}\nnetworks: {n: , m: }\n"),

@@ -1,6 +1,7 @@
 //! The recipes of `catalog/`, part of the binary.
 
-use crate::{recipe::Recipe, reference::Reference};
+use crate::recipe::Recipe;
+use mesh_oci::reference::Reference;
 use std::{collections::BTreeMap, sync::OnceLock};
 
 /// Every recipe, by the repositories it serves.

@@ -1,6 +1,14 @@
 //! What can go wrong between a reference and its layers.
 
-use crate::{recipe::RecipeError, reference::ReferenceError};
+use crate::{oci::error::LayerError, progress::Reporter, recipe::RecipeError};
+use mesh_oci::{
+    archive::ArchiveError,
+    blobs::BlobError,
+    digest::Digest,
+    error::OciError,
+    platform::PlatformError,
+    reference::{Reference, ReferenceError},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -12,6 +20,57 @@ pub enum ImageError {
     /// The text is no image reference.
     #[error("not an image reference")]
     Reference(#[from] ReferenceError),
+    /// The text is no platform.
+    #[error("not a platform")]
+    Platform(#[from] PlatformError),
+    /// An id of few digits is the beginning of several.
+    #[error("{text} is the beginning of several images' ids; write more of it")]
+    SeveralImages {
+        /// What was given.
+        text: String,
+    },
+    /// No image is stored by that name or id.
+    #[error("no image {text} is stored")]
+    NoSuchImage {
+        /// What was given.
+        text: String,
+    },
+    /// A container was made of it.
+    #[error("image {image} is used by container {container} of project {project}")]
+    InUse {
+        /// Name of the image.
+        image: String,
+        /// Name of the container.
+        container: String,
+        /// Its project.
+        project: String,
+    },
+    /// An id stands for more than one name.
+    #[error("image {id} has several names: {names}")]
+    SeveralNames {
+        /// What was given.
+        id: String,
+        /// The names.
+        names: String,
+    },
+    /// It was made of packages, and is no image that can be handed on.
+    #[error("what serves {text} was made of packages and cannot be saved")]
+    StandIn {
+        /// What was given.
+        text: String,
+    },
+    /// An archive could not be read or written.
+    #[error(transparent)]
+    Archive(ArchiveError),
+    /// A registry does not give it.
+    #[error("could not pull {reference}")]
+    Pull {
+        /// Reference as the file has it.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: Box<OciError>,
+    },
     /// A recipe asks for something that cannot be done.
     #[error("recipe {recipe} cannot be used")]
     Recipe {
@@ -115,6 +174,35 @@ pub enum ImageError {
         #[source]
         source: UnpackError,
     },
+    /// A layer of an image could not be unpacked.
+    #[error("could not unpack layer {layer} of {image}")]
+    Layer {
+        /// Name of the image.
+        image: String,
+        /// Digest of the layer's content, its beginning.
+        layer: String,
+        /// Why.
+        #[source]
+        source: LayerError,
+    },
+    /// Config and manifest do not fit each other.
+    #[error("the config of {image} names {named} layers, and its manifest {found}")]
+    LayerCount {
+        /// Name of the image.
+        image: String,
+        /// How many the config names.
+        named: usize,
+        /// How many the manifest has.
+        found: usize,
+    },
+    /// A layer of the store is another one than its name says.
+    #[error("layer {name} of the store is not {diff_id}")]
+    OtherLayer {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        diff_id: String,
+    },
     /// The disk is full.
     #[error("no space left on the device that holds {}", path.display())]
     DiskFull {
@@ -202,6 +290,10 @@ impl ImageError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoSource { hint, .. } => hint.clone(),
+            Self::Pull { source, .. } => return source.hint(),
+            Self::InUse { .. } => "remove the container first, or use --force to take only the name".to_owned(),
+            Self::SeveralNames { .. } => "name one of them, or use --force for all".to_owned(),
+            Self::NoSuchImage { .. } => "`mesh image ls` shows what there is".to_owned(),
             Self::NotStored { reference } => {
                 format!("fetch it with `mesh pull`, or drop `pull_policy: never` of {reference}")
             }
@@ -212,9 +304,39 @@ impl ImageError {
             Self::NoLists { .. } | Self::Download { .. } => {
                 "check the network, the proxy of apt.conf.d, and `apt-get update`".to_owned()
             }
+            Self::Layer { source: LayerError::Owner { .. }, .. } => {
+                "give this user a longer range of ids in /etc/subuid and /etc/subgid".to_owned()
+            }
             Self::DiskFull { .. } => "free space there, and run the command again".to_owned(),
             _ => return None,
         })
+    }
+
+    /// Whether the image could not be had from its registry, so that packages may stand in for it.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        let Self::Pull { source, .. } = self else { return false };
+        source.is_unreachable()
+            || source.is_absent()
+            || matches!(
+                **source,
+                OciError::Limited { .. } | OciError::Transport { .. } | OciError::TokenTransport { .. }
+            )
+            || matches!(**source, OciError::Status { status: 500.., .. })
+    }
+
+    /// The same where packages might have stood in, and no recipe says how.
+    pub(crate) fn without_recipe(self, reference: &Reference) -> Self {
+        let Self::Pull { reference: asked, source } = self else { return self };
+        let mut tried = source.to_string();
+        let mut cause = std::error::Error::source(&*source);
+        while let Some(error) = cause {
+            tried.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        let name = &reference.repository;
+        tried.push_str(&format!("; and no recipe of the catalog makes {name} from packages"));
+        let hint = source.hint().unwrap_or_else(|| "check the name and the tag".to_owned());
+        Self::NoSource { reference: asked, tried, hint }
     }
 
     /// Wraps an I/O error; a full disk gets its own kind.
@@ -226,6 +348,28 @@ impl ImageError {
         }
     }
 
+    /// Wraps a failure of an archive; a full disk gets its own kind.
+    pub(crate) fn archive(source: ArchiveError) -> Self {
+        match source {
+            ArchiveError::Blob(BlobError::File { path, source, .. }) if is_full(&source) => {
+                Self::DiskFull { path }
+            }
+            source => Self::Archive(source),
+        }
+    }
+
+    /// Wraps a failure of a layer; a full disk and a caller that is gone get their own kinds.
+    pub(crate) fn layer(image: &str, layer: &Digest, reporter: &Reporter, source: LayerError) -> Self {
+        match source {
+            LayerError::Write { path, source } if is_full(&source) => Self::DiskFull { path },
+            LayerError::Cancelled => Self::Cancelled { reference: reporter.reference().to_owned() },
+            source => {
+                let layer = layer.to_string().chars().take(SHOWN_LETTERS).collect();
+                Self::Layer { image: image.to_owned(), layer, source }
+            }
+        }
+    }
+
     /// Wraps a failure of a package; a full disk gets its own kind.
     pub(crate) fn unpack(package: &str, source: UnpackError) -> Self {
         match source {
@@ -234,6 +378,9 @@ impl ImageError {
         }
     }
 }
+
+/// Letters of a digest that a message has: its algorithm and twelve digits.
+const SHOWN_LETTERS: usize = 19;
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

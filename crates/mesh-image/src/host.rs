@@ -88,6 +88,18 @@ pub(crate) fn may_change_owner(directory: &Path) -> Result<bool, ImageError> {
     }
 }
 
+/// Whether attributes that only the machine's own root may set can be set in the directory. Tried, as an
+/// overlay that is mounted without a user namespace reads those and no others.
+pub(crate) fn may_set_trusted(directory: &Path) -> Result<bool, ImageError> {
+    let path = directory.join(format!(".trusted-{}-{:?}", std::process::id(), std::thread::current().id()));
+    fs::write(&path, b"").map_err(|source| ImageError::io("write", &path, source))?;
+    let flags = rustix::fs::XattrFlags::empty();
+    let outcome = rustix::fs::lsetxattr(&path, "trusted.mesh", b"y", flags);
+    // As with the probe of owners.
+    let _ = fs::remove_file(&path);
+    Ok(outcome.is_ok())
+}
+
 /// Whether the kernel says that this process may not give files away: `EPERM`, or `EINVAL` for an id
 /// that the user namespace does not map.
 fn owner_refused(error: &io::Error) -> bool {

@@ -5,6 +5,7 @@
 
 use crate::{apt::write_atomic, error::ImageError};
 use mesh_model::image::{ImageConfig, Source};
+use mesh_oci::{digest::Digest, platform::Platform};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -30,6 +31,25 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     /// Seconds since 1970.
     pub(crate) created: u64,
+    /// What is known of it where it came from a registry or an archive.
+    #[serde(default)]
+    pub(crate) oci: Option<OciRecord>,
+}
+
+/// What is known of an image of a registry or an archive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OciRecord {
+    /// Its name in full; `None`: it lost it to another image, or never had one.
+    pub(crate) name: Option<String>,
+    /// Digest of its manifest.
+    pub(crate) manifest: Digest,
+    /// Digest of the index that its manifest was chosen from.
+    pub(crate) index: Option<Digest>,
+    pub(crate) platform: Platform,
+    /// When it was made, as it says itself.
+    pub(crate) made: Option<String>,
+    /// Manifest, config and layers, as they came.
+    pub(crate) blobs: Vec<Digest>,
 }
 
 impl Entry {
@@ -41,7 +61,8 @@ impl Entry {
         bytes: u64,
         created: u64,
     ) -> Self {
-        Self { format: FORMAT, references: BTreeSet::new(), digest, source, layers, config, bytes, created }
+        let references = BTreeSet::new();
+        Self { format: FORMAT, references, digest, source, layers, config, bytes, created, oci: None }
     }
 }
 
@@ -91,11 +112,17 @@ impl Index {
 
     /// Every entry with its key, in the order of keys.
     pub(crate) fn all(&self) -> Result<Vec<(String, Entry)>, ImageError> {
+        self.all_below("")
+    }
+
+    /// Every entry whose key begins so.
+    pub(crate) fn all_below(&self, prefix: &str) -> Result<Vec<(String, Entry)>, ImageError> {
         let entries = fs::read_dir(&self.directory)
             .map_err(|source| ImageError::io("read", &self.directory, source))?;
         let mut keys: Vec<String> = entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_string_lossy().strip_suffix(".json").map(str::to_owned))
+            .filter(|key| key.starts_with(prefix))
             .collect();
         keys.sort();
         let mut all = Vec::new();

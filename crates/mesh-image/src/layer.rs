@@ -11,6 +11,7 @@ pub(crate) mod tree;
 pub(crate) mod unpack;
 
 use crate::{apt::closure::Package, error::ImageError, lock::Lock};
+use mesh_oci::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -20,8 +21,8 @@ use std::{
 
 /// Version of what a layer is made of; another one makes other layers.
 pub(crate) const FORMAT: u32 = 1;
-/// Depth to which a leftover tree is made removable; package trees are far shallower.
-const DEPTH_MAX: usize = 128;
+/// Depth to which a leftover tree is made removable; no layer is deeper.
+const DEPTH_MAX: usize = 256;
 
 /// What a layer is made of; its presence says that the layer is complete.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +33,20 @@ pub(crate) struct Manifest {
     pub(crate) packages: Vec<Package>,
     /// Bytes of its files.
     pub(crate) bytes: u64,
+    /// What is known of a layer of a registry's image.
+    #[serde(default)]
+    pub(crate) oci: Option<OciLayer>,
+}
+
+/// What is known of a layer of a registry's image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OciLayer {
+    /// Digest of its archive, decompressed.
+    pub(crate) diff_id: Digest,
+    /// It hides every layer below it.
+    pub(crate) hides_all: bool,
+    /// Directories that its archive does not have: their owner and mode are those of the layer below.
+    pub(crate) implicit: Vec<String>,
 }
 
 /// The directory of layers.
@@ -63,9 +78,17 @@ impl Layers {
 
     /// Its bytes, as its manifest has them.
     pub(crate) fn bytes(&self, id: &str) -> u64 {
+        self.manifest(id).ok().flatten().map_or(0, |manifest| manifest.bytes)
+    }
+
+    /// What it is made of; `None`: it is not there, or its manifest is torn.
+    pub(crate) fn manifest(&self, id: &str) -> Result<Option<Manifest>, ImageError> {
         let path = self.directory.join(id).join("manifest.json");
-        let manifest = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-        manifest.map_or(0, |manifest| manifest.bytes)
+        match fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ImageError::io("read", &path, source)),
+        }
     }
 
     /// Builds the layer unless it is there. `make` fills the directory it is given and returns what
@@ -117,6 +140,13 @@ impl Layers {
         let written = fs::File::open(&path).and_then(|file| file.sync_all());
         written.map_err(|source| ImageError::io("sync", &path, source))?;
         sync_directory(building)
+    }
+
+    /// The names of the layers that are there.
+    pub(crate) fn complete(&self) -> Result<Vec<String>, ImageError> {
+        let mut names = self.names()?;
+        names.retain(|name| !name.starts_with(BUILDING));
+        Ok(names)
     }
 
     /// Removes what killed runs left: a layer being built whose lock nobody holds.
@@ -206,7 +236,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        Manifest { format: FORMAT, owners_kept: true, packages: Vec::new(), bytes: 7 }
+        Manifest { format: FORMAT, owners_kept: true, packages: Vec::new(), bytes: 7, oci: None }
     }
 
     #[test]

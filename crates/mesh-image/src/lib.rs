@@ -20,16 +20,21 @@ mod host;
 mod index;
 mod layer;
 mod lock;
+mod oci;
 mod pattern;
 mod progress;
 mod recipe;
-mod reference;
 mod resolve;
+mod source;
 mod store;
 
 pub use catalog::{Catalog, catalog};
 pub use error::{ImageError, UnpackError};
+pub use oci::{
+    archive::Loaded,
+    error::LayerError,
+    removal::{Prune, Use},
+};
 pub use progress::{Progress, Request, Settings};
 pub use recipe::{Recipe, RecipeError};
-pub use reference::{Reference, ReferenceError};
 pub use store::{ImageStore, Removed, StoredImage};

@@ -19,13 +19,16 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Package lists older than this are refreshed before something new is fetched.
     pub lists_age_max: Duration,
+    /// How registries are asked.
+    pub registry: mesh_oci::settings::Settings,
 }
 
 impl Settings {
     /// Settings with the usual age of lists: a day.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, lists_age_max: Duration::from_secs(24 * 60 * 60) }
+        let registry = mesh_oci::settings::Settings::default();
+        Self { directory, lists_age_max: Duration::from_secs(24 * 60 * 60), registry }
     }
 }
 

@@ -4,7 +4,7 @@
 //! or group of the recipe answers to. Names of users and groups that come from the base layer
 //! (`root`, `nobody`, `daemon`) are known here by their fixed numbers.
 
-use crate::reference::tag_major;
+use mesh_oci::reference::tag_major;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

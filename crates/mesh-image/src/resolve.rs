@@ -14,14 +14,13 @@ use crate::{
     lock::Lock,
     progress::{Reporter, Request},
     recipe::{Config, Recipe},
-    reference::Reference,
     store::Inner,
 };
 use mesh_model::{
     image::{Image, ImageConfig, ImageVolume, Source},
-    project::Substitute,
     service::PullPolicy,
 };
+use mesh_oci::reference::Reference;
 use sha2::{Digest as _, Sha256};
 use std::{
     fmt::Write as _,
@@ -41,7 +40,14 @@ struct Wanted<'a> {
 }
 
 impl Inner {
-    pub(crate) fn resolve(&self, request: &Request, reporter: &Reporter) -> Result<Image, ImageError> {
+    /// What is stored of packages that stand in for an image, if it is.
+    pub(crate) fn stored_stand_in(&self, request: &Request) -> Result<Option<Image>, ImageError> {
+        let wanted = Wanted::find(request, catalog())?;
+        self.stored(&wanted.key(self.owners_kept), request)
+    }
+
+    /// The image that packages make.
+    pub(crate) fn stand_in(&self, request: &Request, reporter: &Reporter) -> Result<Image, ImageError> {
         let wanted = Wanted::find(request, catalog())?;
         let key = wanted.key(self.owners_kept);
         if request.pull != PullPolicy::Always
@@ -93,7 +99,7 @@ impl Inner {
         Ok(Some(self.image(entry, request)))
     }
 
-    fn image(&self, entry: Entry, request: &Request) -> Image {
+    pub(crate) fn image(&self, entry: Entry, request: &Request) -> Image {
         Image {
             reference: request.reference.clone(),
             digest: entry.digest,
@@ -200,6 +206,7 @@ impl Inner {
                 owners_kept: self.owners_kept,
                 packages: packages.to_vec(),
                 bytes: tree.bytes(),
+                oci: None,
             })
         })
     }
@@ -239,8 +246,7 @@ impl Inner {
         let config_text = serde_json::to_string(&config).unwrap_or_default();
         let digest = format!("sha256:{}", hex(format!("{}\n{config_text}", layers.join("\n")).as_bytes()));
         let bytes = layers.iter().map(|id| self.layers.bytes(id)).sum();
-        let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        Entry::new(digest, source, layers, config, bytes, created)
+        Entry::new(digest, source, layers, config, bytes, now_seconds())
     }
 }
 
@@ -251,28 +257,12 @@ impl<'a> Wanted<'a> {
         let refuse = |tried: String, hint: &str| {
             Err(ImageError::NoSource { reference: request.reference.clone(), tried, hint: hint.to_owned() })
         };
-        if request.pull == PullPolicy::Build {
-            return refuse(
-                "its pull policy is build, and nothing here builds images".to_owned(),
-                "name an image of the catalog",
-            );
-        }
         let Some(recipe) = catalog.find(&reference) else {
             return refuse(
-                format!(
-                    "registries cannot be asked yet, and no recipe of the catalog makes {} from packages",
-                    reference.repository
-                ),
+                format!("no recipe of the catalog makes {} from packages", reference.repository),
                 "use an image that the catalog has a recipe for; the README lists them",
             );
         };
-        if request.substitute == Substitute::Never {
-            return refuse(
-                "registries cannot be asked yet, and stand-ins are not allowed (substitute: never)"
-                    .to_owned(),
-                "allow stand-ins: `--substitute missing`, or `x-mesh: {substitute: missing}`",
-            );
-        }
         if let Some(platform) =
             request.platform.as_deref().filter(|platform| !host::is_own_platform(platform))
         {
@@ -362,7 +352,7 @@ impl Recipe {
 }
 
 /// How a source is told in a line: `debian 15.18`, `debian 10.11.19 (MariaDB for MySQL)`.
-fn label(source: &Source) -> String {
+pub(crate) fn label(source: &Source) -> String {
     match source {
         Source::Debian { version, stand_in, .. } => match stand_in {
             Some(stand_in) => format!("debian {version} ({stand_in})"),
@@ -373,6 +363,12 @@ fn label(source: &Source) -> String {
     }
 }
 
+/// Seconds since 1970.
+pub(crate) fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
+}
+
+/// The digits of the digest of these bytes.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -400,10 +396,9 @@ mod tests {
     #[test]
     fn requests_find_a_recipe_or_say_why_not() {
         check(|_| {}, "postgres");
-        check(|r| r.reference = "docker.io/library/postgres@sha256:ab".into(), "postgres");
+        let digest = format!("docker.io/library/postgres@sha256:{}", "ab".repeat(32));
+        check(|r| r.reference = digest, "postgres");
         check(|r| r.reference = "quay.io/prometheus/node-exporter:v1".into(), "prom/node-exporter");
-        check(|r| r.substitute = Substitute::Never, "stand-ins are not allowed");
-        check(|r| r.pull = PullPolicy::Build, "nothing here builds images");
         check(|r| r.platform = Some("linux/none".into()), "not of linux/none");
         check(|r| r.reference = "acme/none".into(), "no recipe of the catalog makes acme/none");
         check(|r| r.reference = "::".into(), "not an image reference");

@@ -9,9 +9,14 @@ use crate::{
     index::Index,
     layer::Layers,
     lock::Lock,
+    oci::{
+        archive::Loaded,
+        removal::{Prune, Use},
+    },
     progress::{CancelOnDrop, Progress, Reporter, Request, Settings},
 };
 use mesh_model::image::{Image, Source};
+use mesh_oci::{archive::Form, blobs::BlobDirectory, client::Client, platform::Platform};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -33,17 +38,26 @@ pub(crate) struct Inner {
     pub(crate) downloads: Downloads,
     pub(crate) layers: Layers,
     pub(crate) index: Index,
+    pub(crate) client: Client,
+    /// Manifests, configs and packed layers of registries' images.
+    pub(crate) blobs: BlobDirectory,
     /// Whether files can be given to other users here.
     pub(crate) owners_kept: bool,
+    /// Whether attributes of the machine's own root can be set here.
+    pub(crate) trusted: bool,
 }
 
-/// An image of the store, once for each reference it was asked for by.
+/// An image of the store, once for each name it has; one that has none is there once, without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredImage {
-    /// Reference as the file had it.
-    pub reference: String,
-    /// Content address.
+    /// Name; `None`: it has none any more.
+    pub reference: Option<String>,
+    /// Content address; the id of a registry's image.
     pub digest: String,
+    /// Digest of a registry's manifest or index, by which it can be had again.
+    pub repository_digest: Option<String>,
+    /// Platform, where it is a registry's.
+    pub platform: Option<String>,
     /// What serves it.
     pub source: Source,
     /// Its layers, lowest first.
@@ -55,13 +69,17 @@ pub struct StoredImage {
 }
 
 /// What a removal did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
+    /// Names that were taken away.
+    pub untagged: Vec<String>,
+    /// Ids of the images that went with their last name.
+    pub deleted: Vec<String>,
     /// Images.
     pub images: u32,
     /// Layers that nothing else used.
     pub layers: u32,
-    /// Bytes of them.
+    /// Bytes of them, and of what they were unpacked from.
     pub bytes: u64,
 }
 
@@ -89,7 +107,10 @@ impl ImageStore {
             downloads: Downloads::open(directory.join("downloads"))?,
             layers: Layers::open(directory)?,
             index: Index::open(directory)?,
+            client: Client::new(settings.registry.clone()),
+            blobs: BlobDirectory::new(directory.join("blobs")),
             owners_kept: host::may_change_owner(directory)?,
+            trusted: host::may_set_trusted(directory)?,
             settings,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -120,22 +141,62 @@ impl ImageStore {
         self.blocking("images", |inner| inner.list()).await
     }
 
-    /// Removes an image by its reference, and the layers that nothing else uses. `in_use` are layers
-    /// (or directories below them) of containers; they stay.
+    /// Loads the images of an archive that are for a platform (`None`: this machine's).
     ///
     /// # Errors
-    /// When the index or a layer cannot be removed.
-    pub async fn remove(&self, reference: &str, in_use: Vec<PathBuf>) -> Result<Removed, ImageError> {
-        let reference = reference.to_owned();
-        self.blocking(&reference.clone(), move |inner| inner.remove(Some(&reference), &in_use)).await
+    /// When it is no archive of images, or an image of it cannot be unpacked.
+    pub async fn load(
+        &self,
+        mut source: Box<dyn std::io::Read + Send>,
+        platform: Option<Platform>,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<Vec<Loaded>, ImageError> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _cancel = CancelOnDrop(Arc::clone(&cancelled));
+        let reporter = Reporter::new("archive", progress, cancelled);
+        self.blocking("archive", move |inner| inner.load(&mut *source, platform.as_ref(), &reporter)).await
     }
 
-    /// Removes every image that has a layer not in use, and the layers that nothing else uses.
+    /// Writes images into an archive, under the names that are given. Images made of packages are not
+    /// handed on.
+    ///
+    /// # Errors
+    /// When one is not stored, or the archive cannot be written.
+    pub async fn save(
+        &self,
+        names: Vec<String>,
+        form: Form,
+        mut into: Box<dyn std::io::Write + Send>,
+    ) -> Result<(), ImageError> {
+        self.blocking("images", move |inner| inner.save(&names, form, &mut *into)).await
+    }
+
+    /// Removes an image by its name or id, and what nothing else uses then. What containers were made of
+    /// stays; an image that one was made of keeps its last name unless it is `forced`.
+    ///
+    /// # Errors
+    /// When there is no such image, when it is in use or has several names, and when the index or a layer
+    /// cannot be removed.
+    pub async fn remove(&self, reference: &str, in_use: Vec<Use>, forced: bool) -> Result<Removed, ImageError> {
+        let reference = reference.to_owned();
+        self.blocking(&reference.clone(), move |inner| inner.remove_image(&reference, &in_use, forced)).await
+    }
+
+    /// Removes images that no container was made of, and the layers, blobs and halves of downloads that
+    /// nothing uses.
     ///
     /// # Errors
     /// When the index or a layer cannot be removed.
-    pub async fn prune(&self, in_use: Vec<PathBuf>) -> Result<Removed, ImageError> {
-        self.blocking("images", move |inner| inner.remove(None, &in_use)).await
+    pub async fn prune(&self, which: Prune, in_use: Vec<Use>) -> Result<Removed, ImageError> {
+        self.blocking("images", move |inner| inner.prune(which, &in_use)).await
+    }
+
+    /// Bytes that [`ImageStore::prune`] would free.
+    ///
+    /// # Errors
+    /// When the index or a layer cannot be read.
+    pub async fn prunable(&self, which: Prune, in_use: Vec<Use>) -> Result<u64, ImageError> {
+        self.blocking("images", move |inner| inner.prunable(which, &in_use)).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -155,6 +216,11 @@ impl Inner {
         Lock::shared(&self.lock_path("store"))
     }
 
+    /// Held while images are removed: nobody fetches meanwhile.
+    pub(crate) fn alone(&self) -> Result<Lock, ImageError> {
+        Lock::exclusive(&self.lock_path("store"))
+    }
+
     pub(crate) fn lock_path(&self, name: &str) -> PathBuf {
         self.settings.directory.join("locks").join(format!("{name}.lock"))
     }
@@ -162,10 +228,18 @@ impl Inner {
     fn list(&self) -> Result<Vec<StoredImage>, ImageError> {
         let mut images = Vec::new();
         for (_, entry) in self.index.all()? {
-            for reference in &entry.references {
+            let mut names: Vec<_> = entry.references.iter().cloned().map(Some).collect();
+            if names.is_empty() {
+                names.push(None);
+            }
+            let record = entry.oci.as_ref();
+            let again = record.map(|record| record.index.as_ref().unwrap_or(&record.manifest).to_string());
+            for reference in names {
                 images.push(StoredImage {
-                    reference: reference.clone(),
+                    reference,
                     digest: entry.digest.clone(),
+                    repository_digest: again.clone(),
+                    platform: record.map(|record| record.platform.to_string()),
                     source: entry.source.clone(),
                     layers: entry.layers.iter().map(|id| self.layers.files(id)).collect(),
                     bytes: entry.bytes,
@@ -175,32 +249,5 @@ impl Inner {
         }
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
         Ok(images)
-    }
-
-    fn remove(&self, reference: Option<&str>, in_use: &[PathBuf]) -> Result<Removed, ImageError> {
-        let _alone = Lock::exclusive(&self.lock_path("store"))?;
-        let used = |id: &str| {
-            let files = self.layers.files(id);
-            in_use.iter().any(|path| path.starts_with(&files))
-        };
-        let mut removed = Removed::default();
-        let mut kept: Vec<String> = Vec::new();
-        for (key, mut entry) in self.index.all()? {
-            let goes = match reference {
-                Some(reference) => entry.references.remove(reference) && entry.references.is_empty(),
-                None => !entry.layers.iter().all(|id| used(id)),
-            };
-            if goes {
-                self.index.remove(&key)?;
-                removed.images += 1;
-                continue;
-            }
-            if reference.is_some() {
-                self.index.write(&key, &entry)?;
-            }
-            kept.extend(entry.layers);
-        }
-        let (layers, bytes) = self.layers.retain(&|id| used(id) || kept.iter().any(|kept| kept == id))?;
-        Ok(Removed { layers, bytes, ..removed })
     }
 }

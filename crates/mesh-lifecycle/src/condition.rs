@@ -1,6 +1,9 @@
 //! Whether a service may start, judged by the phases of the services it waits for.
 
-use crate::{health::Verdict, phase::Phase};
+use crate::{
+    health::Verdict,
+    phase::{Greeting, Phase},
+};
 use mesh_model::service::Condition;
 
 /// A container that ended so many times in a row without lasting is taken for one that never will:
@@ -37,7 +40,12 @@ fn judge_one(condition: Condition, phase: &Phase) -> Standing {
     match phase {
         Phase::Failed { reason } => return Standing::Never(format!("could not be started: {reason}")),
         Phase::Blocked { reason } => return Standing::Never(format!("cannot start: {reason}")),
+        Phase::Up { greeting: Greeting::Failed(reason), .. } => return Standing::Never(reason.clone()),
         Phase::Created | Phase::Held | Phase::Starting { .. } => return Standing::Waits,
+        // Health can come while hooks run; whoever waits for the start alone waits for them too.
+        Phase::Up { greeting: Greeting::Running, .. } if condition == Condition::ServiceStarted => {
+            return Standing::Waits;
+        }
         _ => {}
     }
     match (condition, phase) {
@@ -86,7 +94,14 @@ mod tests {
             health.verdict = verdict;
             health
         });
-        Phase::Up { since: now, restarts: Restarts::default(), health, paused: false }
+        Phase::Up {
+            since: now,
+            restarts: Restarts::default(),
+            health,
+            paused: false,
+            greeting: Greeting::Done,
+            leaving: None,
+        }
     }
 
     fn ended(code: i32) -> Phase {
@@ -115,6 +130,13 @@ mod tests {
         check(started, &[up(None)], "holds");
         check(started, &[up(None), Phase::Held], "waits");
         check(started, &[ended(1)], "holds");
+        for (greeting, want) in [
+            (Greeting::Running, "waits"),
+            (Greeting::Failed("post_start failed".into()), "post_start failed"),
+        ] {
+            let Phase::Up { since, restarts, health, paused, leaving, .. } = up(None) else { panic!() };
+            check(started, &[Phase::Up { since, restarts, health, paused, greeting, leaving }], want);
+        }
         check(Healthy, &[up(None)], "has no health check");
         check(Healthy, &[up(Some(Verdict::Starting))], "waits");
         check(Healthy, &[up(Some(Verdict::Healthy))], "holds");

@@ -14,6 +14,22 @@ pub struct Policy {
     pub restart: RestartPolicy,
     /// Its health check.
     pub probe: Option<Probe>,
+    /// Whether something runs in it once a command started it.
+    pub post_start: bool,
+    /// Whether something runs in it before a command stops it.
+    pub pre_stop: bool,
+}
+
+/// How far the `post_start` hooks of a container are that a command started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Greeting {
+    /// There is none, or all ended well.
+    #[default]
+    Done,
+    /// They run.
+    Running,
+    /// One failed, and why, in words.
+    Failed(String),
 }
 
 /// How a process ended.
@@ -51,6 +67,10 @@ pub enum Phase {
         health: Option<Health>,
         /// Frozen by a command; probes wait.
         paused: bool,
+        /// What runs in it after its start.
+        greeting: Greeting,
+        /// A command ends it, and its `pre_stop` hooks run before that.
+        leaving: Option<StopOrder>,
     },
     /// It ended and is started again later.
     Backoff {
@@ -94,6 +114,8 @@ pub struct StopOrder {
     pub signal: i32,
     /// Time between that signal and the kill.
     pub grace: Duration,
+    /// Whether its `pre_stop` hooks run before.
+    pub hooks: bool,
 }
 
 /// What happens to a container.
@@ -109,6 +131,10 @@ pub enum Event {
     Block(String),
     /// Its process was executed.
     Started,
+    /// Its `post_start` hooks ended: well, or with a reason in words.
+    Greeted(Result<(), String>),
+    /// Its `pre_stop` hooks ended: well, or with a reason in words, and then it is not stopped.
+    TakenLeave(Result<(), String>),
     /// Its process could not be executed.
     StartFailed(String),
     /// It runs already, since `since`; told once by a new supervisor.
@@ -151,6 +177,10 @@ pub enum Effect {
     Start,
     /// Run one health test, and tell [`Event::Probed`].
     Probe,
+    /// Run the `post_start` hooks, and tell [`Event::Greeted`].
+    Greet,
+    /// Run the `pre_stop` hooks, and tell [`Event::TakenLeave`].
+    TakeLeave,
     /// Let a frozen container run, so that it can act on the signal that follows.
     Thaw,
     /// Send a signal.
@@ -208,9 +238,11 @@ pub fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) -> (Phase
     match event {
         Event::Tick => tick(phase, now),
         Event::Exited(exit) => (exited(phase, exit, now, policy), Vec::new()),
-        Event::Stop(order) => stop(phase, order, now),
+        Event::Stop(order) => stop(phase, order, now, policy),
+        Event::Hold => hold(phase),
         Event::Started => started(phase, now, policy),
         Event::Adopted { since, paused } => (up(since, now, Restarts::default(), policy, paused), Vec::new()),
+        Event::TakenLeave(result) => taken_leave(phase, result, now),
         Event::AdoptedExited { exit, stopped } if !stopped => {
             (after_exit(exit, Restarts::default(), Duration::ZERO, now, policy), Vec::new())
         }
@@ -224,14 +256,6 @@ pub fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) -> (Phase
 
 fn simple(phase: Phase, event: Event, now: Instant, policy: &Policy) -> Phase {
     match (phase, event) {
-        (
-            Phase::Created
-            | Phase::Exited { .. }
-            | Phase::Failed { .. }
-            | Phase::Blocked { .. }
-            | Phase::Backoff { .. },
-            Event::Hold,
-        ) => Phase::Held,
         (Phase::Held, Event::Release) => Phase::Created,
         (Phase::Held, Event::Block(reason)) => Phase::Blocked { reason },
         (Phase::Starting { restarts, .. }, Event::StartFailed(reason)) => {
@@ -243,25 +267,59 @@ fn simple(phase: Phase, event: Event, now: Instant, policy: &Policy) -> Phase {
             }
         }
         (Phase::Stopping { unborn: Some(_), .. }, Event::StartFailed(_)) => Phase::Created,
-        (Phase::Up { since, restarts, health: Some(health), paused }, Event::Probed { passed, took }) => {
-            let Some(probe) = &policy.probe else {
-                return Phase::Up { since, restarts, health: None, paused };
-            };
-            let health = if paused { health } else { health.probed(passed, took, now, probe) };
-            Phase::Up { since, restarts, health: Some(health), paused }
+        (
+            Phase::Up { since, restarts, health: Some(health), paused, greeting, leaving },
+            Event::Probed { passed, took },
+        ) => {
+            let health = policy.probe.as_ref().map(|probe| match paused {
+                true => health,
+                false => health.probed(passed, took, now, probe),
+            });
+            Phase::Up { since, restarts, health, paused, greeting, leaving }
         }
-        (Phase::Up { since, restarts, health, .. }, Event::Paused) => {
-            Phase::Up { since, restarts, health, paused: true }
+        (
+            Phase::Up { since, restarts, health, paused, greeting: Greeting::Running, leaving },
+            Event::Greeted(result),
+        ) => {
+            let greeting = result.map_or_else(Greeting::Failed, |()| Greeting::Done);
+            Phase::Up { since, restarts, health, paused, greeting, leaving }
         }
-        (Phase::Up { since, restarts, health, .. }, Event::Unpaused) => {
-            Phase::Up { since, restarts, health: health.map(|health| health.resumed(now)), paused: false }
+        (Phase::Up { since, restarts, health, greeting, leaving, .. }, Event::Paused) => {
+            Phase::Up { since, restarts, health, paused: true, greeting, leaving }
+        }
+        (Phase::Up { since, restarts, health, greeting, leaving, .. }, Event::Unpaused) => {
+            let health = health.map(|health| health.resumed(now));
+            Phase::Up { since, restarts, health, paused: false, greeting, leaving }
         }
         (phase, _) => phase,
     }
 }
 
+/// A command wants it to run. One that runs, and whose hooks failed, is given them once more.
+fn hold(phase: Phase) -> (Phase, Vec<Effect>) {
+    match phase {
+        Phase::Created
+        | Phase::Exited { .. }
+        | Phase::Failed { .. }
+        | Phase::Blocked { .. }
+        | Phase::Backoff { .. } => (Phase::Held, Vec::new()),
+        Phase::Up { since, restarts, health, paused, greeting: Greeting::Failed(_), leaving } => {
+            let greeting = Greeting::Running;
+            (Phase::Up { since, restarts, health, paused, greeting, leaving }, vec![Effect::Greet])
+        }
+        phase => (phase, Vec::new()),
+    }
+}
+
 fn started(phase: Phase, now: Instant, policy: &Policy) -> (Phase, Vec<Effect>) {
     match phase {
+        // What a policy starts again is not greeted: no command asked for it.
+        Phase::Starting { restarts, .. } if policy.post_start && restarts.total == 0 => {
+            let health = policy.probe.as_ref().map(|probe| Health::new(now, now, probe));
+            let greeting = Greeting::Running;
+            let phase = Phase::Up { since: now, restarts, health, paused: false, greeting, leaving: None };
+            (phase, vec![Effect::Greet])
+        }
         Phase::Starting { restarts, .. } => (up(now, now, restarts, policy, false), Vec::new()),
         Phase::Stopping { unborn: Some(order), .. } => {
             let kill_at = now + order.grace;
@@ -273,12 +331,31 @@ fn started(phase: Phase, now: Instant, policy: &Policy) -> (Phase, Vec<Effect>) 
 
 fn up(since: Instant, now: Instant, restarts: Restarts, policy: &Policy, paused: bool) -> Phase {
     let health = policy.probe.as_ref().map(|probe| Health::new(since, now, probe));
-    Phase::Up { since, restarts, health, paused }
+    Phase::Up { since, restarts, health, paused, greeting: Greeting::Done, leaving: None }
+}
+
+/// The hooks before the stop ended. Where one failed the container goes on as it was.
+fn taken_leave(phase: Phase, result: Result<(), String>, now: Instant) -> (Phase, Vec<Effect>) {
+    match phase {
+        Phase::Up { leaving: Some(order), paused, .. } if result.is_ok() => end(order, paused, now),
+        Phase::Up { since, restarts, health, paused, greeting, leaving: Some(_) } => {
+            (Phase::Up { since, restarts, health, paused, greeting, leaving: None }, Vec::new())
+        }
+        phase => (phase, Vec::new()),
+    }
+}
+
+/// A process is asked to end.
+fn end(order: StopOrder, paused: bool, now: Instant) -> (Phase, Vec<Effect>) {
+    let signal = Effect::Signal(order.signal);
+    let effects = if paused { vec![Effect::Thaw, signal] } else { vec![signal] };
+    (Phase::Stopping { kill_at: now + order.grace, unborn: None }, effects)
 }
 
 fn exited(phase: Phase, exit: Exit, now: Instant, policy: &Policy) -> Phase {
     match phase {
         Phase::Starting { restarts, .. } => after_exit(exit, restarts, Duration::ZERO, now, policy),
+        Phase::Up { leaving: Some(_), .. } => Phase::Exited { exit, commanded: true },
         Phase::Up { since, restarts, .. } => {
             after_exit(exit, restarts, now.saturating_duration_since(since), now, policy)
         }
@@ -295,16 +372,24 @@ fn after_exit(exit: Exit, restarts: Restarts, ran: Duration, now: Instant, polic
     Phase::Backoff { until: now + restarts.pause(), restarts, exit }
 }
 
-fn stop(phase: Phase, order: StopOrder, now: Instant) -> (Phase, Vec<Effect>) {
+fn stop(phase: Phase, order: StopOrder, now: Instant, policy: &Policy) -> (Phase, Vec<Effect>) {
     let kill_at = now + order.grace;
     match phase {
         Phase::Held => (Phase::Created, Vec::new()),
         Phase::Starting { .. } => (Phase::Stopping { kill_at, unborn: Some(order) }, Vec::new()),
-        Phase::Up { paused, .. } => {
-            let signal = Effect::Signal(order.signal);
-            let effects = if paused { vec![Effect::Thaw, signal] } else { vec![signal] };
-            (Phase::Stopping { kill_at, unborn: None }, effects)
+        Phase::Up { since, restarts, health, paused, greeting, leaving }
+            if order.hooks && policy.pre_stop =>
+        {
+            // They run already where another command came before; this one's wish counts for the end.
+            let effects = match (leaving, paused) {
+                (Some(_), _) => Vec::new(),
+                (None, true) => vec![Effect::Thaw, Effect::TakeLeave],
+                (None, false) => vec![Effect::TakeLeave],
+            };
+            let leaving = Some(order);
+            (Phase::Up { since, restarts, health, paused: false, greeting, leaving }, effects)
         }
+        Phase::Up { paused, .. } => end(order, paused, now),
         Phase::Backoff { exit, .. } => (Phase::Exited { exit, commanded: true }, Vec::new()),
         Phase::Stopping { unborn: Some(_), .. } => {
             (Phase::Stopping { kill_at, unborn: Some(order) }, Vec::new())
@@ -324,8 +409,9 @@ fn tick(phase: Phase, now: Instant) -> (Phase, Vec<Effect>) {
         return (phase, Vec::new());
     }
     match phase {
-        Phase::Up { since, restarts, health, paused } => {
-            (Phase::Up { since, restarts, health: health.map(Health::probing), paused }, vec![Effect::Probe])
+        Phase::Up { since, restarts, health, paused, greeting, leaving } => {
+            let health = health.map(Health::probing);
+            (Phase::Up { since, restarts, health, paused, greeting, leaving }, vec![Effect::Probe])
         }
         Phase::Backoff { restarts, .. } => (Phase::Starting { since: now, restarts }, vec![Effect::Start]),
         Phase::Stopping { unborn, .. } => {
@@ -340,10 +426,10 @@ mod tests {
     use super::*;
     use mesh_model::health::HealthTest;
 
-    const ORDER: StopOrder = StopOrder { signal: 15, grace: Duration::from_secs(10) };
+    const ORDER: StopOrder = StopOrder { signal: 15, grace: Duration::from_secs(10), hooks: true };
 
     fn policy(restart: RestartPolicy) -> Policy {
-        Policy { restart, probe: None }
+        Policy { restart, probe: None, post_start: false, pre_stop: false }
     }
 
     fn exit(code: i32) -> Exit {
@@ -394,6 +480,39 @@ mod tests {
     }
 
     #[test]
+    fn hooks_come_after_the_start_and_before_the_stop_of_a_command() {
+        use Event::{Clear, Exited, Greeted, Hold, Started, Stop, TakenLeave, Tick};
+        let policy = Policy {
+            post_start: true,
+            pre_stop: true,
+            ..policy(RestartPolicy::OnFailure { max_attempts: None })
+        };
+        let start = [Hold, Clear, Started];
+        let with = |more: &[Event]| [&start, more].concat();
+        let greeted = [Effect::Start, Effect::Greet];
+        check(&policy, &with(&[]), "Up", &greeted);
+        check(&policy, &with(&[Greeted(Ok(()))]), "Up", &greeted);
+        let failed = Greeted(Err("no".into()));
+        check(&policy, &with(&[failed.clone()]), "Up", &greeted);
+        // The next command that wants it to run tries them again, a policy that starts it does not run them.
+        let again = [Effect::Start, Effect::Greet, Effect::Greet];
+        check(&policy, &with(&[failed, Hold, Greeted(Ok(())), Hold]), "Up", &again);
+        let restarted = [Effect::Start, Effect::Greet, Effect::Start];
+        check(&policy, &with(&[Exited(exit(1)), Tick, Started]), "Up", &restarted);
+        let left = [Effect::Start, Effect::Greet, Effect::TakeLeave, Effect::Signal(15)];
+        check(&policy, &with(&[Stop(ORDER)]), "Up", &left[..3]);
+        check(&policy, &with(&[Stop(ORDER), Stop(ORDER)]), "Up", &left[..3]);
+        check(&policy, &with(&[Stop(ORDER), TakenLeave(Ok(()))]), "Stopping", &left);
+        check(&policy, &with(&[Stop(ORDER), TakenLeave(Err("no".into())), Tick]), "Up", &left[..3]);
+        check(&policy, &with(&[Stop(ORDER), Exited(exit(1)), TakenLeave(Ok(()))]), "Exited", &left[..3]);
+        let kill = Stop(StopOrder { signal: 9, grace: Duration::ZERO, hooks: false });
+        let killed = [Effect::Start, Effect::Greet, Effect::TakeLeave, Effect::Signal(9)];
+        check(&policy, &with(&[Stop(ORDER), kill, TakenLeave(Ok(()))]), "Stopping", &killed);
+        let thawed = [Effect::Start, Effect::Greet, Effect::Thaw, Effect::TakeLeave];
+        check(&policy, &with(&[Event::Paused, Stop(ORDER)]), "Up", &thawed);
+    }
+
+    #[test]
     fn a_deaf_process_is_killed_after_its_grace_and_again() {
         let policy = policy(RestartPolicy::No);
         let begun = Instant::now();
@@ -430,7 +549,7 @@ mod tests {
             start_period: Duration::ZERO,
             start_interval: None,
         };
-        let policy = Policy { restart: RestartPolicy::No, probe: Some(probe) };
+        let policy = Policy { probe: Some(probe), ..policy(RestartPolicy::No) };
         let now = Instant::now();
         let phase = up(now, now, Restarts::default(), &policy, false);
         assert_eq!(phase.verdict(), Some(Verdict::Starting));

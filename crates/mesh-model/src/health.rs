@@ -1,5 +1,6 @@
 //! Health checks.
 
+use crate::probe::OutsideTest;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub struct HealthSettings {
     pub start_interval: Option<Duration>,
 }
 
-/// How health is tested, inside the container.
+/// How health is tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthTest {
@@ -41,6 +42,8 @@ pub enum HealthTest {
     Command(Vec<String>),
     /// A line for the container's `/bin/sh -c` (`CMD-SHELL`, or a plain string).
     Shell(String),
+    /// A question from outside (`x-mesh.probe`).
+    Outside(Box<OutsideTest>),
 }
 
 /// A health check with everything decided.

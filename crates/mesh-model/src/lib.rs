@@ -11,10 +11,14 @@
 //! to `mesh-compose`) and anything of a ground (they belong to `mesh-runtime`).
 
 pub mod container;
+pub mod develop;
 pub mod health;
+pub mod hook;
 pub mod image;
 pub mod limits;
 pub mod mount;
 pub mod network;
+pub mod probe;
 pub mod project;
+pub mod provider;
 pub mod service;

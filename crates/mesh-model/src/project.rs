@@ -3,7 +3,7 @@
 use crate::{network::Network, service::Service};
 use mesh_redact::Secret;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 /// One project, as `mesh up` gets it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,41 @@ pub struct Project {
     pub configs: BTreeMap<String, FileSource>,
     /// What the file asks of Mesh itself (`x-mesh` at the top).
     pub substitute: Option<Substitute>,
+    /// How published ports are chosen.
+    #[serde(default)]
+    pub publishing: Publishing,
+}
+
+/// How published ports are chosen, and what was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Publishing {
+    /// What the file says (`x-mesh.ports` at its top).
+    pub in_file: Option<Ports>,
+    /// What a command said (`--ports`), over the file; it holds until the project is taken down.
+    pub commanded: Option<Ports>,
+    /// The project's own address of the loopback interface, once it has one.
+    pub address: Option<Ipv4Addr>,
+    /// Free ports that were taken in place of others, by what the file says of each.
+    pub given: BTreeMap<String, u16>,
+}
+
+impl Publishing {
+    /// What counts.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        self.commanded.or(self.in_file).unwrap_or_default()
+    }
+}
+
+/// Which addresses and ports of the machine are published on (`--ports`, `x-mesh.ports`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ports {
+    /// Those that the file names.
+    #[default]
+    File,
+    /// An address of the loopback interface that is the project's own, and free ports where that does not do.
+    Auto,
 }
 
 /// Whether a stand-in may serve for an image (`--substitute`, `x-mesh.substitute`).

@@ -1,11 +1,14 @@
 //! A service and how its containers are made.
 
 use crate::{
+    develop::Watch,
     health::Healthcheck,
+    hook::Hooks,
     limits::{Limits, Ulimit},
     mount::{FileMount, Mount},
     network::{Attachment, PortMapping},
     project::Substitute,
+    provider::Provider,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -68,6 +71,15 @@ pub struct Service {
     pub logging: Logging,
     /// `x-mesh.substitute` of the service, over the project's.
     pub substitute: Option<Substitute>,
+    /// What runs before its start, after it, and before its end.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+    /// `develop.watch`: what a change of files brings about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<Watch>,
+    /// `provider`: what brings the service up in place of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
 }
 
 /// How the process of a container is started.
@@ -180,6 +192,8 @@ pub enum PullPolicy {
     Never,
     /// Only by building.
     Build,
+    /// If what is stored was fetched longer ago than this (`daily`, `every_12h`).
+    Every(Duration),
 }
 
 /// Isolation of a service.

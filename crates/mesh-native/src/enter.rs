@@ -12,7 +12,7 @@ use crate::{
 };
 use mesh_runtime::error::RuntimeError;
 use mesh_sandbox::{spawn, specification::UserNamespace};
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 /// Where this process stands once it entered.
 #[derive(Debug, Clone)]
@@ -74,6 +74,16 @@ pub fn enter(settings: &NativeSettings) -> Result<Entered, EnterError> {
     }
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     Ok(Entered { holder, user_namespace: user_namespace(&map), rootless })
+}
+
+/// Enters a user namespace of this process's own.
+pub(crate) fn enter_alone(binary: &Path) -> Result<(), EnterError> {
+    let holder = spawn::start_holder(binary, true).map_err(|error| refused(error, true))?;
+    let pid = holder.pid;
+    let joined = spawn::join_holder_user_namespace(pid).map_err(|source| EnterError::Join { pid, source });
+    // It ends with this process, which holds the other end of its pipe.
+    std::mem::forget(holder);
+    joined
 }
 
 fn start(settings: &NativeSettings, rootless: bool) -> Result<ProcessKey, EnterError> {

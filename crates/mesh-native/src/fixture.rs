@@ -51,6 +51,9 @@ pub(crate) fn spec() -> ContainerSpec {
         devices: Vec::new(),
         logging: Logging::default(),
         substitute: None,
+        hooks: Default::default(),
+        watch: Vec::new(),
+        provider: None,
     };
     ContainerSpec {
         anonymous_volumes: BTreeMap::new(),

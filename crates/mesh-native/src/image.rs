@@ -12,8 +12,11 @@ use tokio::sync::mpsc;
 const PROGRESS_MAX: usize = 64;
 
 /// Opens the store of images. Blocking.
-pub(crate) fn open(directory: PathBuf) -> Result<ImageStore, RuntimeError> {
-    let settings = Settings::new(directory.clone());
+pub(crate) fn open(
+    directory: PathBuf,
+    registry: mesh_oci::settings::Settings,
+) -> Result<ImageStore, RuntimeError> {
+    let settings = Settings { registry, ..Settings::new(directory.clone()) };
     ImageStore::open(settings).map_err(|error| match error {
         ImageError::DiskFull { path } => RuntimeError::DiskFull { path },
         error => RuntimeError::Setup {

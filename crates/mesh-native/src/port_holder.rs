@@ -3,7 +3,7 @@
 //! Best effort, for one line of an error text: a process of somebody else stays unknown.
 
 use crate::record;
-use mesh_model::network::Protocol;
+use mesh_model::{container::ContainerSpec, network::Protocol};
 use mesh_runtime::observed::BoundPort;
 use std::{
     fs,
@@ -28,21 +28,29 @@ fn container(address: SocketAddr, protocol: Protocol, projects: &Path) -> Option
             let publishes = |port: &BoundPort| port.protocol == protocol && overlaps(port.host, address);
             if run.ports.iter().any(publishes) && run.shim.is_alive() {
                 let spec = record::read_spec(&directory.path()).whole()?;
-                return Some(format!("service {} of project {}", spec.service.name, spec.project));
+                return Some(whose(&spec));
             }
         }
     }
     None
 }
 
+/// Service, project, and where that project is, so that it can be found.
+fn whose(spec: &ContainerSpec) -> String {
+    let directory = spec.labels.get("com.docker.compose.project.working_dir");
+    let place = directory.map(|directory| format!(" in {directory}")).unwrap_or_default();
+    format!("service {} of project {}{place}", spec.service.name, spec.project)
+}
+
 /// A process with a socket on the port.
 fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
     let tables = ["", "6"]
         .map(|suffix| fs::read_to_string(format!("/proc/net/{protocol}{suffix}")).unwrap_or_default());
-    let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
-        let (bound, inode) = parse_line(line, protocol)?;
-        overlaps(bound, address).then_some(inode)
-    })?;
+    let Held { inode, uid, .. } = tables
+        .iter()
+        .flat_map(|table| table.lines())
+        .filter_map(|line| parse_line(line, protocol))
+        .find(|held| overlaps(held.address, address))?;
     let wanted = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten().take(PROCESSES_MAX);
     for directory in processes {
@@ -53,11 +61,35 @@ fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
         for descriptor in descriptors.flatten() {
             if fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
                 let name = fs::read_to_string(directory.path().join("comm")).unwrap_or_default();
-                return Some(format!("{} (process {pid})", name.trim()));
+                return Some(match supervised(&directory.path()) {
+                    Some(project) => format!("project {project} of another Mesh home (process {pid})"),
+                    None => format!("{} (process {pid})", name.trim()),
+                });
             }
         }
     }
-    None
+    // Its descriptors are hidden from this user; whose it is, is not.
+    Some(owner(uid))
+}
+
+/// The project that a process supervises, if it is Mesh.
+fn supervised(process: &Path) -> Option<String> {
+    let line = fs::read(process.join("cmdline")).ok()?;
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let [_, b"supervisor", b"--project", project, ..] = words.as_slice() else { return None };
+    Some(String::from_utf8_lossy(project).into_owned())
+}
+
+/// Whose a process is. In a user namespace of one's own, all others are one and the same.
+fn owner(uid: u32) -> String {
+    const OVERFLOW: u32 = 65534;
+    if uid == nix::unistd::geteuid().as_raw() {
+        return "another process of this user".to_owned();
+    }
+    match nix::unistd::User::from_uid(uid.into()).ok().flatten() {
+        Some(user) if uid != OVERFLOW => format!("a process of user {}", user.name),
+        _ => "a process of another user".to_owned(),
+    }
 }
 
 /// Whether two sockets cannot be bound side by side.
@@ -70,8 +102,16 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// The local address and the inode of a line of `/proc/net/{tcp,udp}{,6}`, where the socket listens.
-fn parse_line(line: &str, protocol: Protocol) -> Option<(SocketAddr, u64)> {
+/// A socket that listens.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    address: SocketAddr,
+    inode: u64,
+    uid: u32,
+}
+
+/// The local address, the inode and the owner of a line of `/proc/net/{tcp,udp}{,6}`, where the socket listens.
+fn parse_line(line: &str, protocol: Protocol) -> Option<Held> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let listening = match protocol {
         Protocol::Tcp => "0A",
@@ -98,7 +138,11 @@ fn parse_line(line: &str, protocol: Protocol) -> Option<(SocketAddr, u64)> {
         }
         _ => return None,
     };
-    Some((SocketAddr::new(ip, port), fields.get(9)?.parse().ok()?))
+    Some(Held {
+        address: SocketAddr::new(ip, port),
+        inode: fields.get(9)?.parse().ok()?,
+        uid: fields.get(7)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -108,11 +152,11 @@ mod tests {
     #[test]
     fn lines_of_the_kernel_are_read() {
         let line = "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1";
-        let (address, inode) = parse_line(line, Protocol::Tcp).expect("listens");
-        assert_eq!((address.to_string(), inode), ("127.0.0.1:8080".to_owned(), 4711));
+        let held = parse_line(line, Protocol::Tcp).expect("listens");
+        assert_eq!((held.address.to_string(), held.inode), ("127.0.0.1:8080".to_owned(), 4711));
         let line = line.replace("0100007F", "00000000000000000000000001000000");
-        let (address, _) = parse_line(&line, Protocol::Tcp).expect("listens");
-        assert_eq!(address.to_string(), "[::1]:8080");
+        let held = parse_line(&line, Protocol::Tcp).expect("listens");
+        assert_eq!(held.address.to_string(), "[::1]:8080");
         for bad in ["", "sl local_address", &line.replace("0A", "01"), &line.replace("1F90", "XX")] {
             assert_eq!(parse_line(bad, Protocol::Tcp), None, "{bad}");
         }

@@ -4,11 +4,14 @@ use crate::{
     conversion::{self, RunningPlace},
     fault,
     ground::{Ground, blocking},
-    lifecycle,
+    lifecycle, outside,
     phase::Running,
     program::{Ended, Program},
 };
-use mesh_model::{container::ContainerId, health::Probe};
+use mesh_model::{
+    container::ContainerId,
+    health::{HealthTest, Probe},
+};
 use mesh_runtime::{
     error::RuntimeError,
     exec::{ProbeOutcome, Verdict},
@@ -44,6 +47,9 @@ pub(crate) fn place(ground: &Ground, running: &Running) -> Result<RunningPlace, 
 
 /// Runs a health test once.
 pub(crate) async fn probe(ground: &Arc<Ground>, id: &ContainerId, probe: &Probe) -> ProbeOutcome {
+    if let HealthTest::Outside(test) = &probe.test {
+        return outside::probe(ground, id, test, probe.timeout).await;
+    }
     let begun = Instant::now();
     let ran = run(ground, id, probe).await;
     let (verdict, output) = match ran {

@@ -16,6 +16,15 @@ const CHUNK_BYTES: usize = 4096;
 /// Chunks that are still taken from a pipe when its program has ended: what the kernel holds at most.
 const DRAIN_CHUNKS_MAX: usize = 16;
 
+/// Which of a program's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Error,
+}
+
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -59,8 +68,19 @@ impl Program {
 
     /// Waits for its end, at most so long.
     pub(crate) async fn end(self, wait_max: Duration) -> Result<Ended, RuntimeError> {
-        let Self { mut child, pidfd } = self;
         let mut output = Output::default();
+        let code = self.attend(wait_max, &mut |_, bytes| output.take(bytes)).await?;
+        Ok(Ended { code, output: output.text() })
+    }
+
+    /// The same, with each piece of its output given to `take`. Gives its exit code; `None` if it had to
+    /// be killed.
+    pub(crate) async fn attend(
+        self,
+        wait_max: Duration,
+        take: &mut (dyn FnMut(Stream, &[u8]) + Send),
+    ) -> Result<Option<i32>, RuntimeError> {
+        let Self { mut child, pidfd } = self;
         let mut pipes = (
             child.0.stdout.take().map(|pipe| receiver(pipe.into())).transpose()?,
             child.0.stderr.take().map(|pipe| receiver(pipe.into())).transpose()?,
@@ -69,8 +89,8 @@ impl Program {
             let mut buffers = ([0; CHUNK_BYTES], [0; CHUNK_BYTES]);
             loop {
                 tokio::select! {
-                    count = read(&mut pipes.0, &mut buffers.0) => output.take(&buffers.0[..count]),
-                    count = read(&mut pipes.1, &mut buffers.1) => output.take(&buffers.1[..count]),
+                    count = read(&mut pipes.0, &mut buffers.0) => take(Stream::Out, &buffers.0[..count]),
+                    count = read(&mut pipes.1, &mut buffers.1) => take(Stream::Error, &buffers.1[..count]),
                 }
             }
         };
@@ -79,14 +99,13 @@ impl Program {
             _ = watch::wait(pidfd) => true,
             () = tokio::time::sleep(wait_max) => false,
         };
-        output.drain(pipes.0.as_ref());
-        output.drain(pipes.1.as_ref());
-        let code = match ended {
+        drain(pipes.0.as_ref(), |bytes| take(Stream::Out, bytes));
+        drain(pipes.1.as_ref(), |bytes| take(Stream::Error, bytes));
+        match ended {
             // The shim's exit code is its program's.
-            true => child.0.wait().map_err(failed)?.code(),
-            false => None,
-        };
-        Ok(Ended { code, output: output.text() })
+            true => Ok(child.0.wait().map_err(failed)?.code()),
+            false => Ok(None),
+        }
     }
 }
 
@@ -112,6 +131,17 @@ async fn read(pipe: &mut Option<Receiver>, buffer: &mut [u8]) -> usize {
     }
 }
 
+/// Takes what is in a pipe now.
+fn drain(pipe: Option<&Receiver>, mut take: impl FnMut(&[u8])) {
+    let mut buffer = [0; CHUNK_BYTES];
+    for _ in 0..DRAIN_CHUNKS_MAX {
+        match pipe.map(|pipe| pipe.try_read(&mut buffer)) {
+            Some(Ok(count)) if count > 0 => take(&buffer[..count]),
+            _ => return,
+        }
+    }
+}
+
 /// The beginning of what was written.
 #[derive(Debug, Default)]
 struct Output(Vec<u8>);
@@ -121,17 +151,6 @@ impl Output {
     fn take(&mut self, bytes: &[u8]) {
         let room = PROBE_OUTPUT_BYTES_MAX.saturating_sub(self.0.len());
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    /// Takes what is in a pipe now.
-    fn drain(&mut self, pipe: Option<&Receiver>) {
-        let mut buffer = [0; CHUNK_BYTES];
-        for _ in 0..DRAIN_CHUNKS_MAX {
-            match pipe.map(|pipe| pipe.try_read(&mut buffer)) {
-                Some(Ok(count)) if count > 0 => self.take(&buffer[..count]),
-                _ => return,
-            }
-        }
     }
 
     /// As text of at most [`PROBE_OUTPUT_BYTES_MAX`] bytes.

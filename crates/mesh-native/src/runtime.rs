@@ -3,7 +3,7 @@
 use crate::{
     adopt, conversion,
     enter::Entered,
-    fault,
+    execute, fault,
     ground::{Ground, blocking},
     groups::Groups,
     image, lifecycle,
@@ -18,7 +18,7 @@ use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::Probe,
     image::Image,
-    network::Network,
+    network::{Network, Protocol},
     project::Volume,
     service::NetworkMode,
 };
@@ -27,12 +27,17 @@ use mesh_runtime::{
     Runtime,
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
-    exec::{CopyRequest, ExecRequest, Invocation, ProbeOutcome, RunStreams},
-    observed::{Capabilities, NetworkStatus, Observed, ProcessStatus, Started, Usage, VolumeStatus},
+    exec::{CopyRequest, ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams},
+    observed::{Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus},
     request::ImageRequest,
 };
+use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -55,7 +60,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         let settings = settings.clone();
         blocking("open the ground", move || {
             record::make_private_directory(&settings.containers())?;
-            Ok((Groups::detect(&settings.project), machine(), image::open(settings.images())?))
+            Ok((Groups::detect(&settings.project), machine(), image::open(settings.images(), settings.registry.clone())?))
         })
         .await?
     };
@@ -277,10 +282,34 @@ impl Runtime for NativeRuntime {
         invocation("exec", &conversion::exec(&running.spec, place, request)?)
     }
 
+    async fn execute(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+        longest: Duration,
+    ) -> Result<Executed, RuntimeError> {
+        execute::execute(&self.ground, id, request, longest).await
+    }
+
+    async fn attach(&self, id: &ContainerId) -> Result<Invocation, RuntimeError> {
+        let name = self.running(id)?.spec.name.clone();
+        let directory = self.ground.settings.container(id);
+        invocation("attach", &AttachSpecification { directory, name })
+    }
+
     async fn copy(&self, id: &ContainerId, request: &CopyRequest) -> Result<Invocation, RuntimeError> {
         let running = self.running(id)?;
         let place = probe::place(&self.ground, &running)?;
-        invocation("copy", &conversion::copy(&place, request))
+        invocation("copy", &conversion::copy(&running.spec, &place, request))
+    }
+
+    async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
+        match mesh_network::try_port(address, protocol) {
+            Ok(port) => PortTrial::Free(port),
+            Err(mesh_network::NetworkError::PortTaken { .. }) => PortTrial::Taken,
+            Err(mesh_network::NetworkError::PortForbidden { .. }) => PortTrial::Forbidden,
+            Err(_) => PortTrial::NoAddress,
+        }
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {

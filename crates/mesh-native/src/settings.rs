@@ -18,6 +18,8 @@ pub struct NativeSettings {
     pub data: PathBuf,
     /// State of this project: `containers/`, `journal/` and `holder.json` live under it.
     pub state: PathBuf,
+    /// How registries are asked for images.
+    pub registry: mesh_oci::settings::Settings,
     /// The binary that is run again as a shim; its first words are `shim run|exec|copy|hold`.
     pub binary: PathBuf,
 }

@@ -291,7 +291,7 @@ fn spawn(
         network_namespace: namespace.as_ref().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd()).into()),
         user_namespace: ground.entered.user_namespace,
         machine: ground.machine.clone(),
-        output: output(ground, &spec, streams.is_some()),
+        output: output(ground, &spec, streams.as_ref()),
     };
     let specification = conversion::run(&spec, around)?;
     let stdio = streams.map(|streams| [streams.stdin, streams.stdout, streams.stderr]);
@@ -334,15 +334,18 @@ fn write_hosts(
     write_own(directory, OwnFile::Hosts, &text)
 }
 
-fn output(ground: &Ground, spec: &ContainerSpec, streams: bool) -> Output {
-    match (streams, spec.service.process.tty) {
-        (true, true) => Output::Terminal,
-        (true, false) => Output::Inherit,
-        (false, _) => Output::Journal {
+fn output(ground: &Ground, spec: &ContainerSpec, streams: Option<&RunStreams>) -> Output {
+    let process = &spec.service.process;
+    match (streams, process.tty) {
+        (Some(streams), true) => Output::Terminal { detach_keys: streams.detach_keys.clone() },
+        (Some(_), false) => Output::Inherit,
+        (None, terminal) => Output::Journal {
             directory: journal_directory(&ground.settings.state, spec),
             segment_bytes_max: spec.service.logging.segment_bytes_max,
             segments_max: spec.service.logging.segments_max,
             disabled: spec.service.logging.disabled,
+            terminal,
+            stdin: process.stdin_open,
         },
     }
 }

@@ -129,6 +129,7 @@ pub(crate) fn processes(pids: &[u32]) -> Vec<ProcessStatus> {
                 started_unix_ms: booted_s * 1000 + ms(stat.start_ticks),
                 cpu_ms: ms(stat.cpu_ticks),
                 command: command(Path::new(&directory), &stat.name),
+                terminal: terminal(stat.terminal),
             })
         })
         .collect();
@@ -144,6 +145,8 @@ fn stat(pid: u32) -> Option<String> {
 struct Stat {
     name: String,
     parent: u32,
+    /// Device number of its controlling terminal; 0: none.
+    terminal: u64,
     cpu_ticks: u64,
     threads: u64,
     start_ticks: u64,
@@ -159,10 +162,22 @@ fn parse_stat(line: &str) -> Option<Stat> {
     Some(Stat {
         name: name.to_owned(),
         parent: u32::try_from(number(4)?).ok()?,
+        terminal: number(7)?,
         cpu_ticks: number(14)?.saturating_add(number(15)?),
         threads: number(20)?,
         start_ticks: number(22)?,
     })
+}
+
+/// `pts/3` for a device number; `?` where there is none.
+fn terminal(device: u64) -> String {
+    // Pseudo terminals have the major numbers 136 to 143, and 256 of them each.
+    let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
+    match major {
+        136..=143 => format!("pts/{}", (major - 136) * 256 + minor),
+        4 if minor < 64 => format!("tty{minor}"),
+        _ => "?".to_owned(),
+    }
 }
 
 fn booted_unix_s(stat: &str) -> u64 {
@@ -199,9 +214,14 @@ mod tests {
     #[test]
     fn names_of_processes_may_hold_parentheses() {
         let line = "7 (a) (b) S 1 7 7 0 -1 0 0 0 0 0 11 22 0 0 20 0 1 0 333 0";
-        let want = Stat { name: "a) (b".to_owned(), parent: 1, cpu_ticks: 33, threads: 1, start_ticks: 333 };
+        let want = Stat { name: "a) (b".to_owned(), parent: 1, terminal: 0, cpu_ticks: 33, threads: 1, start_ticks: 333 };
         assert_eq!(parse_stat(line), Some(want));
         assert_eq!(parse_stat("7 (a S 1"), None);
+    }
+
+    #[test]
+    fn terminals_have_names() {
+        assert_eq!([terminal(0), terminal(0x8803), terminal(0x402)], ["?", "pts/3", "tty2"]);
     }
 
     #[test]

@@ -21,6 +21,9 @@ use std::{
 /// The label by which Docker's tools know a volume without a name.
 const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
+/// Most volumes that are looked at for a list of projects.
+const VOLUMES_MAX: usize = 100_000;
+
 /// What is kept of a volume beside its content.
 #[derive(Debug, Serialize, Deserialize)]
 struct VolumeRecord {
@@ -159,6 +162,21 @@ impl Volumes {
     }
 }
 
+/// Names of the volumes under `directory`, by the projects that they belong to; for showing, so that what
+/// cannot be read is left out.
+#[must_use]
+pub fn volumes_by_project(directory: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(VOLUMES_MAX) {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if let Kept::Whole(record) = record::read::<VolumeRecord>(&entry.path().join("volume.json")) {
+            found.entry(record.project).or_default().push(name);
+        }
+    }
+    found.values_mut().for_each(|names| names.sort());
+    found
+}
+
 /// A volume that holds files of ids that this process may not act for: those of a range that the user
 /// had and has no more, or of root.
 fn foreign(place: &Path) -> RuntimeError {
@@ -209,6 +227,8 @@ mod tests {
         let other = Volumes::new(directory.path().join("volumes"), "other".to_owned());
         assert!(other.list().expect("lists").is_empty());
         other.create(&volume("shop_data", true)).expect("an external one is there");
+        let by_project = volumes_by_project(&directory.path().join("volumes"));
+        assert_eq!(by_project, BTreeMap::from([("shop".to_owned(), vec!["shop_data".to_owned()])]));
         let listed = volumes.list().expect("lists");
         assert_eq!((listed.len(), listed[0].key.as_deref()), (1, Some("data")));
         for _ in 0..2 {

@@ -35,4 +35,5 @@ mod upstream;
 pub use container::DNS_ADDRESS;
 pub use error::NetworkError;
 pub use project::{ProjectNetwork, Settings};
+pub use publish::try_port;
 pub use record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord, PresentNetwork};

@@ -20,11 +20,11 @@ use mesh_model::{
 use std::{
     collections::HashMap,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::runtime::Handle;
+use tokio::{net::TcpStream, runtime::Handle};
 
 /// What the networks of a project are made from.
 #[derive(Debug)]
@@ -281,17 +281,33 @@ impl ProjectNetwork {
             return Ok(Vec::new());
         }
         let not_attached = || NetworkError::NotAttached { id: id.short().into() };
-        let address = lock(&self.inner.directory)
-            .get(id)
-            .and_then(|record| record.networks.first())
-            .map(|network| network.address)
-            .ok_or_else(not_attached)?;
+        let address = self.address(id)?;
         let scope = lock(&self.inner.served).get(id).cloned().ok_or_else(not_attached)?;
         let bound = publish::bind_all(ports)?;
         let list = bound.iter().map(|bound| bound.port).collect();
         publish::serve(bound, address, &self.inner.worker, &scope.spawner())
             .map_err(NetworkError::system(format!("serve the ports of container {}", id.short())))?;
         Ok(list)
+    }
+
+    /// The address that a container is reached at from outside of it: that on its first network.
+    ///
+    /// # Errors
+    /// It is not attached.
+    pub fn address(&self, id: &ContainerId) -> Result<Ipv4Addr, NetworkError> {
+        lock(&self.inner.directory)
+            .get(id)
+            .and_then(|record| record.networks.first())
+            .map(|network| network.address)
+            .ok_or_else(|| NetworkError::NotAttached { id: id.short().into() })
+    }
+
+    /// Connects to a container as its network's gateway does.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub async fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
+        publish::connect(&self.inner.worker, target).await
     }
 
     /// Ends everything this process serves. Bridges and containers' links stay.

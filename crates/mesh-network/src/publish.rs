@@ -139,6 +139,14 @@ fn open(address: SocketAddr, protocol: Protocol) -> nix::Result<(OwnedFd, Socket
     Ok((fd, SocketAddr::new(address.ip(), port.unwrap_or(address.port()))))
 }
 
+/// Whether a port could be listened on now, and its number: 0 asks for any that is free.
+///
+/// # Errors
+/// It is taken, may not be bound, or its address is not of this machine.
+pub fn try_port(address: SocketAddr, protocol: Protocol) -> Result<u16, NetworkError> {
+    hold(address, 0, protocol).map(|bound| bound.port.host.port())
+}
+
 /// Serves held ports until the scope of `spawner` ends.
 pub(crate) fn serve(
     all: Vec<Bound>,
@@ -192,7 +200,8 @@ async fn accept(
     }
 }
 
-async fn connect(worker: &Worker, target: SocketAddr) -> io::Result<TcpStream> {
+/// Connects to a container from the project's namespace.
+pub(crate) async fn connect(worker: &Worker, target: SocketAddr) -> io::Result<TcpStream> {
     let socket = worker.run(TcpSocket::new_v4).await?;
     timeout(CONNECT_DEADLINE, socket.connect(target)).await?
 }

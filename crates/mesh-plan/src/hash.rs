@@ -18,6 +18,7 @@ pub fn config_hash(service: &Service, resources: &Resources, image: &Image) -> S
         build: false,
         pull_policy: PullPolicy::Missing,
         substitute: None,
+        watch: Vec::new(),
         ..service.clone()
     };
     // Maps are sorted and fields keep their order, so the text is canonical. It holds the values of

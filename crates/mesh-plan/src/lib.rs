@@ -7,6 +7,7 @@
 pub mod graph;
 pub mod hash;
 pub mod naming;
+pub mod outline;
 pub mod plan;
 
 #[cfg(test)]

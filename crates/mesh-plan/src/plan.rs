@@ -35,6 +35,8 @@ pub struct Options {
     pub always_recreate_deps: bool,
     /// Remove containers of services the file no longer has.
     pub remove_orphans: bool,
+    /// Services whose containers run again although they completed.
+    pub rerun: Vec<String>,
     /// Number of containers by service, over the file's.
     pub scale: BTreeMap<String, u32>,
 }
@@ -286,7 +288,9 @@ impl ServicePlan<'_> {
                 }
                 Some(old) => match old.state {
                     PresentState::Running => Step::Leave(old.clone()),
-                    PresentState::Completed if self.is_job() => Step::Leave(old.clone()),
+                    PresentState::Completed if self.is_job() && !self.options.rerun.contains(name) => {
+                        Step::Leave(old.clone())
+                    }
                     PresentState::Completed | PresentState::Down => Step::Start(old.clone()),
                 },
             };

@@ -45,6 +45,9 @@ pub(crate) fn service(name: &str) -> Service {
         devices: vec![],
         logging: Default::default(),
         substitute: None,
+        hooks: Default::default(),
+        watch: Vec::new(),
+        provider: None,
     }
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn project(services: &[(&str, &[&str])]) -> Project {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         substitute: None,
+        publishing: Default::default(),
     }
 }
 

@@ -22,23 +22,32 @@ pub struct ExecRequest {
     pub detach: bool,
 }
 
-/// Files to copy. The archive is a tar stream on standard output (out) or standard input (in).
+/// Work on a container's files. The archive is a tar stream on standard output (out) or standard input
+/// (in).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "direction")]
 pub enum CopyRequest {
     /// A path of the container becomes a tar stream.
     Out {
-        /// Path in the container.
+        /// Path in the container; a link at its end is not followed.
         path: String,
-        /// Follow a link at its end.
-        follow_link: bool,
     },
     /// A tar stream is unpacked under a directory of the container.
     In {
         /// Directory in the container.
         directory: String,
-        /// Keep uid and gid of the archive.
+        /// For the container's user, if it has one, in place of the owners that the archive says.
         archive: bool,
+    },
+    /// What is at a path is printed, as JSON: `exists`, `mode`, `link`.
+    Look {
+        /// Path in the container; a link at its end is not followed.
+        path: String,
+    },
+    /// Paths are removed, with everything in them.
+    Remove {
+        /// Paths in the container.
+        paths: Vec<String>,
     },
 }
 
@@ -52,7 +61,8 @@ pub struct Invocation {
     pub payload: String,
 }
 
-/// Descriptors given to the process of a one-off container (`run`) in place of the journal.
+/// Descriptors given to the process of a one-off container (`run`) in place of the journal. With a
+/// terminal, `stderr` is where one byte says that the caller let go of it.
 #[derive(Debug)]
 pub struct RunStreams {
     /// Standard input.
@@ -61,6 +71,19 @@ pub struct RunStreams {
     pub stdout: OwnedFd,
     /// Standard error.
     pub stderr: OwnedFd,
+    /// Keys that let go of the terminal; empty: there are none.
+    pub detach_keys: Vec<u8>,
+}
+
+/// How a program ended that was run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Executed {
+    /// Its exit code; `None`: it took longer than it may, and was killed.
+    pub code: Option<i32>,
+    /// The end of its standard output; at most [`EXECUTED_OUTPUT_BYTES_MAX`].
+    pub stdout: String,
+    /// The end of its standard error; at most [`EXECUTED_OUTPUT_BYTES_MAX`].
+    pub stderr: String,
 }
 
 /// How one health test ended.
@@ -87,6 +110,9 @@ pub enum Verdict {
     /// It could not be run.
     NotRun,
 }
+
+/// How much of each stream of a program is kept that is run to its end, in bytes.
+pub const EXECUTED_OUTPUT_BYTES_MAX: usize = 2048;
 
 /// Largest output of a probe that is kept, in bytes.
 pub const PROBE_OUTPUT_BYTES_MAX: usize = 4096;

@@ -13,17 +13,17 @@ pub mod request;
 use async_trait::async_trait;
 use error::RuntimeError;
 use events::{Exit, FetchProgress, RuntimeEvent};
-use exec::{ExecRequest, Invocation, ProbeOutcome, RunStreams};
+use exec::{ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams};
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::Probe,
     image::Image,
-    network::Network,
+    network::{Network, Protocol},
     project::Volume,
 };
-use observed::{Capabilities, NetworkStatus, Observed, Started, Usage, VolumeStatus};
+use observed::{Capabilities, NetworkStatus, Observed, PortTrial, Started, Usage, VolumeStatus};
 use request::ImageRequest;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// A place where containers run.
@@ -99,8 +99,28 @@ pub trait Runtime: Send + Sync + 'static {
     /// How the caller itself can run a program in a container, with its own terminal.
     async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError>;
 
+    /// Runs a program in a running container to its end, at most so long; after that it is killed.
+    async fn execute(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+        longest: Duration,
+    ) -> Result<Executed, RuntimeError>;
+
+    /// How the caller itself can be at the streams of a container, with its own terminal.
+    async fn attach(&self, id: &ContainerId) -> Result<Invocation, RuntimeError> {
+        let what = format!("attaching to {}", id.short());
+        Err(RuntimeError::Unsupported { what, reason: "its streams cannot be reached".to_owned() })
+    }
+
     /// How the caller itself can copy files into or out of a container.
     async fn copy(&self, id: &ContainerId, request: &exec::CopyRequest) -> Result<Invocation, RuntimeError>;
+
+    /// Whether a port of the machine could be published on now.
+    async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
+        let _ = protocol;
+        PortTrial::Free(address.port())
+    }
 
     /// What a container uses now.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;

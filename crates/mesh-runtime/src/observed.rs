@@ -134,6 +134,9 @@ pub struct ProcessStatus {
     pub cpu_ms: u64,
     /// Command line.
     pub command: String,
+    /// Its terminal, as `pts/0`; `?`: none.
+    #[serde(default)]
+    pub terminal: String,
 }
 
 /// What a ground can do here.
@@ -145,4 +148,17 @@ pub struct Capabilities {
     pub rootless: bool,
     /// What cannot be had here, one sentence each with the way to mend it; told once at `up`.
     pub missing: Vec<String>,
+}
+
+/// What came of trying a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortTrial {
+    /// It can be had; its number, also where any was asked for.
+    Free(u16),
+    /// Something has it.
+    Taken,
+    /// This user may not have it.
+    Forbidden,
+    /// The address is not this machine's.
+    NoAddress,
 }

@@ -1,4 +1,4 @@
-//! What a shim hears and says: descriptors 3 and 4, and the pipe from the process that becomes the
+//! What a shim hears and says: descriptors 3, 4 and 5, and the pipe from the process that becomes the
 //! container to its shim.
 //!
 //! Where descriptor 4 is a socket, its other end answers a report of success with one byte as soon as
@@ -13,7 +13,7 @@ use crate::{
     failure::{Attempt as _, Failure},
     specification::Report,
 };
-use mesh_linux::descriptor::take_inherited;
+use mesh_linux::descriptor::{place_standard, take_inherited};
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -22,15 +22,19 @@ use nix::{
 };
 use serde::de::DeserializeOwned;
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::fd::{AsRawFd as _, RawFd},
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
 };
 
 /// Where the specification is read.
 pub(crate) const SPECIFICATION_DESCRIPTOR: RawFd = 3;
 /// Where the one report goes.
 pub(crate) const REPORT_DESCRIPTOR: RawFd = 4;
+/// Where an exec says that its terminal was let go of.
+pub(crate) const NOTICE_DESCRIPTOR: RawFd = 5;
+/// What says so.
+const DETACHED: u8 = b'd';
 /// Largest specification, in bytes. A secret of 500 KiB, the most Compose allows, takes 2 MB of it.
 const SPECIFICATION_BYTES_MAX: u64 = 64 << 20;
 /// Largest report, in bytes.
@@ -90,6 +94,37 @@ impl Reporter {
     }
 }
 
+/// Where somebody waits to hear that a terminal was let go of.
+pub(crate) struct Notice(File);
+
+impl Notice {
+    /// Descriptor 5. To be called before anything is opened.
+    pub(crate) fn take() -> Option<Self> {
+        take_inherited(NOTICE_DESCRIPTOR).map(|descriptor| Self(descriptor.into()))
+    }
+
+    /// Says it.
+    pub(crate) fn send(mut self) {
+        let _ = self.0.write_all(&[DETACHED]);
+    }
+}
+
+/// Says on standard error that a terminal was let go of, and closes the standard streams.
+pub(crate) fn send_detached() {
+    let _ = io::stderr().write_all(&[DETACHED]);
+    let _ = close_streams();
+}
+
+/// Lets go of what the shim's own streams are: whoever reads them shall see their end with the
+/// container's, not with the shim's.
+pub(crate) fn close_streams() -> io::Result<()> {
+    let null = OwnedFd::from(OpenOptions::new().read(true).write(true).open("/dev/null")?);
+    for number in 0..=2 {
+        place_standard(&null, number)?;
+    }
+    Ok(())
+}
+
 /// Writes a report and its end.
 fn write_report(file: &mut File, report: &Report) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
@@ -100,6 +135,11 @@ fn write_report(file: &mut File, report: &Report) -> io::Result<()> {
 /// Tells a person on standard error.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "mesh: {text}");
+}
+
+/// The same in another program's words.
+pub(crate) fn say_plainly(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The writing end, in the process that becomes the container.

@@ -4,7 +4,8 @@
 //! (the supervisor); it joins what it is not in.
 
 use crate::{
-    channel::{self, Progress, Reporter},
+    channel::{self, Notice, Progress, Reporter},
+    detach::Detach,
     execute::Program,
     failure::{Attempt as _, Failure},
     rootfs::{Missing, Root},
@@ -12,7 +13,7 @@ use crate::{
     settings::{self, Innermost},
     signals::Signals,
     specification::{ExecSpecification, Report, UserNamespace},
-    terminal::{self, End, Passage},
+    terminal::{self, End, Limits, Passage},
     user::Users,
 };
 use mesh_linux::{
@@ -32,6 +33,7 @@ use nix::{
 };
 use std::{
     fs::{File, OpenOptions},
+    io::{self, IsTerminal as _},
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
     time::{Duration, Instant},
@@ -39,6 +41,8 @@ use std::{
 
 /// Code of an exec whose process could not be set up.
 const SETUP_FAILED: i32 = 126;
+/// Code of an exec whose caller went away.
+const HUNG_UP: i32 = 129;
 /// Code of an exec that took too long.
 const TIMED_OUT: i32 = 124;
 
@@ -105,8 +109,9 @@ impl Namespaces {
     }
 }
 
-pub(crate) fn main() -> i32 {
-    let reporter = Reporter::take();
+pub(crate) fn main(arguments: &[&str]) -> i32 {
+    let (reporter, notice) = (Reporter::take(), Notice::take());
+    let detach = if notice.is_some() { Detach::among(arguments) } else { Detach::default() };
     let _ = nix::sys::prctl::set_dumpable(false);
     let specification = match channel::read_specification::<ExecSpecification>() {
         Ok(specification) => specification,
@@ -115,7 +120,7 @@ pub(crate) fn main() -> i32 {
             return SETUP_FAILED;
         }
     };
-    match start(&specification, reporter) {
+    match start(&specification, reporter, notice, detach) {
         Ok(code) => code,
         Err((failure, reporter)) => {
             reporter.send(&failure.report());
@@ -124,7 +129,12 @@ pub(crate) fn main() -> i32 {
     }
 }
 
-fn start(specification: &ExecSpecification, reporter: Reporter) -> Result<i32, (Failure, Reporter)> {
+fn start(
+    specification: &ExecSpecification,
+    reporter: Reporter,
+    notice: Option<Notice>,
+    detach: Detach,
+) -> Result<i32, (Failure, Reporter)> {
     let deadline = specification.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
     let (evidence, signals, passage, mut namespaces) = match prepare(specification) {
         Ok(prepared) => prepared,
@@ -167,11 +177,17 @@ fn start(specification: &ExecSpecification, reporter: Reporter) -> Result<i32, (
         return Ok(0);
     }
     let end = match passage.and_then(Passage::receive) {
-        Some(master) => terminal::relay(&master, &pidfd, &signals, deadline),
+        Some(master) => {
+            match terminal::relay(&master, &pidfd, &signals, limits(deadline, detach)) {
+                End::Detached => End::Code(stay(notice, &master, &pidfd, &signals)),
+                end => end,
+            }
+        }
         None => wait(&pidfd, &signals, deadline),
     };
     Ok(match end {
         End::Code(code) => code,
+        End::HungUp | End::Detached => HUNG_UP,
         End::Deadline => {
             kill_session(child);
             let _ = signal_pidfd(&pidfd, libc::SIGKILL);
@@ -179,6 +195,27 @@ fn start(specification: &ExecSpecification, reporter: Reporter) -> Result<i32, (
             TIMED_OUT
         }
     })
+}
+
+/// What ends the relay of a program's terminal.
+fn limits(deadline: Option<Instant>, detach: Detach) -> Limits {
+    let ends_on_hang_up = io::stdin().is_terminal();
+    if ends_on_hang_up {
+        // A caller that is killed leaves its terminal to a shell, which is not to share it with us.
+        let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGHUP);
+    }
+    Limits { deadline, detach, ends_on_hang_up }
+}
+
+/// Lets the caller go and stays for the program, out of reach of the caller's terminal; its code.
+fn stay(notice: Option<Notice>, master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals) -> i32 {
+    let _ = nix::sys::prctl::set_pdeathsig(None);
+    let _ = setsid();
+    let _ = channel::close_streams();
+    if let Some(notice) = notice {
+        notice.send();
+    }
+    terminal::outlive(master, pidfd, signals)
 }
 
 type Prepared = (SingleThreaded, Signals, Option<Passage>, Namespaces);

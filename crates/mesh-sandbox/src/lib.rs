@@ -1,6 +1,6 @@
 //! One container: its shim process and the sandbox the shim makes.
 //!
-//! The supervisor's ground runs its own binary again as `mesh shim run|exec|copy|hold`, hands it a
+//! The supervisor's ground runs its own binary again as `mesh shim run|exec|attach|copy|hold`, hands it a
 //! specification on descriptor 3, and hears back on descriptor 4. A shim has one thread, outlives the
 //! supervisor, and is the parent of exactly one container.
 //!
@@ -11,8 +11,11 @@
 //! Absent on purpose: networks (the ground makes them and hands over a namespace), limits (the ground
 //! writes them into the groups before), restarts, and every decision of when.
 
+mod attach;
 mod channel;
+mod console;
 mod copy;
+mod detach;
 mod exec;
 mod execute;
 mod failure;
@@ -33,7 +36,7 @@ mod user;
 const USAGE_CODE: i32 = 2;
 
 /// Runs one shim to its end and returns its exit code. `arguments` are those after `shim`: the kind
-/// (`run`, `exec`, `copy`, `hold`) and whatever else, which is for readers of process lists only.
+/// (`run`, `exec`, `attach`, `copy`, `hold`) and whatever else, most of which is for readers of process lists only.
 ///
 /// To be called before this process has any second thread.
 #[must_use]
@@ -43,11 +46,12 @@ pub fn main(arguments: &[String]) -> i32 {
     let words: Vec<&str> = arguments.iter().map(String::as_str).skip_while(|word| *word == "shim").collect();
     match words.as_slice() {
         ["run", ..] => run::main(),
-        ["exec", ..] => exec::main(),
+        ["exec", arguments @ ..] => exec::main(arguments),
+        ["attach", arguments @ ..] => attach::main(arguments),
         ["copy", ..] => copy::main(),
         ["hold", kind, ..] => hold::main(*kind == hold::ROOTLESS),
         _ => {
-            channel::say("shim is called by mesh itself: shim run|exec|copy|hold");
+            channel::say("shim is called by mesh itself: shim run|exec|attach|copy|hold");
             USAGE_CODE
         }
     }

@@ -1,4 +1,4 @@
-//! From a container's output pipes into its journal.
+//! From a container's output into its journal.
 //!
 //! A service never waits for its log: where the journal cannot be written (a full disk), lines are
 //! dropped. Lines longer than 16 KiB are divided.
@@ -25,7 +25,7 @@ pub(crate) struct Journal(Option<Writer>);
 impl Journal {
     /// Opens it. Where it cannot be, the container runs without.
     pub(crate) fn open(output: &Output) -> Self {
-        let Output::Journal { directory, segment_bytes_max, segments_max, disabled: false } = output else {
+        let Output::Journal { directory, segment_bytes_max, segments_max, disabled: false, .. } = output else {
             return Self(None);
         };
         let settings = Settings {
@@ -34,6 +34,11 @@ impl Journal {
             segments_max: *segments_max,
         };
         Self(Writer::open(settings).ok())
+    }
+
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self(None)
     }
 
     fn write(&mut self, stream: Stream, line: &[u8], complete: bool) {
@@ -46,32 +51,37 @@ impl Journal {
     }
 }
 
-/// One pipe and the line that is being read from it.
+/// One pipe (or terminal) and the line that is being read from it.
 pub(crate) struct Pipe {
     descriptor: OwnedFd,
     stream: Stream,
     line: Vec<u8>,
+    over: bool,
 }
 
 impl Pipe {
     /// The reading end must not block.
     pub(crate) fn new(descriptor: OwnedFd, stream: Stream) -> Self {
-        Self { descriptor, stream, line: Vec::new() }
+        Self { descriptor, stream, line: Vec::new(), over: false }
     }
 
-    /// Reads what is there once. `false`: the pipe ended.
-    pub(crate) fn pump(&mut self, journal: &mut Journal) -> bool {
-        let goes_on = self.pump_some(journal).is_some();
-        if !goes_on {
+    /// Whether it ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Reads what is there once; the bytes are shown as they are, too.
+    pub(crate) fn pump(&mut self, journal: &mut Journal, show: impl FnMut(Stream, &[u8])) {
+        if self.pump_some(journal, show).is_none() {
+            self.over = true;
             self.end_line(journal);
         }
-        goes_on
     }
 
     /// Reads all that is there and ends the last line.
-    pub(crate) fn drain(mut self, journal: &mut Journal) {
+    pub(crate) fn drain(mut self, journal: &mut Journal, mut show: impl FnMut(Stream, &[u8])) {
         let mut bytes = 0;
-        while let Some(count @ 1..) = self.pump_some(journal) {
+        while let Some(count @ 1..) = self.pump_some(journal, &mut show) {
             bytes += count;
             if bytes > DRAIN_BYTES_MAX {
                 break;
@@ -88,18 +98,20 @@ impl Pipe {
     }
 
     /// Bytes read; `None`: the end.
-    fn pump_some(&mut self, journal: &mut Journal) -> Option<usize> {
+    fn pump_some(&mut self, journal: &mut Journal, mut show: impl FnMut(Stream, &[u8])) -> Option<usize> {
         let mut buffer = [0; READ_BYTES];
         match read(&self.descriptor, &mut buffer) {
             Ok(0) => None,
             Ok(count) => {
                 let stream = self.stream;
+                show(stream, &buffer[..count]);
                 absorb(&mut self.line, &buffer[..count], |line, complete| {
                     journal.write(stream, line, complete);
                 });
                 Some(count)
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Some(0),
+            // Of a terminal: the last one who had it open is gone.
             Err(_) => None,
         }
     }

@@ -76,11 +76,22 @@ pub enum Output {
         segments_max: u32,
         /// Keep nothing.
         disabled: bool,
+        /// Its streams are a terminal.
+        #[serde(default)]
+        terminal: bool,
+        /// What those who are attached type is read by it.
+        #[serde(default)]
+        stdin: bool,
     },
     /// Descriptors 0, 1, 2 of the shim are the container's.
     Inherit,
-    /// A terminal is made for it; descriptors 0 and 1 of the shim are relayed to it.
-    Terminal,
+    /// A terminal is made for it; descriptors 0 and 1 of the shim are relayed to it. Once the keys that
+    /// let go of it were typed, they are closed, and one byte on descriptor 2 says so.
+    Terminal {
+        /// The keys; empty: there are none.
+        #[serde(default)]
+        detach_keys: Vec<u8>,
+    },
 }
 
 /// A process, of `run` and of `exec`.
@@ -165,6 +176,10 @@ pub enum MountKind {
 
 /// A program to run in a container that runs (`mesh shim exec`). Standard input and output are the
 /// shim's own; its exit code is the program's.
+///
+/// Its caller may give it an argument `detach-keys=1011` and a descriptor 5: once those bytes (here
+/// control and P, control and Q) were typed into the program's terminal, the shim lets go of its streams,
+/// writes a byte to that descriptor, and the program goes on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExecSpecification {
     /// Process 1 of the container, as this machine (or the user namespace of Mesh) sees it.
@@ -185,22 +200,69 @@ pub struct ExecSpecification {
     pub container_user: String,
 }
 
-/// Files to copy out of or into a container that runs (`mesh shim copy`): a tar stream on standard
-/// output or input.
+/// A console to attach to (`mesh shim attach`): the streams of a container whose output goes to a journal.
+/// The shim's exit code is the container's, or 128 and the number of the signal that ended the shim.
+///
+/// Its caller may give it arguments: `detach-keys=1011` (see [`ExecSpecification`]; the shim ends),
+/// `no-stdin` (what is typed is not passed on) and `no-sig-proxy` (signals are the shim's).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttachSpecification {
+    /// Directory of the container.
+    pub directory: PathBuf,
+    /// The container, for messages.
+    pub name: String,
+}
+
+/// Work on the files of a container that runs (`mesh shim copy`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CopySpecification {
     /// Process 1 of the container.
     pub pid: u32,
-    /// `true`: out of the container.
-    pub out: bool,
-    /// Path in the container: what is read, or the directory that is written into.
-    pub path: String,
-    /// Follow a link at its end.
-    pub follow_link: bool,
-    /// Keep uid and gid.
-    pub archive: bool,
+    /// What to do.
+    pub operation: CopyOperation,
     /// As for `run`.
     pub user_namespace: UserNamespace,
+}
+
+/// What to do with a container's files. Paths are those of the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyOperation {
+    /// A path becomes a tar stream on standard output, whose entries begin with the path's last part; with
+    /// `.` where that is what the path ends with.
+    Out {
+        /// The path.
+        path: String,
+    },
+    /// The tar stream on standard input is unpacked.
+    In {
+        /// Into this directory, which is there.
+        directory: String,
+        /// For this user and group of the container, as in [`ProcessSpecification::user`]; `None`: for those
+        /// that the stream says.
+        owner: Option<String>,
+    },
+    /// A [`FileStatus`] is printed, as JSON.
+    Look {
+        /// The path; a link at its end is not followed.
+        path: String,
+    },
+    /// Paths are removed, with everything in them; what is not there is no error.
+    Remove {
+        /// The paths.
+        paths: Vec<String>,
+    },
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Anything.
+    pub exists: bool,
+    /// Kind and mode, as `stat` has them.
+    pub mode: u32,
+    /// Where a link leads.
+    pub link: Option<String>,
 }
 
 /// What a shim says on descriptor 4 once: its container runs, or why not. After it the descriptor is closed.

@@ -6,6 +6,8 @@
 
 use crate::{
     channel::say,
+    console::input::Input,
+    detach::Detach,
     failure::{Attempt as _, Failure},
     signals::{Signals, is_window},
 };
@@ -16,6 +18,7 @@ use mesh_linux::{
 use nix::{
     cmsg_space,
     errno::Errno,
+    libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
         AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg,
@@ -97,7 +100,7 @@ impl Passage {
 }
 
 /// Makes one terminal as large as another.
-fn copy_window(from: impl AsFd, to: impl AsFd) {
+pub(crate) fn copy_window(from: impl AsFd, to: impl AsFd) {
     if let Ok(size) = tcgetwinsize(from) {
         let _ = tcsetwinsize(to, size);
     }
@@ -133,11 +136,29 @@ pub(crate) enum End {
     Code(i32),
     /// The deadline passed first.
     Deadline,
+    /// The keys were typed that let go of the terminal. The program goes on.
+    Detached,
+    /// The caller is gone, or its terminal is. The program goes on.
+    HungUp,
+}
+
+/// What ends a relay besides the program.
+#[derive(Default)]
+pub(crate) struct Limits {
+    /// The time.
+    pub(crate) deadline: Option<Instant>,
+    /// Keys.
+    pub(crate) detach: Detach,
+    /// SIGHUP means that the caller is gone; else it is the program's.
+    pub(crate) ends_on_hang_up: bool,
 }
 
 /// Copies between the shim's standard streams and `master` until the program ended.
-pub(crate) fn relay(master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals, deadline: Option<Instant>) -> End {
+pub(crate) fn relay(master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals, mut limits: Limits) -> End {
     let _raw = Raw::enter();
+    // A program that waits for its output to be read must not make us wait for it to read.
+    set_nonblocking(master);
+    let mut input = Input::new(master);
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let (mut reading, mut showing) = (true, true);
     loop {
@@ -147,8 +168,59 @@ pub(crate) fn relay(master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals, deadli
             }
             return End::Code(code);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if limits.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return End::Deadline;
+        }
+        let mut descriptors = vec![
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(pidfd.as_fd(), PollFlags::POLLIN),
+        ];
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::POLLIN, showing);
+        wanted.set(PollFlags::POLLOUT, input.is_waiting());
+        // Where nothing is wanted of it, it would say again and again that its last user is gone.
+        let watched = !wanted.is_empty();
+        if watched {
+            descriptors.push(PollFd::new(master.as_fd(), wanted));
+        }
+        let typing = reading && !input.is_waiting();
+        if typing {
+            descriptors.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        let _ = poll(&mut descriptors, PollTimeout::from(WINDOW_POLL_MS));
+        let ready = |index: usize| {
+            descriptors.get(index).and_then(|one| one.revents()).is_some_and(|events| !events.is_empty())
+        };
+        let (show, type_in) = (watched && ready(2), typing && ready(2 + usize::from(watched)));
+        while let Some(number) = signals.next() {
+            if number == libc::SIGHUP && limits.ends_on_hang_up {
+                return End::HungUp;
+            }
+            if !is_window(number) {
+                let _ = signal_pidfd(pidfd, number);
+            }
+        }
+        copy_window(&stdin, master);
+        if show {
+            input.flush();
+            showing = showing && copy(master, &stdout);
+        }
+        if type_in {
+            match type_into(&mut input, &stdin, &mut limits.detach) {
+                Typing::GoesOn => {}
+                Typing::Ended => reading = false,
+                Typing::Detached => return End::Detached,
+            }
+        }
+    }
+}
+
+/// Reads on without a caller until the program ended; its code. What it writes is nobody's.
+pub(crate) fn outlive(master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals) -> i32 {
+    let mut showing = true;
+    loop {
+        if let Ok(Some(code)) = wait_pidfd(pidfd, false) {
+            return code;
         }
         let mut descriptors = vec![
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
@@ -157,26 +229,48 @@ pub(crate) fn relay(master: &OwnedFd, pidfd: &OwnedFd, signals: &Signals, deadli
         if showing {
             descriptors.push(PollFd::new(master.as_fd(), PollFlags::POLLIN));
         }
-        if reading {
-            descriptors.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-        }
-        let _ = poll(&mut descriptors, PollTimeout::from(WINDOW_POLL_MS));
-        let ready = |index: usize| {
-            descriptors.get(index).and_then(|one| one.revents()).is_some_and(|events| !events.is_empty())
-        };
-        let (show, type_in) = (showing && ready(2), reading && ready(2 + usize::from(showing)));
+        let _ = poll(&mut descriptors, PollTimeout::NONE);
+        let show = descriptors.get(2).and_then(|one| one.revents()).is_some_and(|events| !events.is_empty());
         while let Some(number) = signals.next() {
-            if !is_window(number) {
-                let _ = signal_pidfd(pidfd, number);
-            }
+            let _ = signal_pidfd(pidfd, number);
         }
-        copy_window(&stdin, master);
         if show {
-            showing = copy(master, &stdout);
+            let read = read(master, &mut [0; COPY_BYTES]);
+            showing = matches!(read, Ok(1..) | Err(Errno::EINTR | Errno::EAGAIN));
         }
-        if type_in {
-            reading = copy(&stdin, master);
-        }
+    }
+}
+
+/// How typing goes.
+enum Typing {
+    GoesOn,
+    /// Nothing more is typed.
+    Ended,
+    /// The keys were typed.
+    Detached,
+}
+
+fn type_into(input: &mut Input<&OwnedFd>, stdin: &io::Stdin, detach: &mut Detach) -> Typing {
+    let mut buffer = [0; COPY_BYTES];
+    let count = match read(stdin, &mut buffer) {
+        Ok(0) => return Typing::Ended,
+        Ok(count) => count,
+        Err(Errno::EINTR | Errno::EAGAIN) => return Typing::GoesOn,
+        Err(_) => return Typing::Ended,
+    };
+    let typed = detach.filter(&buffer[..count]);
+    input.take(&typed.bytes);
+    match (typed.detached, input.is_closed()) {
+        (true, _) => Typing::Detached,
+        (false, false) => Typing::GoesOn,
+        (false, true) => Typing::Ended,
+    }
+}
+
+/// Makes reading and writing return at once.
+pub(crate) fn set_nonblocking(descriptor: impl AsFd) {
+    if let Ok(flags) = rustix::fs::fcntl_getfl(&descriptor) {
+        let _ = rustix::fs::fcntl_setfl(&descriptor, flags | rustix::fs::OFlags::NONBLOCK);
     }
 }
 
@@ -202,7 +296,11 @@ fn copy(from: impl AsFd, to: impl AsFd) -> bool {
         // A terminal whose last user is gone says EIO.
         Err(_) => return false,
     };
-    let mut rest = &buffer[..count];
+    write_all(to, &buffer[..count])
+}
+
+/// Writes all of it, waiting where it must. `false`: it goes nowhere.
+pub(crate) fn write_all(to: impl AsFd, mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
         match write(to.as_fd(), rest) {
             Ok(count) => rest = &rest[count..],

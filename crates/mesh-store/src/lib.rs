@@ -6,6 +6,7 @@
 //! What deliberately is not here: containers (the ground keeps its own records of them), images and
 //! journals.
 
+pub mod checkout;
 pub mod home;
 pub mod lock;
 pub mod record;

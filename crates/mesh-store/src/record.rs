@@ -200,6 +200,7 @@ mod tests {
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             substitute: None,
+            publishing: Default::default(),
         });
         record.targets.insert("db".into(), 2);
         record.stopped.insert("hub-db-2".into());

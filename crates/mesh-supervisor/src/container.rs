@@ -1,12 +1,13 @@
 //! What the supervisor knows of one container, and the view of all of them that everybody may read.
 
-use mesh_api::status::{ContainerStatus, Health as ShownHealth, PortStatus, State};
+use mesh_api::status::{ContainerStatus, Health as ShownHealth, MountStatus, PortStatus, State};
 use mesh_lifecycle::{
     health::Verdict,
-    phase::{Exit, Phase, Policy, StopOrder},
+    phase::{Exit, Greeting, Phase, Policy, StopOrder},
 };
 use mesh_model::{
     container::{ContainerId, ContainerSpec, arguments},
+    mount::MountSource,
     project::Project,
     service::{Dependency, RestartPolicy},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Container {
     pub(crate) policy: Arc<Policy>,
     pub(crate) phase: Phase,
     pub(crate) gates: Arc<Gates>,
+    /// Another container that must have ended with 0 before.
+    pub(crate) after: Option<ContainerId>,
     pub(crate) facts: Facts,
     /// Number of its process, so that what is told of an earlier one is known as such.
     pub(crate) life: u64,
@@ -50,13 +53,18 @@ pub(crate) struct Facts {
     pub(crate) probe: Option<Arc<ProbeOutcome>>,
     /// Why it waits or failed, in words.
     pub(crate) detail: Option<String>,
-    /// Why the ground could not start it: class and hint of the error.
+    /// Why the ground could not start it.
     pub(crate) start_error: Option<StartError>,
+    /// What its hooks printed last after its start.
+    pub(crate) said: Arc<Vec<String>>,
+    /// Why its hooks kept it from being stopped, the last time.
+    pub(crate) stop_error: Option<String>,
 }
 
-/// The parts of a start's error that its text does not hold.
+/// Why the ground could not start a container, and what to do about it.
 #[derive(Debug, Clone)]
 pub(crate) struct StartError {
+    pub(crate) reason: String,
     pub(crate) hint: Option<String>,
 }
 
@@ -65,6 +73,8 @@ pub(crate) struct StartError {
 pub(crate) struct View {
     pub(crate) project: Option<Arc<Project>>,
     pub(crate) containers: BTreeMap<ContainerId, Container>,
+    /// How those ended that were removed last.
+    pub(crate) departed: Arc<Vec<(ContainerId, Exit)>>,
 }
 
 impl Container {
@@ -72,8 +82,11 @@ impl Container {
         let restart = if spec.one_off { RestartPolicy::No } else { spec.service.restart };
         let probe = spec.service.healthcheck.resolve(spec.image.config.health.as_ref());
         let facts = Facts { created_unix_ms, ..Facts::default() };
-        let policy = Arc::new(Policy { restart, probe });
-        Self { spec, policy, phase: Phase::Created, gates: Arc::default(), facts, life: 0 }
+        // Whoever ends a one-off container ends a program, not a service.
+        let pre_stop = !spec.one_off && !spec.service.hooks.pre_stop.is_empty();
+        let post_start = !spec.service.hooks.post_start.is_empty();
+        let policy = Arc::new(Policy { restart, probe, post_start, pre_stop });
+        Self { spec, policy, phase: Phase::Created, gates: Arc::default(), after: None, facts, life: 0 }
     }
 
     pub(crate) fn service(&self) -> &str {
@@ -85,7 +98,21 @@ impl Container {
         let service = &self.spec.service;
         let named = service.stop_signal.as_ref().or(self.spec.image.config.stop_signal.as_ref());
         let own = || named.and_then(|name| words::signal_number(name)).unwrap_or(words::SIGTERM);
-        StopOrder { signal: signal.unwrap_or_else(own), grace: grace.unwrap_or(service.stop_grace_period) }
+        StopOrder {
+            signal: signal.unwrap_or_else(own),
+            grace: grace.unwrap_or(service.stop_grace_period),
+            hooks: signal.is_none(),
+        }
+    }
+
+    /// Whether it runs and no command is ending it.
+    pub(crate) fn goes_on_running(&self) -> bool {
+        matches!(self.phase, Phase::Up { leaving: None, .. })
+    }
+
+    /// Whether it runs, and something that was to run in it after its start failed.
+    pub(crate) fn greeting_failed(&self) -> bool {
+        matches!(self.phase, Phase::Up { greeting: Greeting::Failed(_), .. })
     }
 
     /// Whether it ran to its end by itself and well.
@@ -156,7 +183,26 @@ impl Container {
                 .map(|(key, address)| (named(key), *address))
                 .collect(),
             labels: spec.labels.clone(),
+            mounts: self.mounts(),
+            networks: networks.values().map(|network| network.name.clone()).collect(),
         }
+    }
+
+    fn mounts(&self) -> Vec<MountStatus> {
+        let (spec, volumes) = (&self.spec, &self.spec.resources.volumes);
+        let named = spec.service.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { key, .. } => {
+                let name = volumes.get(key).map_or_else(|| key.clone(), |volume| volume.name.clone());
+                Some(MountStatus { name, volume: true })
+            }
+            MountSource::Bind { path, .. } => {
+                Some(MountStatus { name: path.display().to_string(), volume: false })
+            }
+            _ => None,
+        });
+        let anonymous =
+            spec.anonymous_volumes.values().map(|name| MountStatus { name: name.clone(), volume: true });
+        named.chain(anonymous).collect()
     }
 
     fn state(&self) -> State {
@@ -193,6 +239,15 @@ impl View {
         self.containers.values().filter(move |found| !found.spec.one_off && found.service() == service)
     }
 
+    /// How a container ended, if it did and is there or was removed a while ago.
+    pub(crate) fn exit_of(&self, id: &ContainerId) -> Option<Exit> {
+        match self.containers.get(id).map(|found| &found.phase) {
+            Some(Phase::Exited { exit, .. }) => Some(*exit),
+            Some(_) => None,
+            None => self.departed.iter().rev().find(|(departed, _)| departed == id).map(|(_, exit)| *exit),
+        }
+    }
+
     /// The project: as it was given, or, where that was lost, as the containers remember it.
     pub(crate) fn project(&self, name: &str) -> Arc<Project> {
         if let Some(project) = &self.project {
@@ -209,6 +264,7 @@ impl View {
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             substitute: None,
+            publishing: Default::default(),
         };
         for container in self.containers.values().filter(|found| !found.spec.one_off) {
             let (service, resources) = (&container.spec.service, &container.spec.resources);

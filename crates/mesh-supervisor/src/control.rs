@@ -161,7 +161,7 @@ impl Desk {
                     let (view, ids) = self.chosen(services)?;
                     let stopping = |id: &ContainerId| {
                         let phase = view.containers.get(id).map(|found| &found.phase);
-                        matches!(phase, Some(Phase::Stopping { .. }))
+                        matches!(phase, Some(Phase::Stopping { .. } | Phase::Up { leaving: Some(_), .. }))
                     };
                     self.kill_ids(ids.into_iter().filter(stopping).collect(), signal).await;
                 }

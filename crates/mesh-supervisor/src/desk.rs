@@ -16,14 +16,15 @@ use mesh_api::{
     message::{Answer, ApiError, ErrorKind, Level},
     request::Request,
 };
-use mesh_model::project::Project;
+use mesh_model::{container::ContainerId, project::Project};
 use mesh_runtime::{SharedRuntime, error::RuntimeError, exec::RunStreams};
 use std::{
+    collections::BTreeSet,
     future::Future,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -54,6 +55,8 @@ pub(crate) struct Desk {
     pub(crate) stop: CancellationToken,
     /// Whether what this ground cannot do was told.
     pub(crate) limits_told: AtomicBool,
+    /// Containers that some command is removing.
+    pub(crate) removing: Mutex<BTreeSet<ContainerId>>,
 }
 
 /// Counts a request for as long as it is carried out.
@@ -75,7 +78,9 @@ impl Handler for Desk {
     ) -> Result<Answer, ApiError> {
         let gone = CancellationToken::new();
         let (outlet, output) = Outlet::new(gone.clone());
-        let streams = descriptors.map(|[stdin, stdout, stderr]| RunStreams { stdin, stdout, stderr });
+        let detach_keys = Vec::new();
+        let streams =
+            descriptors.map(|[stdin, stdout, stderr]| RunStreams { stdin, stdout, stderr, detach_keys });
         let work = async move { self.perform(request, &outlet, streams).await };
         let talk = async {
             tokio::select! {

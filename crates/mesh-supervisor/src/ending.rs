@@ -1,18 +1,28 @@
 //! Ending containers: dependents first, those of one level side by side, each with its own grace.
 
-use crate::{container::Container, desk::Desk, outlet::Outlet, owner::Command, words::refusal};
+use crate::{
+    container::Container, desk::Desk, hooks::HOOK_MAX, outlet::Outlet, owner::Command, words::refusal,
+};
 use futures_util::{StreamExt, stream};
 use mesh_api::message::{Action, ApiError, ErrorKind};
 use mesh_lifecycle::phase::Phase;
 use mesh_model::{container::ContainerId, project::Project};
 use mesh_plan::graph;
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Containers removed at once.
 const REMOVALS_AT_ONCE_MAX: usize = 16;
 /// Time a container may take to end after it was killed.
 const END_AFTER_KILL_MAX: Duration = Duration::from_secs(30);
+
+/// Time that another command may take for removing a container.
+const REMOVED_BY_ANOTHER_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of containers that were ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +48,26 @@ pub(crate) async fn remove_journal(directory: PathBuf) {
     });
     // A panic is told by its own task.
     let _ = removed.await;
+}
+
+/// A container that one command is removing, so that no other one does.
+struct Claim<'a> {
+    removing: &'a Mutex<BTreeSet<ContainerId>>,
+    id: ContainerId,
+}
+
+impl<'a> Claim<'a> {
+    /// `None`: another command has it.
+    fn on(removing: &'a Mutex<BTreeSet<ContainerId>>, id: &ContainerId) -> Option<Self> {
+        let mut claimed = removing.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.insert(id.clone()).then(|| Self { removing, id: id.clone() })
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 impl Desk {
@@ -69,9 +99,11 @@ impl Desk {
         let view = self.owner.now();
         let alive = |id: &&ContainerId| view.containers.get(*id).is_some_and(|found| found.phase.alive());
         let mut ending: Vec<ContainerId> = ids.iter().filter(alive).cloned().collect();
-        let mut longest = Duration::ZERO;
+        let (mut longest, mut failures) = (Duration::ZERO, Vec::new());
         for container in ending.iter().filter_map(|id| view.containers.get(id)) {
-            longest = longest.max(container.stop_order(None, grace).grace);
+            let hooks = u32::try_from(container.spec.service.hooks.pre_stop.len()).unwrap_or(u32::MAX);
+            let hooks = HOOK_MAX.saturating_mul(hooks);
+            longest = longest.max(container.stop_order(None, grace).grace.saturating_add(hooks));
             outlet.container(&container.spec.name, container.service(), Action::Stopping, None, None).await;
         }
         let mut views = self.owner.view.clone();
@@ -82,6 +114,15 @@ impl Desk {
                 let (left, ended): (Vec<_>, Vec<_>) = ending
                     .drain(..)
                     .partition(|id| view.containers.get(id).is_some_and(|found| found.phase.alive()));
+                let (left, kept): (Vec<_>, Vec<_>) = left.into_iter().partition(
+                    |id| !matches!(view.containers.get(id), Some(found) if found.goes_on_running()),
+                );
+                for container in kept.iter().filter_map(|id| view.containers.get(id)) {
+                    let reason = container.facts.stop_error.clone();
+                    let (name, service) = (&container.spec.name, container.service());
+                    outlet.container(name, service, Action::Failed, reason.clone(), None).await;
+                    failures.push(not_stopped(service, &reason.unwrap_or_default()));
+                }
                 for container in ended.iter().filter_map(|id| view.containers.get(id)) {
                     let (name, service) = (&container.spec.name, container.service());
                     self.owner.tell(Command::Announce(container.spec.id.clone(), "stop")).await;
@@ -94,7 +135,7 @@ impl Desk {
             }
         };
         match timeout(longest.saturating_add(END_AFTER_KILL_MAX), told).await {
-            Ok(()) => Ok(()),
+            Ok(()) => failures.into_iter().next().map_or(Ok(()), Err),
             Err(_) => Err(refusal(ErrorKind::Ground, "a container did not end although it was killed")),
         }
     }
@@ -114,6 +155,12 @@ impl Desk {
     }
 
     async fn remove_one(&self, id: &ContainerId, fate: Fate, outlet: &Outlet) -> Result<(), ApiError> {
+        let Some(_claim) = Claim::on(&self.removing, id) else {
+            // Another command removes it: `run --rm` and a `down` at the same time.
+            let removed = self.owner.until(|view| !view.containers.contains_key(id));
+            let _ = timeout(REMOVED_BY_ANOTHER_MAX, removed).await;
+            return Ok(());
+        };
         let view = self.owner.now();
         let Some(container) = view.containers.get(id) else { return Ok(()) };
         let (name, service) = (&container.spec.name, container.service());
@@ -141,6 +188,12 @@ impl Desk {
         // Running out of time is told by the state itself.
         let _ = timeout(longest, ended).await;
     }
+}
+
+/// A hook kept a container from being stopped.
+fn not_stopped(service: &str, reason: &str) -> ApiError {
+    let hint = Some(format!("it goes on running; `mesh kill {service}` ends it without its hooks"));
+    ApiError { hint, ..refusal(ErrorKind::Service, format!("service {service}: {reason}")) }
 }
 
 /// Grace of a signal that a person chose: it is not followed by a kill.

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 /// The event that `action`, in Docker's word, happened to a container.
 pub(crate) fn of(container: &Container, action: &str) -> Event {
-    let mut attributes = BTreeMap::new();
+    let own = |(name, _): &(&String, &String)| !name.starts_with("com.docker.compose.");
+    let labels = container.spec.labels.iter().filter(own);
+    let mut attributes: BTreeMap<String, String> =
+        labels.map(|(name, value)| (name.clone(), value.clone())).collect();
     if action == "die"
         && let Some(exit) = container.facts.exit
     {

@@ -4,15 +4,16 @@ use crate::{
     container::{Container, View},
     desk::Desk,
     follow::{Goal, Way, way},
+    init::step_name,
     words,
 };
 use mesh_api::message::{ApiError, ErrorKind, Failure};
 use mesh_lifecycle::{
     condition::{Standing, judge},
     health::Verdict,
-    phase::Phase,
+    phase::{Greeting, Phase},
 };
-use mesh_model::container::ContainerId;
+use mesh_model::{container::ContainerId, service::Condition};
 use mesh_plan::graph;
 use mesh_runtime::exec::Verdict as ProbeVerdict;
 use std::collections::BTreeMap;
@@ -104,13 +105,21 @@ fn blame<'a>(view: &'a View, container: &'a Container, culprits: &mut Culprits<'
         return;
     };
     let mut blamed = false;
+    if let Some(step) = container.after.as_ref().and_then(|id| view.containers.get(id))
+        && matches!(judge(Condition::ServiceCompletedSuccessfully, [&step.phase]), Standing::Never(_))
+    {
+        blamed = true;
+        blame(view, step, culprits);
+    }
     for (service, dependency) in container.gates.iter().filter(|(_, dependency)| dependency.required) {
         for other in view.of_service(service) {
             let Standing::Never(why) = judge(dependency.condition, [&other.phase]) else { continue };
             blamed = true;
             if matches!(other.phase, Phase::Blocked { .. }) {
                 blame(view, other, culprits);
-            } else if matches!(other.phase, Phase::Up { .. }) && other.phase.verdict().is_none() {
+            } else if matches!(other.phase, Phase::Up { greeting: Greeting::Done, .. })
+                && other.phase.verdict().is_none()
+            {
                 let why = format!("{why}, and {} waits for it to be healthy", container.service());
                 culprits.insert(&other.spec.name, (other, why));
             } else {
@@ -129,10 +138,21 @@ fn reason(container: &Container) -> String {
     match &container.phase {
         Phase::Failed { reason } => reason.clone(),
         Phase::Blocked { reason } => format!("cannot start: {reason}"),
-        Phase::Exited { exit, .. } => words::exit(exit, limit),
+        Phase::Exited { exit, .. } => match step_name(container) {
+            Some(step) => {
+                let id = container.spec.id.short();
+                format!("{step} exited with code {} (hook container {id} retained for inspection)", exit.code)
+            }
+            None => words::exit(exit, limit),
+        },
+        Phase::Backoff { restarts, .. } if container.facts.detail.is_some() => {
+            let detail = container.facts.detail.clone().unwrap_or_default();
+            format!("{detail}, again after {} restarts", restarts.total)
+        }
         Phase::Backoff { exit, restarts, .. } => {
             format!("{}, again after {} restarts", words::exit(exit, limit), restarts.total)
         }
+        Phase::Up { greeting: Greeting::Failed(reason), .. } => reason.clone(),
         Phase::Up { health: Some(health), .. } if health.verdict == Verdict::Unhealthy => {
             format!("unhealthy after {} failed probes", health.failures)
         }

@@ -1,12 +1,13 @@
 //! A ground of the imagination for tests: services behave as scripted, and everything asked is written
 //! down with its time.
 
+use crate::init::HOOK_LABEL;
 use async_trait::async_trait;
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::{HealthSettings, HealthTest, Healthcheck, Probe},
     image::{Image, ImageConfig, Source},
-    network::{Network, Subnet},
+    network::{Network, Protocol, Subnet},
     project::{Project, Volume},
     service::{Condition, Dependency, NetworkMode, NetworkSettings, RestartPolicy, Service},
 };
@@ -14,14 +15,16 @@ use mesh_runtime::{
     Runtime,
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
-    exec::{CopyRequest, ExecRequest, Invocation, ProbeOutcome, RunStreams, Verdict},
+    exec::{CopyRequest, ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams, Verdict},
     observed::{
-        Capabilities, NetworkStatus, Observed, ObservedState, ProcessStatus, Started, Usage, VolumeStatus,
+        Capabilities, NetworkStatus, Observed, ObservedState, PortTrial, ProcessStatus, Started, Usage,
+        VolumeStatus,
     },
     request::ImageRequest,
 };
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -49,6 +52,8 @@ pub(crate) struct Script {
     pub(crate) stop_delay: Duration,
     /// Making it fails.
     pub(crate) create_error: bool,
+    /// How its hooks end, by their programs, and after how long.
+    pub(crate) hooks: BTreeMap<String, (Duration, i32)>,
 }
 
 struct FakeContainer {
@@ -72,6 +77,7 @@ struct State {
     violations: Vec<String>,
     events: Option<mpsc::Sender<RuntimeEvent>>,
     boot: u32,
+    ports: BTreeMap<SocketAddr, PortTrial>,
 }
 
 /// The ground. It outlives supervisors, as a real one does.
@@ -91,6 +97,11 @@ impl Fake {
 
     pub(crate) fn script(&self, service: &str, script: Script) {
         self.lock().scripts.insert(service.to_owned(), script);
+    }
+
+    /// What comes of trying a port from now on; others are free.
+    pub(crate) fn port(&self, address: &str, trial: PortTrial) {
+        self.lock().ports.extend(address.parse().map(|address| (address, trial)));
     }
 
     /// What was asked since the last time, without times.
@@ -156,7 +167,10 @@ impl Fake {
 
     fn script_of(&self, id: &ContainerId) -> Script {
         let state = self.lock();
-        let service = state.containers.get(id).map(|found| found.spec.service.name.clone());
+        let service = state.containers.get(id).map(|found| match found.spec.labels.get(HOOK_LABEL.0) {
+            Some(hook) => format!("{} {hook}[{}]", found.spec.service.name, found.spec.index),
+            None => found.spec.service.name.clone(),
+        });
         service.and_then(|service| state.scripts.get(&service).cloned()).unwrap_or_default()
     }
 
@@ -432,8 +446,33 @@ impl Runtime for FakeRuntime {
         Ok(Invocation { arguments: request.command.clone(), payload: "{}".into() })
     }
 
+    async fn execute(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+        longest: Duration,
+    ) -> Result<Executed, RuntimeError> {
+        let script = self.script_of(id);
+        let name = self.0.lock().containers.get(id).map(|found| found.spec.name.clone());
+        let name = name.ok_or_else(|| missing(id))?;
+        self.note(format!("hook {} {name}", request.command.join(" ")));
+        let (took, code) = script.hooks.get(&request.command[0]).copied().unwrap_or_default();
+        sleep(took.min(longest)).await;
+        let running = self.0.lock().containers.get(id).map(|found| found.state);
+        if !matches!(running, Some(ObservedState::Running { .. })) {
+            return Err(RuntimeError::NotRunning);
+        }
+        let code = (took <= longest).then_some(code);
+        Ok(Executed { code, stdout: "done\n".into(), stderr: String::new() })
+    }
+
     async fn copy(&self, _id: &ContainerId, _request: &CopyRequest) -> Result<Invocation, RuntimeError> {
         Ok(Invocation { arguments: vec![], payload: "{}".into() })
+    }
+
+    async fn try_port(&self, address: SocketAddr, _protocol: Protocol) -> PortTrial {
+        let free = if address.port() == 0 { 40_000 } else { address.port() };
+        self.0.lock().ports.get(&address).copied().unwrap_or(PortTrial::Free(free))
     }
 
     async fn usage(&self, _id: &ContainerId) -> Result<Usage, RuntimeError> {
@@ -502,6 +541,9 @@ pub(crate) fn service(name: &str) -> Service {
         devices: vec![],
         logging: Default::default(),
         substitute: None,
+        hooks: Default::default(),
+        watch: Vec::new(),
+        provider: None,
     }
 }
 
@@ -547,5 +589,6 @@ pub(crate) fn project(services: Vec<Service>) -> Project {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         substitute: None,
+        publishing: Default::default(),
     }
 }

@@ -3,14 +3,18 @@
 use crate::{
     container::{Container, View},
     desk::{Desk, hung_up, interrupted},
-    outlet::Outlet,
+    outlet::{Outlet, Output},
     turn::Turn,
     words::refusal,
 };
-use mesh_api::message::{Action, ApiError, ErrorKind};
-use mesh_lifecycle::{condition::CRASH_LOOP_STREAK, health::Verdict, phase::Phase};
+use mesh_api::message::{Action, ApiError, ErrorKind, Progress};
+use mesh_lifecycle::{
+    condition::CRASH_LOOP_STREAK,
+    health::Verdict,
+    phase::{Greeting, Phase},
+};
 use mesh_model::container::ContainerId;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Time that a container without health check must have run before it is called ready. Nothing else
@@ -56,7 +60,9 @@ pub(crate) enum Way {
 pub(crate) fn way(phase: &Phase, goal: Goal, now: Instant) -> Way {
     match (phase, goal) {
         (Phase::Failed { .. } | Phase::Blocked { .. }, _) => Way::Failed,
+        (Phase::Up { greeting: Greeting::Failed(_), .. }, _) => Way::Failed,
         (Phase::Created | Phase::Held | Phase::Starting { .. }, _) => Way::Pending,
+        (Phase::Up { greeting: Greeting::Running, .. }, _) => Way::Pending,
         (_, Goal::Started) => Way::Reached,
         (Phase::Up { .. }, Goal::Ready) => match phase.verdict() {
             None if settles_at(phase).is_some_and(|at| at > now) => Way::Pending,
@@ -92,10 +98,13 @@ fn shown(container: &Container) -> Option<Shown> {
         Phase::Created => return None,
         Phase::Held => (Action::Waiting, facts.detail.clone()),
         Phase::Starting { .. } => (Action::Starting, None),
+        Phase::Up { greeting: Greeting::Running, .. } => (Action::Starting, Some("post_start".to_owned())),
+        Phase::Up { greeting: Greeting::Failed(reason), .. } => (Action::Failed, Some(reason.clone())),
         Phase::Up { .. } if container.phase.verdict() == Some(Verdict::Healthy) => (Action::Healthy, None),
         Phase::Up { .. } => (Action::Started, None),
         Phase::Backoff { exit, .. } => {
-            (Action::Restarting, Some(crate::words::exit(exit, container.spec.service.limits.memory_bytes)))
+            let ended = || crate::words::exit(exit, container.spec.service.limits.memory_bytes);
+            (Action::Restarting, Some(facts.detail.clone().unwrap_or_else(ended)))
         }
         Phase::Stopping { .. } => (Action::Stopping, None),
         Phase::Exited { .. } if container.completed() => (Action::Completed, None),
@@ -111,11 +120,14 @@ fn shown(container: &Container) -> Option<Shown> {
 #[derive(Default)]
 struct Teller {
     known: BTreeMap<ContainerId, Shown>,
+    /// What was told of hooks.
+    said: BTreeMap<ContainerId, Arc<Vec<String>>>,
 }
 
 impl Teller {
     async fn tell(&mut self, view: &View, aim: Aim<'_>, outlet: &Outlet) {
         for container in aim.ids.iter().filter_map(|id| view.containers.get(id)) {
+            self.tell_said(container, outlet).await;
             let Some(now) = shown(container) else { continue };
             if self.known.get(&container.spec.id) == Some(&now) {
                 continue;
@@ -128,6 +140,21 @@ impl Teller {
             let (name, service) = (&container.spec.name, container.service());
             outlet.container(name, service, now.action, now.detail.clone(), elapsed_ms).await;
             self.known.insert(container.spec.id.clone(), now);
+        }
+    }
+
+    /// Tells what hooks printed since it last looked.
+    async fn tell_said(&mut self, container: &Container, outlet: &Outlet) {
+        let said = &container.facts.said;
+        let known = self.said.insert(container.spec.id.clone(), Arc::clone(said));
+        if known.is_none_or(|known| Arc::ptr_eq(&known, said)) {
+            return;
+        }
+        let name = &container.spec.name;
+        let source = name.strip_prefix(&format!("{}-", container.spec.project)).unwrap_or(name);
+        for line in said.iter() {
+            let progress = Progress::Said { source: format!("{source} ->"), line: line.clone() };
+            outlet.send(Output::Progress(progress)).await;
         }
     }
 }

@@ -10,6 +10,7 @@
 //! whose client hangs up leaves what runs and stops waiting. What deliberately is not here: anything
 //! of a particular ground.
 
+mod checkout;
 mod container;
 mod control;
 mod desk;
@@ -18,12 +19,16 @@ mod ending;
 mod events;
 mod failure;
 mod follow;
+mod hooks;
 mod images;
+mod init;
 mod one_off;
 mod outlet;
 mod owner;
+mod ports;
 mod query;
 mod random;
+mod rehearsal;
 mod resources;
 mod transition;
 mod turn;
@@ -52,7 +57,7 @@ use mesh_store::{
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -146,6 +151,7 @@ pub async fn run(
         clients: watch::Sender::new(0),
         stop: stop.clone(),
         limits_told: AtomicBool::new(false),
+        removing: Mutex::default(),
     });
     let owning = CancellationToken::new();
     let serving = async {

@@ -1,16 +1,17 @@
 //! `run`: one container for one command, with the caller's own streams.
 
 use crate::{
-    container::Gates,
+    container::{Container, Gates},
     desk::{Desk, hung_up},
     ending::Fate,
+    events,
     follow::{Aim, Goal},
     images::ImageOverrides,
-    outlet::Outlet,
+    outlet::{Outlet, Output},
     owner::Command,
     random::Random,
     turn::Turn,
-    up::graph_error,
+    up::{graph_error, tell_orphans},
     words::refusal,
 };
 use mesh_api::{
@@ -29,6 +30,10 @@ use mesh_plan::{
 };
 use mesh_runtime::exec::RunStreams;
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe::{self, Receiver},
+};
 
 /// What `--rm` means.
 const REMOVED: Fate = Fate::Goes { volumes: true };
@@ -41,6 +46,7 @@ impl Desk {
         streams: Option<RunStreams>,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
+        let (streams, notice) = noticing(streams, &options)?;
         let (id, name) = {
             let mut turn = self.turn(false, outlet).await?;
             let spec = self.prepare(project, &options, &mut turn, outlet).await?;
@@ -60,9 +66,9 @@ impl Desk {
             (id, name)
         };
         if options.detach {
-            return Ok(Answer::Started { name });
+            return Ok(Answer::Started { name, id: id.0 });
         }
-        let code = self.until_exit(&id, outlet).await;
+        let code = self.until_exit(&id, notice, outlet).await;
         if code.is_err() {
             self.end(std::slice::from_ref(&id), None, Fate::Stays, outlet).await?;
         }
@@ -75,12 +81,15 @@ impl Desk {
     /// Starts what the service needs, and says what its container is made from.
     async fn prepare(
         &self,
-        project: Project,
+        mut project: Project,
         options: &RunOptions,
         turn: &mut Turn,
         outlet: &Outlet,
     ) -> Result<ContainerSpec, ApiError> {
         self.check_name(&project)?;
+        self.check_checkout(&project, turn)?;
+        self.choose_ports(&mut project, options.ports).await;
+        self.treat_orphans(&project, options, outlet).await?;
         let Some(service) = project.services.get(&options.service) else {
             let inactive = project.inactive.contains(&options.service);
             return Err(graph_error(GraphError::NoSuchService { name: options.service.clone(), inactive }));
@@ -90,8 +99,14 @@ impl Desk {
         if !options.no_deps && !needs.is_empty() {
             let there = |name: &String| project.services.contains_key(name);
             let services: Vec<String> = needs.into_keys().filter(there).collect();
-            let create =
-                CreateOptions { services, substitute: options.substitute, ..CreateOptions::default() };
+            let create = CreateOptions {
+                services,
+                substitute: options.substitute,
+                ports: options.ports,
+                // They were seen to.
+                ignore_orphans: true,
+                ..CreateOptions::default()
+            };
             if !create.services.is_empty() {
                 // The file's own form of the service stays in the record; this one is for one time.
                 let stored = self.stored(&project, &options.service, turn);
@@ -121,7 +136,8 @@ impl Desk {
         let config_hash = hash::config_hash(&service, &resources, &image);
         let name =
             options.name.clone().unwrap_or_else(|| naming::one_off_name(&project.name, &service.name, &id));
-        let labels = naming::labels(&project, &service, 1, true, &config_hash, &image.digest);
+        let mut labels = naming::labels(&project, &service, 1, true, &config_hash, &image.digest);
+        labels.insert("com.docker.compose.slug".to_owned(), id.0.clone());
         let project = project.name;
         Ok(ContainerSpec {
             id,
@@ -136,6 +152,29 @@ impl Desk {
             labels,
             anonymous_volumes,
         })
+    }
+
+    /// Removes the containers of services that the file no longer has, or tells of them.
+    async fn treat_orphans(
+        &self,
+        project: &Project,
+        options: &RunOptions,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
+        let view = self.owner.now();
+        let known = |name: &str| {
+            project.services.contains_key(name) || project.inactive.iter().any(|one| one == name)
+        };
+        let orphans: Vec<&Container> =
+            view.containers.values().filter(|found| !found.spec.one_off && !known(found.service())).collect();
+        if options.remove_orphans {
+            let ids: Vec<ContainerId> = orphans.iter().map(|found| found.spec.id.clone()).collect();
+            return self.end(&ids, None, Fate::Goes { volumes: false }, outlet).await;
+        }
+        if !options.ignore_orphans {
+            tell_orphans(orphans.iter().map(|found| found.spec.name.as_str()), outlet).await;
+        }
+        Ok(())
     }
 
     /// The project to store: the one sent, but with the service as it was stored before.
@@ -155,22 +194,65 @@ impl Desk {
         Arc::new(gates)
     }
 
+    /// Tells the client that it is let go; what it started goes on.
+    async fn tell_let_go(&self, id: &ContainerId, outlet: &Outlet) {
+        let event = self.owner.now().containers.get(id).map(|found| events::of(found, "detach"));
+        if let Some(event) = event {
+            outlet.send(Output::Event(event)).await;
+        }
+    }
+
     /// The exit code of a container, once it ended.
-    async fn until_exit(&self, id: &ContainerId, outlet: &Outlet) -> Result<i32, ApiError> {
+    async fn until_exit(
+        &self,
+        id: &ContainerId,
+        notice: Option<Receiver>,
+        outlet: &Outlet,
+    ) -> Result<i32, ApiError> {
         let ended = self.owner.until(|view| {
             let phase = view.containers.get(id).map(|found| &found.phase);
             !phase.is_some_and(|phase| phase.alive() || *phase == Phase::Held)
         });
+        tokio::pin!(ended);
         tokio::select! { biased;
-            () = ended => {}
+            () = &mut ended => {}
+            () = let_go(notice) => {
+                self.tell_let_go(id, outlet).await;
+                ended.await;
+            }
             () = outlet.gone() => return Err(hung_up()),
         }
-        let view = self.owner.now();
-        match view.containers.get(id).map(|found| &found.phase) {
-            Some(Phase::Exited { exit, .. }) => Ok(exit.code),
-            _ => Err(refusal(ErrorKind::Busy, "the container was removed, or the supervisor ends")),
-        }
+        let ended = self.owner.now().exit_of(id);
+        let gone = || refusal(ErrorKind::Busy, "the container was removed, or the supervisor ends");
+        ended.map(|exit| exit.code).ok_or_else(gone)
     }
+}
+
+/// Streams as the ground wants them: with a terminal, the place of standard error is where it is heard
+/// that the client let go of it.
+fn noticing(
+    streams: Option<RunStreams>,
+    options: &RunOptions,
+) -> Result<(Option<RunStreams>, Option<Receiver>), ApiError> {
+    let streams = match streams {
+        Some(streams) if options.tty => streams,
+        other => return Ok((other, None)),
+    };
+    let failed = |error| refusal(ErrorKind::Internal, format!("could not make a pipe: {error}"));
+    let (sender, receiver) = pipe::pipe().map_err(failed)?;
+    let stderr = sender.into_blocking_fd().map_err(failed)?;
+    let detach_keys = options.detach_keys.clone();
+    Ok((Some(RunStreams { stderr, detach_keys, ..streams }), Some(receiver)))
+}
+
+/// Resolves once the client let go of its terminal.
+async fn let_go(notice: Option<Receiver>) {
+    if let Some(mut notice) = notice
+        && notice.read_u8().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The service as `run` makes it: no restarts, no fixed name, and its ports and names only if asked for.

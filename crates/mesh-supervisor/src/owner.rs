@@ -8,6 +8,7 @@
 use crate::{
     container::{Container, Gates, StartError, View},
     events,
+    init::step_name,
     transition::{Transition, lifecycle_exit, note_start, note_transition},
     work::{Outcome, Worker},
 };
@@ -31,7 +32,7 @@ use mesh_runtime::{
 };
 use mesh_store::record::ProjectRecord;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -47,6 +48,11 @@ pub(crate) const INBOX_MAX: usize = 1024;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Most events kept for a listener that is slow to read them.
 pub(crate) const EVENTS_MAX: usize = 1024;
+/// Most events that are known after they were told; Docker knows as many.
+const HISTORY_MAX: usize = 256;
+
+/// Containers that are removed and whose end is still known.
+const DEPARTED_MAX: usize = 64;
 
 /// What the owner is told.
 pub(crate) enum Input {
@@ -66,6 +72,8 @@ pub(crate) enum Command {
     Hold(Vec<(ContainerId, Arc<Gates>)>),
     /// The next start of this one gets these descriptors.
     Streams(ContainerId, RunStreams),
+    /// Start these only once that one ended with 0.
+    After(Vec<ContainerId>, ContainerId),
     /// Do not start these any more, if they still wait.
     Release(Vec<ContainerId>),
     /// End these, with a signal and grace period over their own.
@@ -100,11 +108,13 @@ pub(crate) struct Owner {
     containers: BTreeMap<ContainerId, Container>,
     project: Option<Arc<Project>>,
     streams: BTreeMap<ContainerId, RunStreams>,
+    departed: Arc<Vec<(ContainerId, Exit)>>,
     worker: Worker,
     inbox: mpsc::Receiver<Input>,
     ground: mpsc::Receiver<RuntimeEvent>,
     view: watch::Sender<Arc<View>>,
     listeners: broadcast::Sender<ApiEvent>,
+    history: watch::Sender<VecDeque<ApiEvent>>,
     changed: bool,
 }
 
@@ -114,6 +124,8 @@ pub(crate) struct OwnerLink {
     pub(crate) inbox: mpsc::Sender<Input>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) listeners: broadcast::Sender<ApiEvent>,
+    /// What was told last, oldest first.
+    pub(crate) history: watch::Receiver<VecDeque<ApiEvent>>,
 }
 
 impl OwnerLink {
@@ -148,17 +160,25 @@ impl Owner {
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         let (view, view_receiver) = watch::channel(Arc::default());
         let (listeners, _) = broadcast::channel(EVENTS_MAX);
-        let link = OwnerLink { inbox: inbox.clone(), view: view_receiver, listeners: listeners.clone() };
+        let (history, past_events) = watch::channel(VecDeque::new());
+        let link = OwnerLink {
+            inbox: inbox.clone(),
+            view: view_receiver,
+            listeners: listeners.clone(),
+            history: past_events,
+        };
         let ground = runtime.events();
         let mut owner = Self {
             containers: BTreeMap::new(),
             project,
             streams: BTreeMap::new(),
+            departed: Arc::default(),
             worker: Worker::new(runtime, inbox),
             inbox: receiver,
             ground,
             view,
             listeners,
+            history,
             changed: true,
         };
         for found in observed {
@@ -271,6 +291,13 @@ impl Owner {
                     self.apply(&id, Event::Hold);
                 }
             }
+            Command::After(ids, before) => {
+                for id in ids {
+                    if let Some(container) = self.containers.get_mut(&id) {
+                        container.after = Some(before.clone());
+                    }
+                }
+            }
             Command::Streams(id, streams) => drop(self.streams.insert(id, streams)),
             Command::Release(ids) => ids.iter().for_each(|id| self.apply(id, Event::Release)),
             Command::Stop { ids, signal, grace } => {
@@ -287,11 +314,22 @@ impl Owner {
             Command::Forget(id) => {
                 self.streams.remove(&id);
                 if let Some(container) = self.containers.remove(&id) {
+                    self.note_departed(&container);
                     self.announce(&container, "destroy");
                 }
             }
             Command::Announce(id, action) => self.announce_id(&id, action),
         }
+    }
+
+    /// Keeps in mind how a container ended that is removed: who waits for its end may not have looked yet.
+    fn note_departed(&mut self, container: &Container) {
+        let Some(exit) = container.facts.exit else { return };
+        let mut departed = Vec::clone(&self.departed);
+        let surplus = (departed.len() + 1).saturating_sub(DEPARTED_MAX);
+        departed.drain(..surplus);
+        departed.push((container.spec.id.clone(), exit));
+        self.departed = Arc::new(departed);
     }
 
     fn absorb(&mut self, id: &ContainerId, life: u64, outcome: Outcome) {
@@ -304,8 +342,27 @@ impl Owner {
                 self.announce_id(id, "start");
             }
             Outcome::Started(Err(error)) => {
-                container.facts.start_error = Some(StartError { hint: crate::words::hint(&error) });
-                self.apply(id, Event::StartFailed(crate::words::chain(&error)));
+                let reason = crate::words::chain(&error);
+                let hint = crate::words::hint(&error);
+                tracing::warn!(container = %container.spec.name, reason, "a container could not be started");
+                container.facts.start_error = Some(StartError { reason: reason.clone(), hint });
+                self.apply(id, Event::StartFailed(reason));
+            }
+            Outcome::Greeted(row) => {
+                container.facts.said = Arc::new(row.said);
+                if let Err(reason) = &row.result {
+                    tracing::warn!(container = %container.spec.name, reason, "a post_start hook failed");
+                }
+                self.changed = true;
+                self.apply(id, Event::Greeted(row.result));
+            }
+            Outcome::TakenLeave(row) => {
+                if let Err(reason) = &row.result {
+                    tracing::warn!(container = %container.spec.name, reason, "a pre_stop hook failed");
+                }
+                container.facts.stop_error = row.result.clone().err();
+                self.changed = true;
+                self.apply(id, Event::TakenLeave(row.result));
             }
             Outcome::Probed(outcome) => {
                 let passed = outcome.verdict == ProbeVerdict::Passed;
@@ -378,6 +435,15 @@ impl Owner {
                     self.worker.probe(id, container.life, probe.clone());
                 }
             }
+            [Effect::Greet] => {
+                let hooks = container.spec.service.hooks.post_start.clone();
+                self.worker.greet(id, container.life, container.service().to_owned(), hooks);
+            }
+            [Effect::TakeLeave] | [Effect::Thaw, Effect::TakeLeave] => {
+                let hooks = container.spec.service.hooks.pre_stop.clone();
+                let service = container.service().to_owned();
+                self.worker.take_leave(id, container.life, service, hooks, effects.len() > 1);
+            }
             signals => self.worker.signal(id, container.life, signals.to_vec()),
         }
     }
@@ -423,6 +489,15 @@ impl Owner {
                 Standing::Waits => waits.push(format!("{service} {}", expectation(dependency.condition))),
             }
         }
+        // A step that is gone was removed because it ended well.
+        if let Some(before) = container.after.as_ref().and_then(|id| self.containers.get(id)) {
+            let name = step_name(before).unwrap_or_else(|| before.spec.name.clone());
+            match judge(Condition::ServiceCompletedSuccessfully, [&before.phase]) {
+                Standing::Holds => {}
+                Standing::Never(_) => return Gate::Shut(format!("{name} {}", ending(before))),
+                Standing::Waits => waits.push(format!("{name} to complete")),
+            }
+        }
         if waits.is_empty() { Gate::Open } else { Gate::Waits(format!("waiting for {}", waits.join(", "))) }
     }
 
@@ -437,7 +512,11 @@ impl Owner {
 
     fn publish(&mut self) {
         if std::mem::take(&mut self.changed) {
-            let view = View { project: self.project.clone(), containers: self.containers.clone() };
+            let view = View {
+                project: self.project.clone(),
+                containers: self.containers.clone(),
+                departed: Arc::clone(&self.departed),
+            };
             self.view.send_replace(Arc::new(view));
         }
     }
@@ -449,14 +528,29 @@ impl Owner {
     }
 
     fn announce(&self, container: &Container, action: &str) {
+        let event = events::of(container, action);
+        self.history.send_modify(|known| {
+            if known.len() == HISTORY_MAX {
+                known.pop_front();
+            }
+            known.push_back(event.clone());
+        });
         // An error means that nobody listens.
-        let _ = self.listeners.send(events::of(container, action));
+        let _ = self.listeners.send(event);
     }
 }
 
 /// Whether the ground will report the end of a process.
 fn awaits_exit(phase: &Phase) -> bool {
     matches!(phase, Phase::Up { .. } | Phase::Stopping { unborn: None, .. })
+}
+
+/// How a step ended that should have ended well.
+fn ending(step: &Container) -> String {
+    match &step.phase {
+        Phase::Exited { exit, .. } => format!("exited with code {}", exit.code),
+        _ => "could not be run".to_owned(),
+    }
 }
 
 /// Whether a held container may start.

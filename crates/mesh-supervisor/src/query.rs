@@ -8,8 +8,8 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use mesh_api::{
-    message::{Answer, ApiError, ErrorKind},
-    options::ExecOptions,
+    message::{Answer, ApiError, ErrorKind, Event},
+    options::{ExecOptions, FileOperation},
     request::Request,
     status::{ContainerStatus, ProcessRow, UsageRow, VolumeRow},
 };
@@ -30,21 +30,17 @@ impl Desk {
                 Ok(Answer::Project(view.project.as_ref().map(|project| Box::new((**project).clone()))))
             }
             Request::Exec(options) => self.exec(options).await,
-            Request::Copy { service, index, out, path, follow_link, archive } => {
-                let copy = if out {
-                    CopyRequest::Out { path, follow_link }
-                } else {
-                    CopyRequest::In { directory: path, archive }
-                };
-                let id = self.one_of(&service, index, false)?;
-                self.ground(&format!("service {service}"), self.runtime.copy(&id, &copy))
+            Request::Attach { service, index } => {
+                let id = self.attachable(&service, index)?;
+                self.ground(&format!("service {service}"), self.runtime.attach(&id))
                     .await
                     .map(|orders| self.invocation(orders))
             }
+            Request::Files { container, operation } => self.files(&container, operation).await,
             Request::Stats { services } => self.stats(&services).await,
             Request::Top { services } => self.top(&services).await,
             Request::Volumes => self.volumes().await,
-            Request::Events => self.events(outlet).await,
+            Request::Events { since_unix_ms } => self.events(since_unix_ms, outlet).await,
             Request::Wait { services } => self.wait(&services, outlet).await,
             _ => Err(refusal(ErrorKind::Internal, "this request is not a question")),
         }
@@ -115,6 +111,48 @@ impl Desk {
         }
     }
 
+    async fn files(&self, container: &str, operation: FileOperation) -> Result<Answer, ApiError> {
+        let request = match operation {
+            FileOperation::Out { path } => CopyRequest::Out { path },
+            FileOperation::In { directory, archive } => CopyRequest::In { directory, archive },
+            FileOperation::Look { path } => CopyRequest::Look { path },
+            FileOperation::Remove { paths } => CopyRequest::Remove { paths },
+        };
+        let view = self.owner.now();
+        let found = view.containers.values().find(|found| found.spec.name == container);
+        let id = found
+            .map(|found| found.spec.id.clone())
+            .ok_or_else(|| refusal(ErrorKind::Request, format!("no such container: {container}")))?;
+        self.ground(&format!("container {container}"), self.runtime.copy(&id, &request))
+            .await
+            .map(|orders| self.invocation(orders))
+    }
+
+    /// A container of a service whose streams can be reached, `run`'s after those of `up`.
+    fn attachable(&self, service: &str, index: Option<u32>) -> Result<ContainerId, ApiError> {
+        self.check_services(&[service.to_owned()])?;
+        let view = self.owner.now();
+        let meant = |found: &&Container| {
+            found.service() == service && index.is_none_or(|index| found.spec.index == index)
+        };
+        let running = |found: &&Container| matches!(found.phase, Phase::Up { .. });
+        let found = view
+            .containers
+            .values()
+            .filter(meant)
+            .filter(running)
+            .min_by_key(|found| (found.spec.one_off, found.spec.index));
+        let said = match (found, index) {
+            (Some(container), _) if !matches!(container.phase, Phase::Up { paused: true, .. }) => {
+                return Ok(container.spec.id.clone());
+            }
+            (Some(_), _) => "cannot attach to a paused container, unpause it first".to_owned(),
+            (None, Some(index)) => format!("service \"{service}\" is not running container #{index}"),
+            (None, None) => format!("service \"{service}\" is not running"),
+        };
+        Err(refusal(ErrorKind::Request, said))
+    }
+
     /// Running containers of the services (none: all), by name.
     fn running(&self, services: &[String]) -> Result<Vec<Container>, ApiError> {
         self.check_services(services)?;
@@ -163,6 +201,7 @@ impl Desk {
                 started_unix_ms: process.started_unix_ms,
                 cpu_ms: process.cpu_ms,
                 command: process.command,
+                terminal: process.terminal,
             };
             processes.into_iter().map(row).collect::<Vec<_>>()
         });
@@ -181,8 +220,17 @@ impl Desk {
         Ok(Answer::Volumes(volumes.into_iter().map(row).collect()))
     }
 
-    async fn events(&self, outlet: &Outlet) -> Result<Answer, ApiError> {
+    async fn events(&self, since_unix_ms: Option<u64>, outlet: &Outlet) -> Result<Answer, ApiError> {
         let mut listener = self.owner.listeners.subscribe();
+        let mut told: Vec<Event> = Vec::new();
+        if let Some(since) = since_unix_ms {
+            told.extend(
+                self.owner.history.borrow().iter().filter(|event| event.at_unix_ms >= since).cloned(),
+            );
+        }
+        for event in &told {
+            outlet.send(Output::Event(event.clone())).await;
+        }
         loop {
             let event = tokio::select! { biased;
                 () = outlet.gone() => return Err(hung_up()),
@@ -190,7 +238,12 @@ impl Desk {
                 event = listener.recv() => event,
             };
             match event {
-                Ok(event) => outlet.send(Output::Event(event)).await,
+                // It happened between listening and looking back.
+                Ok(event) if told.contains(&event) => {}
+                Ok(event) => {
+                    told.clear();
+                    outlet.send(Output::Event(event)).await;
+                }
                 // The listener reads too slowly; what it missed is gone.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(Answer::Done),
@@ -212,7 +265,7 @@ impl Desk {
         let ids: Vec<ContainerId> = containers.iter().map(|found| found.spec.id.clone()).collect();
         let mut code = 0;
         let ended = self.owner.until(|view: &View| {
-            if let Some(Phase::Exited { exit, .. }) = view.containers.get(&first).map(|found| &found.phase) {
+            if let Some(exit) = view.exit_of(&first) {
                 code = exit.code;
             }
             let lives = |found: &Container| {

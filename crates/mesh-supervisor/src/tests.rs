@@ -1,6 +1,8 @@
 //! The supervisor over a ground of the imagination, under a clock that jumps.
 
 mod commands;
+mod hooks;
+mod ports;
 mod process;
 mod recovery;
 mod resources;
@@ -18,14 +20,14 @@ use mesh_api::{
     message::{Answer, ApiError, Progress},
     options::{CreateOptions, UpOptions},
     request::Request,
-    status::ContainerStatus,
+    status::{ContainerStatus, State},
 };
 use mesh_model::project::Project;
 use mesh_runtime::Runtime;
 use mesh_store::record::{self, Loaded};
 use std::{
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -68,6 +70,7 @@ impl Rig {
             clients: watch::Sender::new(0),
             stop: stop.clone(),
             limits_told: AtomicBool::new(false),
+            removing: Mutex::default(),
         });
         let owner = tokio::spawn(owner.run(stop));
         Self { fake, desk, directory, owner }
@@ -117,6 +120,15 @@ impl Rig {
     pub(crate) async fn status(&self, service: &str) -> ContainerStatus {
         let Ok(Answer::Containers(all)) = self.ask(Request::Containers).await.0 else { panic!("no answer") };
         all.into_iter().find(|found| found.service == service).unwrap_or_else(|| panic!("no {service}"))
+    }
+
+    /// Waits until a container of `run` is so.
+    pub(crate) async fn until_one_off(&self, state: State) {
+        let reached = self.desk.owner.until(|view| {
+            let mut all = view.containers.values().filter(|found| found.spec.one_off);
+            all.any(|found| found.status(false).state == state)
+        });
+        timeout(Duration::from_secs(3600), reached).await.unwrap_or_else(|_| panic!("no one-off got there"));
     }
 
     /// Waits until the container of a service is so.

@@ -3,7 +3,7 @@
 use crate::container::{Container, Facts};
 use mesh_lifecycle::{
     health::Verdict,
-    phase::{Exit, Phase},
+    phase::{Exit, Greeting, Phase},
 };
 use mesh_runtime::observed::Started;
 use std::sync::Arc;
@@ -22,9 +22,12 @@ impl Transition {
             (Some(old), Some(new)) if old != new => return Self::Health(new),
             _ => {}
         }
-        let paused = |phase: &Phase| matches!(phase, Phase::Up { paused: true, .. });
+        let state = |phase: &Phase| match phase {
+            Phase::Up { paused, greeting, leaving, .. } => (*paused, greeting.clone(), leaving.is_some()),
+            _ => Default::default(),
+        };
         let same = std::mem::discriminant(before) == std::mem::discriminant(after);
-        if same && paused(before) == paused(after) { Self::None } else { Self::Phase }
+        if same && state(before) == state(after) { Self::None } else { Self::Phase }
     }
 }
 
@@ -60,6 +63,12 @@ pub(crate) fn note_transition(container: &mut Container, before: &Phase, now: st
     }
     facts.detail = match &container.phase {
         Phase::Failed { reason } | Phase::Blocked { reason } => Some(reason.clone()),
+        Phase::Up { leaving: Some(_), .. } => Some("its pre_stop hooks run".to_owned()),
+        Phase::Up { greeting: Greeting::Failed(reason), .. } => Some(reason.clone()),
+        Phase::Up { greeting: Greeting::Running, .. } => Some("its post_start hooks run".to_owned()),
+        Phase::Backoff { .. } => {
+            facts.start_error.as_ref().map(|error| format!("could not be started: {}", error.reason))
+        }
         Phase::Held => facts.detail.take(),
         _ => None,
     };

@@ -4,11 +4,12 @@
 //! new containers, and at last the starts, which the owner gates. Whatever fails leaves what was made.
 
 use crate::{
-    container::{Gates, View},
+    container::{Container, Gates, View},
     desk::{Desk, hung_up, interrupted},
     ending::Fate,
     follow::{Aim, Goal},
     images::ImageOverrides,
+    init::with_steps,
     outlet::Outlet,
     owner::Command,
     random::Random,
@@ -64,9 +65,13 @@ impl Desk {
         options: UpOptions,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
+        if options.create.dry_run {
+            return self.rehearse(&project, &options.create, !options.no_start, outlet).await;
+        }
         let grace = options.timeout_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
         let mut turn = self.turn(false, outlet).await?;
         let made = self.make(project, &options.create, grace, &mut turn, outlet).await?;
+        self.tell_address(&self.project().1, outlet).await;
         if options.no_start {
             return Ok(Answer::Done);
         }
@@ -84,14 +89,21 @@ impl Desk {
         turn: &mut Turn,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
-        let started: Vec<ContainerId> = made.start.iter().map(|(id, _)| id.clone()).collect();
+        let steps = self.make_steps(&made.start, outlet).await?;
+        let started: Vec<ContainerId> = steps.iter().chain(&made.start).map(|(id, _)| id.clone()).collect();
         self.unmark_stopped(&started, turn).await?;
-        self.owner.tell(Command::Hold(made.start)).await;
+        let held = steps.iter().cloned().chain(made.start).collect();
+        self.owner.tell(Command::Hold(held)).await;
         let unchanged: Vec<ContainerId> =
             made.all.iter().filter(|id| !started.contains(id)).cloned().collect();
-        let ids = if goal == Goal::Ready { &made.all } else { &started };
-        self.follow(Aim { ids, unchanged: &unchanged, goal, deadline }, turn, outlet).await?;
-        Ok(Answer::Done)
+        let ids = match goal {
+            Goal::Ready => [started.as_slice(), unchanged.as_slice()].concat(),
+            Goal::Started => started,
+        };
+        let followed =
+            self.follow(Aim { ids: &ids, unchanged: &unchanged, goal, deadline }, turn, outlet).await;
+        self.clear_steps(&steps, outlet).await?;
+        followed.map(|()| Answer::Done)
     }
 
     pub(crate) async fn create(
@@ -100,6 +112,9 @@ impl Desk {
         options: CreateOptions,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
+        if options.dry_run {
+            return self.rehearse(&project, &options, false, outlet).await;
+        }
         let mut turn = self.turn(false, outlet).await?;
         self.make(project, &options, None, &mut turn, outlet).await?;
         Ok(Answer::Done)
@@ -143,14 +158,16 @@ impl Desk {
     /// Carries out the plan up to the starts.
     pub(crate) async fn make(
         &self,
-        project: Project,
+        mut project: Project,
         options: &CreateOptions,
         grace: Option<Duration>,
         turn: &mut Turn,
         outlet: &Outlet,
     ) -> Result<Made, ApiError> {
         self.check_name(&project)?;
+        self.check_checkout(&project, turn)?;
         self.tell_limits(outlet).await;
+        self.choose_ports(&mut project, options.ports).await;
         let project = Arc::new(project);
         let chosen = graph::select(&project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(&project, &chosen).map_err(graph_error)?;
@@ -158,7 +175,7 @@ impl Desk {
         let images = tokio::select! { biased;
             () = outlet.gone() => return Err(hung_up()),
             () = turn.interrupted() => return Err(interrupted()),
-            images = self.images(&project, &chosen, overrides, outlet) => images?,
+            images = self.images_with_steps(&project, &chosen, overrides, outlet) => images?,
         };
         let plan = self.plan(&project, options, &images, outlet).await?;
         self.check_external(&project, &plan).await?;
@@ -169,7 +186,9 @@ impl Desk {
         .await?;
         self.owner.tell(Command::Project(Some(Arc::clone(&project)))).await;
         self.make_resources(&project, &plan, outlet).await?;
-        self.tell_orphans(&plan, outlet).await;
+        if !options.ignore_orphans {
+            tell_orphans(plan.orphans.iter().map(|orphan| orphan.name.as_str()), outlet).await;
+        }
         let surplus: Vec<ContainerId> = plan.removals.iter().map(|old| old.id.clone()).collect();
         let outdated = plan.outdated.clone();
         let work = divide(&self.owner.now(), &project, plan, outlet).await;
@@ -177,10 +196,31 @@ impl Desk {
         // nothing, and its anonymous volumes always belong to somebody.
         self.make_containers(work.make, outlet).await?;
         self.end(&surplus, grace, Fate::Goes { volumes: false }, outlet).await?;
-        self.end(&work.replaced, grace, Fate::Replaced, outlet).await?;
+        let replacing = self.end(&work.replaced, grace, Fate::Replaced, outlet).await;
+        if replacing.is_err() {
+            // Those that could not be ended stay in their places.
+            let view = self.owner.now();
+            let stays = |id: &&ContainerId| view.containers.contains_key(*id);
+            let kept: Vec<&ContainerId> = work.replaced.iter().filter(stays).collect();
+            let surplus = surplus_replacements(&view, &kept, &work.made.all);
+            self.end(&surplus, None, Fate::Replaced, outlet).await?;
+        }
+        replacing?;
         self.end(&work.stopped, grace, Fate::Stays, outlet).await?;
         self.remake_networks(&project, &outdated, outlet).await?;
         Ok(work.made)
+    }
+
+    /// The images of services, and of what runs before their start.
+    async fn images_with_steps(
+        &self,
+        project: &Project,
+        chosen: &BTreeSet<String>,
+        overrides: ImageOverrides,
+        outlet: &Outlet,
+    ) -> Result<BTreeMap<String, Image>, ApiError> {
+        let (project, chosen) = with_steps(project, chosen);
+        self.images(&project, &chosen, overrides, outlet).await
     }
 
     pub(crate) fn check_name(&self, project: &Project) -> Result<(), ApiError> {
@@ -191,7 +231,7 @@ impl Desk {
         Err(refusal(ErrorKind::Request, message))
     }
 
-    async fn plan(
+    pub(crate) async fn plan(
         &self,
         project: &Project,
         options: &CreateOptions,
@@ -217,6 +257,7 @@ impl Desk {
             renew_anonymous_volumes: options.renew_anonymous_volumes,
             always_recreate_deps: options.always_recreate_deps,
             remove_orphans: options.remove_orphans,
+            rerun: options.rerun.clone(),
             scale: options.scale.clone(),
         };
         let mut random = Random::open()?;
@@ -226,17 +267,6 @@ impl Desk {
             PlanError::Graph(error) => graph_error(error),
             other => refusal(ErrorKind::Request, other.to_string()),
         })
-    }
-
-    async fn tell_orphans(&self, plan: &Plan, outlet: &Outlet) {
-        if !plan.orphans.is_empty() {
-            let names: Vec<&str> = plan.orphans.iter().map(|orphan| orphan.name.as_str()).collect();
-            let text = format!(
-                "found containers of services that the file no longer has: {}; remove them with --remove-orphans",
-                names.join(", ")
-            );
-            outlet.note(Level::Warning, text).await;
-        }
     }
 
     async fn make_containers(
@@ -321,7 +351,13 @@ async fn divide(view: &View, project: &Project, plan: Plan, outlet: &Outlet) -> 
                 let follows = gates_of(&old.service)
                     .iter()
                     .any(|(other, dependency)| dependency.restart && renewed.contains(other));
-                let alive = view.containers.get(&old.id).is_some_and(|found| found.phase.alive());
+                let found = view.containers.get(&old.id);
+                let alive = found.is_some_and(|found| found.phase.alive());
+                if found.is_some_and(Container::greeting_failed) {
+                    // It runs; what failed in it is tried once more.
+                    work.made.start.push((old.id.clone(), gates_of(&old.service)));
+                    continue;
+                }
                 if follows && alive {
                     renewed.insert(old.service.clone());
                     work.stopped.push(old.id.clone());
@@ -347,6 +383,27 @@ async fn divide(view: &View, project: &Project, plan: Plan, outlet: &Outlet) -> 
         work.made.start.push((displaced.id, Arc::new(waits)));
     }
     work
+}
+
+/// Tells of containers of services that the file no longer has.
+pub(crate) async fn tell_orphans(names: impl Iterator<Item = &str>, outlet: &Outlet) {
+    let names: Vec<&str> = names.collect();
+    if !names.is_empty() {
+        let text = format!(
+            "Found orphan containers ({}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+            names.join(", ")
+        );
+        outlet.note(Level::Warning, text).await;
+    }
+}
+
+/// Those of the new containers whose predecessors, by name, are there still.
+fn surplus_replacements(view: &View, kept: &[&ContainerId], new: &[ContainerId]) -> Vec<ContainerId> {
+    let name = |id: &ContainerId| view.containers.get(id).map(|found| found.spec.name.as_str());
+    let kept_names: BTreeSet<&str> = kept.iter().filter_map(|id| name(id)).collect();
+    let surplus =
+        |id: &&ContainerId| !kept.contains(id) && name(id).is_some_and(|name| kept_names.contains(name));
+    new.iter().filter(surplus).cloned().collect()
 }
 
 /// An error in the choice of services.

@@ -151,7 +151,9 @@ pub(crate) fn hint(error: &RuntimeError) -> Option<String> {
     match error {
         RuntimeError::NoImage { hint, .. } | RuntimeError::Fetch { hint, .. } => hint.clone(),
         RuntimeError::PortTaken { .. } => {
-            Some("end what listens there, or publish another port in the file".to_owned())
+            let ways = "end what listens there, publish another port in the file, or give the project an address \
+                        of its own with `--ports auto`";
+            Some(ways.to_owned())
         }
         RuntimeError::PortForbidden { .. } => Some("publish a port from 1024 on, or run as root".to_owned()),
         RuntimeError::DiskFull { .. } => Some(FREE_SPACE.to_owned()),

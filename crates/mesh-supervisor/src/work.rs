@@ -2,9 +2,13 @@
 //!
 //! Every errand has a longest time, and all of them end before the owner does.
 
-use crate::{owner::Input, transition::lifecycle_exit};
+use crate::{
+    hooks::{self, Row},
+    owner::Input,
+    transition::lifecycle_exit,
+};
 use mesh_lifecycle::phase::{Effect, Exit};
-use mesh_model::{container::ContainerId, health::Probe};
+use mesh_model::{container::ContainerId, health::Probe, hook::Hook};
 use mesh_runtime::{
     SharedRuntime,
     error::RuntimeError,
@@ -38,6 +42,10 @@ pub(crate) enum Outcome {
     Started(Result<Started, RuntimeError>),
     /// A health test.
     Probed(ProbeOutcome),
+    /// The hooks after the start.
+    Greeted(Row),
+    /// The hooks before the stop.
+    TakenLeave(Row),
     /// A signal.
     Signalled(Result<(), RuntimeError>),
     /// The process was found ended, a while ago.
@@ -83,6 +91,33 @@ impl Worker {
         });
     }
 
+    /// Runs the hooks after the start.
+    pub(crate) fn greet(&self, id: &ContainerId, life: u64, service: String, hooks: Vec<Hook>) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.errand(&id.clone(), life, async move {
+            Outcome::Greeted(hooks::run(&runtime, &id, &service, &hooks).await)
+        });
+    }
+
+    /// Runs the hooks before the stop, in a container that may be frozen.
+    pub(crate) fn take_leave(
+        &self,
+        id: &ContainerId,
+        life: u64,
+        service: String,
+        hooks: Vec<Hook>,
+        frozen: bool,
+    ) {
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        self.errand(&id.clone(), life, async move {
+            if frozen {
+                // One that stays frozen is told by the first hook.
+                let _ = timeout(SIGNAL_MAX, runtime.unpause(&id)).await;
+            }
+            Outcome::TakenLeave(hooks::run(&runtime, &id, &service, &hooks).await)
+        });
+    }
+
     pub(crate) fn signal(&self, id: &ContainerId, life: u64, effects: Vec<Effect>) {
         let (runtime, id) = (self.runtime.clone(), id.clone());
         self.errand(&id.clone(), life, async move {
@@ -93,7 +128,7 @@ impl Worker {
                         Effect::Thaw => runtime.unpause(&id).await,
                         Effect::Signal(number) => runtime.signal(&id, number).await,
                         Effect::Kill => runtime.signal(&id, crate::words::SIGKILL).await,
-                        Effect::Start | Effect::Probe => Ok(()),
+                        Effect::Start | Effect::Probe | Effect::Greet | Effect::TakeLeave => Ok(()),
                     }
                 };
                 result = timeout(SIGNAL_MAX, sent).await.unwrap_or_else(|_| Err(late("send a signal")));

@@ -7,7 +7,7 @@
 
 mod supervise;
 
-use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks};
+use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks, ImageFacts};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
-        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor, image_sizes }),
+        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor, images, image_uses, enter_user_namespace, volumes: mesh_native::volumes_by_project }),
     }
 }
 
@@ -29,8 +29,8 @@ fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
 }
 
-/// Sizes are for showing: where they cannot be read there are none.
-fn image_sizes(directory: &Path) -> BTreeMap<String, u64> {
+/// Images are for showing: where they cannot be read there are none.
+fn images(directory: &Path) -> BTreeMap<String, ImageFacts> {
     let settings = mesh_image::Settings::new(directory.to_owned());
     let list = async move { mesh_image::ImageStore::open(settings)?.list().await };
     // The caller is inside a runtime of its own.
@@ -38,7 +38,29 @@ fn image_sizes(directory: &Path) -> BTreeMap<String, u64> {
         tokio::runtime::Builder::new_current_thread().build().ok()?.block_on(list).ok()
     });
     let images = listed.join().ok().flatten().unwrap_or_default();
-    images.into_iter().map(|image| (image.digest, image.bytes)).collect()
+    let facts = |image: mesh_image::StoredImage| {
+        let made_unix_ms = Some(image.created_seconds.saturating_mul(1000));
+        let (bytes, platform) = (image.bytes, image.platform.unwrap_or_default());
+        (image.digest, ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms: made_unix_ms, platform })
+    };
+    images.into_iter().map(facts).collect()
+}
+
+/// What every container of this user was made of.
+fn image_uses(state: &Path) -> Vec<mesh_image::Use> {
+    let of = |spec: mesh_native::image_use::ContainerSpec| mesh_image::Use {
+        project: spec.project,
+        container: spec.name,
+        digest: spec.image.digest,
+        layers: spec.image.layers,
+    };
+    mesh_native::image_use::containers(state).into_iter().map(of).collect()
+}
+
+/// Enters a user namespace, with the reason in one line where that is not possible.
+fn enter_user_namespace() -> Result<(), String> {
+    let entered = mesh_native::image_use::enter_user_namespace(Path::new("/proc/self/exe"));
+    entered.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 fn doctor() -> Vec<DoctorCheck> {

@@ -79,7 +79,9 @@ fn supervise(project: &str) -> anyhow::Result<()> {
     // Held for life, and taken before the namespaces are looked for: of two supervisors that start at
     // once, one must find what the other made.
     let _entering = Lock::acquire(&entering_lock(&paths.lock))?;
+    let registry = mesh_oci::settings::Settings::from_variables(&|name| std::env::var(name).ok())?;
     let settings = NativeSettings {
+        registry,
         project: project.to_owned(),
         data: home.data.clone(),
         state: paths.directory.clone(),

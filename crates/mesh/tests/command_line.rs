@@ -53,10 +53,11 @@ fn help_and_version_need_no_project() {
 }
 
 #[test]
-fn wrong_usage_is_two_and_the_rest_is_one() {
+fn what_is_wrong_is_one() {
     let home = TempDir::new().expect("a directory");
-    check(home.path(), "fly", 2, &["unrecognized subcommand"]);
-    check(home.path(), "exec", 2, &["required"]);
+    check(home.path(), "fly", 1, &["unrecognized subcommand"]);
+    check(home.path(), "exec", 1, &["required"]);
+    check(home.path(), "", 0, &["Usage: mesh"]);
     check(home.path(), "build", 1, &["error: `mesh build` is not available yet"]);
     check(home.path(), "shim", 2, &["shim"]);
     check(home.path(), "supervisor", 2, &["usage"]);
@@ -68,7 +69,7 @@ fn looking_at_nothing_starts_nothing() {
     let home = TempDir::new().expect("a directory");
     check(home.path(), "-p nothing ps", 0, &["NAME"]);
     check(home.path(), "-p nothing logs", 0, &[]);
-    check(home.path(), "-p nothing down", 0, &["warning: no resource found to remove for project `nothing`"]);
+    check(home.path(), "-p nothing down", 0, &["warning: No resource found to remove for project \"nothing\"."]);
     check(home.path(), "ls --format json", 0, &["[]"]);
     assert!(!home.path().join("home/run").exists(), "no supervisor was started");
 }

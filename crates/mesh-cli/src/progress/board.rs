@@ -66,7 +66,7 @@ impl Board {
     /// Takes one piece of progress. Notes have no row.
     pub(super) fn tell(&mut self, progress: &Progress, now: Instant) {
         match progress {
-            Progress::Note { .. } => {}
+            Progress::Note { .. } | Progress::Said { .. } => {}
             Progress::Image { reference, stage, .. } => {
                 let key = format!("Image {reference}");
                 let (words, counted) = counted(stage);

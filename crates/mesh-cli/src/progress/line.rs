@@ -1,7 +1,7 @@
 //! One piece of progress as one line.
 
 use crate::{
-    console::{Style, styled},
+    console::{Style, inert, styled},
     words,
 };
 use mesh_api::message::{Action, ImageStage, Level, ObjectKind, Progress};
@@ -10,6 +10,7 @@ use mesh_api::message::{Action, ImageStage, Level, ObjectKind, Progress};
 pub(super) fn plain(progress: &Progress, colour: bool) -> String {
     match progress {
         Progress::Note { level, text } => note(*level, text, colour),
+        Progress::Said { source, line } => format!("{source} | {}", inert(line)),
         Progress::Image { reference, stage, .. } => format!(" Image {reference}  {}", stage_words(stage)),
         Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
             let mut line = format!(" {} {name}  {}", kind(*object), action_words(*action, detail.as_deref()));
@@ -59,6 +60,7 @@ pub(super) fn kind(object: ObjectKind) -> &'static str {
         ObjectKind::Network => "Network",
         ObjectKind::Volume => "Volume",
         ObjectKind::Container => "Container",
+        ObjectKind::Service => "Service",
     }
 }
 

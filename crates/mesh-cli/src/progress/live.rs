@@ -105,10 +105,10 @@ impl Screen {
     }
 
     fn take(&mut self, progress: &Progress) {
-        if let Progress::Note { level, text } = progress {
+        if let Progress::Note { .. } | Progress::Said { .. } = progress {
             // It stands above the rows, which are drawn anew below it.
             let above = self.over(size());
-            console::err(&format!("{above}\u{1b}[J{}\n", line::note(*level, text, self.colour)));
+            console::err(&format!("{above}\u{1b}[J{}\n", line::plain(progress, self.colour)));
             self.drawn.clear();
         }
         self.board.tell(progress, Instant::now());

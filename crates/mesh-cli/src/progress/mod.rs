@@ -1,6 +1,7 @@
 //! Progress of a request, as lines or live.
 
 mod board;
+mod json;
 mod line;
 mod live;
 mod sieve;
@@ -19,7 +20,16 @@ pub(crate) struct Reporter {
     sieve: Sieve,
     /// Last line printed of each image, so that byte counts do not flood a log.
     images: HashSet<String>,
+    /// Nothing of it is done.
+    rehearsal: bool,
+    /// Lines go to standard output.
+    to_stdout: bool,
+    /// Nothing is shown of images.
+    without_images: bool,
 }
+
+/// What stands before each line of what is only told.
+const REHEARSAL_PREFIX: &str = " DRY-RUN MODE - ";
 
 enum Way {
     Live(Live),
@@ -37,7 +47,37 @@ impl Reporter {
             ProgressMode::Json => Way::Json,
             ProgressMode::Quiet => Way::Quiet,
         };
-        Self { way, colour, told: HashSet::new(), sieve: Sieve::default(), images: HashSet::new() }
+        Self {
+            way,
+            colour,
+            told: HashSet::new(),
+            sieve: Sieve::default(),
+            images: HashSet::new(),
+            rehearsal: false,
+            to_stdout: false,
+            without_images: false,
+        }
+    }
+
+    /// The same for what is only told and not done: every line of it, marked as such.
+    pub(crate) fn rehearsing(mut self, rehearsal: bool) -> Self {
+        if rehearsal && matches!(self.way, Way::Live(_)) {
+            self.way = Way::Plain;
+        }
+        self.rehearsal = rehearsal;
+        self
+    }
+
+    /// The same with lines on standard output, where `COMPOSE_STATUS_STDOUT` wants them there.
+    pub(crate) fn on_stdout(mut self, to_stdout: bool) -> Self {
+        self.to_stdout = to_stdout;
+        self
+    }
+
+    /// The same without the fetching of images.
+    pub(crate) fn without_images(mut self, without_images: bool) -> Self {
+        self.without_images = without_images;
+        self
     }
 
     /// Shows one piece of progress.
@@ -47,14 +87,14 @@ impl Reporter {
         {
             return;
         }
+        if self.without_images && matches!(progress, Progress::Image { .. }) {
+            return;
+        }
         match &self.way {
             Way::Quiet => {}
             // Whoever reads by machine gets all of it.
-            Way::Json => {
-                if let Ok(line) = serde_json::to_string(&progress) {
-                    console::err_line(&line);
-                }
-            }
+            Way::Json => self.print(&json::document(&progress, self.rehearsal)),
+            Way::Plain if self.rehearsal => self.show(progress),
             Way::Live(_) | Way::Plain => {
                 for progress in self.sieve.pass(progress) {
                     self.show(progress);
@@ -73,7 +113,14 @@ impl Reporter {
         if matches!(progress, Progress::Image { .. }) && !self.images.insert(line.clone()) {
             return;
         }
-        console::err_line(&line);
+        match self.rehearsal {
+            true => self.print(&format!("{REHEARSAL_PREFIX}{line}")),
+            false => self.print(&line),
+        }
+    }
+
+    fn print(&self, line: &str) {
+        if self.to_stdout { console::out_line(line) } else { console::err_line(line) }
     }
 
     /// Leaves what was shown last on the screen.

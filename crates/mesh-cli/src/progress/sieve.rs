@@ -20,7 +20,7 @@ impl Sieve {
     /// What is to be shown now that this came, in order.
     pub(super) fn pass(&mut self, progress: Progress) -> Vec<Progress> {
         match &progress {
-            Progress::Note { .. } => vec![progress],
+            Progress::Note { .. } | Progress::Said { .. } => vec![progress],
             Progress::Image { reference, stage: ImageStage::Ready { source }, .. } => {
                 if self.begun.contains(reference) || (self.changing && is_stand_in(source)) {
                     return vec![progress];

@@ -1,14 +1,23 @@
 //! `events`.
 
 use super::logs::moment;
-use crate::{console, context::Context, failure::CliError, supervisor, words};
+use crate::{
+    console,
+    context::{Context, containers},
+    failure::CliError,
+    supervisor,
+    template::{Subject, Value},
+    words,
+};
 use clap::Args;
 use mesh_api::{
     message::{Event, Message},
     request::Request,
 };
-use serde_json::json;
-use std::time::Duration;
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+/// How long the telling of past events may take.
+const PAST_MAX: Duration = Duration::from_millis(300);
 
 /// Arguments of `events`.
 #[derive(Debug, Args)]
@@ -19,7 +28,7 @@ pub(crate) struct Arguments {
     /// A JSON document a line
     #[arg(long)]
     json: bool,
-    /// Not older than this; events before now are not kept
+    /// Begin with those since this time, as far as they are known: the last 256 of the project
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// End at this time
@@ -30,28 +39,27 @@ pub(crate) struct Arguments {
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let target = context.target()?;
-    target.check_services(&arguments.services)?;
     let since_unix_ns = moment("--since", arguments.since.as_deref())?;
     let until_unix_ns = moment("--until", arguments.until.as_deref())?;
     let Some(client) = target.attend().await? else {
         supervisor::say_nothing_there(&target.name);
         return Ok(0);
     };
-    if since_unix_ns.is_some_and(|since| since < words::now_unix_ns()) {
-        console::err_line("note: events before now are not kept");
-    }
+    target.warn_of_unknown(&arguments.services, &containers(&client).await?);
+    let since_unix_ms = since_unix_ns.map(|since| since / 1_000_000);
     let mut show = |message| {
         if let Message::Event(event) = message
             && (arguments.services.is_empty() || arguments.services.contains(&event.service))
+            && until_unix_ns.is_none_or(|until| event.at_unix_ms <= until / 1_000_000)
         {
             console::out_line(&if arguments.json { document(&event) } else { line(&event) });
         }
     };
-    let call = client.call(Request::Events, &mut show, None);
+    let call = client.call(Request::Events { since_unix_ms }, &mut show, None);
     match until_unix_ns {
         None => drop(call.await?),
         Some(until) => {
-            let left = Duration::from_nanos(until.saturating_sub(words::now_unix_ns()));
+            let left = Duration::from_nanos(until.saturating_sub(words::now_unix_ns())).max(PAST_MAX);
             if let Ok(ended) = tokio::time::timeout(left, call).await {
                 ended?;
             }
@@ -71,19 +79,23 @@ fn line(event: &Event) -> String {
     format!("{time} container {} {} ({})", event.action, event.id, attributes.join(", "))
 }
 
+/// Docker's keys, in order.
 fn document(event: &Event) -> String {
+    let texts = |texts: &BTreeMap<String, String>| {
+        Value::Map(texts.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect())
+    };
     let mut attributes = event.attributes.clone();
     attributes.insert("image".to_owned(), event.image.clone());
     attributes.insert("name".to_owned(), event.name.clone());
-    json!({
-        "time": words::precise(event.at_unix_ms.saturating_mul(1_000_000)),
-        "type": "container",
-        "service": event.service,
-        "id": event.id,
-        "action": event.action,
-        "attributes": attributes,
-    })
-    .to_string()
+    let fields = [
+        ("action", event.action.clone().into()),
+        ("attributes", texts(&attributes)),
+        ("id", event.id.clone().into()),
+        ("service", event.service.clone().into()),
+        ("time", words::precise_short(event.at_unix_ms.saturating_mul(1_000_000)).into()),
+        ("type", "container".into()),
+    ];
+    Value::Subject(Rc::new(Subject { kind: "event", fields: fields.into(), labels: None })).json()
 }
 
 #[cfg(test)]
@@ -103,6 +115,8 @@ mod tests {
         };
         let want = "1970-01-01 00:00:01.500000 container die abc (exitCode=1, image=redis:7, name=hub-db-1)";
         assert_eq!(line(&event), want);
-        assert!(document(&event).contains("\"action\":\"die\""));
+        let want = "{\"action\":\"die\",\"attributes\":{\"exitCode\":\"1\",\"image\":\"redis:7\",\"name\":\"hub-db-1\"},\
+                    \"id\":\"abc\",\"service\":\"db\",\"time\":\"1970-01-01T00:00:01.5Z\",\"type\":\"container\"}";
+        assert_eq!(document(&event), want);
     }
 }

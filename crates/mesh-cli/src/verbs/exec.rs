@@ -4,12 +4,12 @@ use crate::{
     context::Context,
     environment::Environment,
     failure::CliError,
-    invocation::{command, foreground},
+    invocation::{become_command, command, with_terminal},
     terminal,
 };
-use clap::Args;
+use clap::{ArgAction, Args};
 use mesh_api::{options::ExecOptions, request::Request};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Stdio};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -28,13 +28,13 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "VARIABLE")]
     env: Vec<String>,
     /// Allocate no terminal
-    #[arg(short = 'T', long)]
+    #[arg(short = 'T', long, alias = "no-TTY", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
     pub(crate) no_tty: bool,
-    /// Ignored: standard input is always passed on
-    #[arg(short, long, hide = true)]
+    /// Pass standard input on
+    #[arg(short, long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = ArgAction::Set)]
     interactive: bool,
     /// Ignored: a terminal is allocated where there is one
-    #[arg(short, long, hide = true)]
+    #[arg(short, long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = ArgAction::Set)]
     tty: bool,
     /// User, as name or number
     #[arg(short, long, value_name = "USER")]
@@ -55,7 +55,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let target = context.target()?;
     target.check_services(std::slice::from_ref(&arguments.service))?;
     let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
-    let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
+    let tty = arguments.interactive
+        && arguments.tty
+        && !arguments.no_tty
+        && !arguments.detach
+        && terminal::is_interactive();
+    let keys = if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() };
     let request = Request::Exec(ExecOptions {
         service: arguments.service.clone(),
         index: arguments.index,
@@ -68,7 +73,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         detach: arguments.detach,
     });
     let answer = target.ask_at_once(request).await?.ok_or_else(not_running)?;
-    foreground(command(answer)?, tty).await
+    if tty {
+        return with_terminal(answer, &keys).await;
+    }
+    let mut command = command(answer)?;
+    if !arguments.interactive {
+        command.stdin(Stdio::null());
+    }
+    become_command(command)
 }
 
 /// `NAME=VALUE` as it is; `NAME` with our own value, or left out where there is none.

@@ -1,6 +1,6 @@
 //! `logs`: straight from the journals, whether or not anything runs.
 
-use super::attach::{LOOK_MILLISECONDS, LOOKS_PER_DISCOVERY, is_over};
+use super::foreground::{LOOK_MILLISECONDS, LOOKS_PER_DISCOVERY, is_over};
 use crate::{
     context::{Context, Target, containers},
     failure::CliError,

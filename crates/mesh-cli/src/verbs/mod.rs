@@ -1,9 +1,10 @@
 //! The verbs, a module each: its arguments, its requests, its rendering.
 
-mod attach;
 mod creation;
+mod foreground;
 mod summary;
 
+pub(crate) mod attach;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod cp;
@@ -13,6 +14,7 @@ pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod graph;
+pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;
@@ -21,6 +23,7 @@ pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod rehearsal;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -33,3 +36,4 @@ pub(crate) mod up;
 pub(crate) mod version;
 pub(crate) mod volumes;
 pub(crate) mod wait;
+pub(crate) mod watch;

@@ -1,17 +1,18 @@
 //! `run`: a one-off container of a service, with our own standard streams.
 
-use super::exec::variables;
+use super::{creation::refuse, exec::variables, rehearsal};
 use crate::{
     console,
-    context::{Context, containers, unexpected},
+    context::{Context, Target, containers, unexpected},
     failure::CliError,
+    loading, provider,
     terminal::{self, RawMode},
 };
 use clap::Args;
 use mesh_api::{
     client::CallError,
-    message::{Action, Answer, Message, Progress},
-    options::RunOptions,
+    message::{Action, Answer, Message, ObjectKind, Progress},
+    options::{CreateOptions, RunOptions},
     request::Request,
 };
 use mesh_model::{
@@ -20,8 +21,17 @@ use mesh_model::{
     project::Project,
     service::{RestartPolicy, Service},
 };
-use std::{collections::BTreeMap, io, os::fd::AsFd, path::Path};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -36,21 +46,24 @@ pub(crate) struct Arguments {
     /// Remove the container when it ends
     #[arg(long)]
     rm: bool,
-    /// Leave it running and print its name
+    /// Leave it running and print its id
     #[arg(short, long)]
     detach: bool,
     /// Variable for the program: NAME=VALUE, or NAME to pass on one's own
     #[arg(short, long, value_name = "VARIABLE")]
     env: Vec<String>,
-    /// File with variables (not available yet)
+    /// File with variables for the program
     #[arg(long, value_name = "FILE")]
-    env_from_file: Vec<String>,
+    env_from_file: Vec<PathBuf>,
     /// Allocate no terminal
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
     no_tty: bool,
-    /// Ignored: standard input is always passed on
-    #[arg(short, long, hide = true)]
+    /// Pass standard input on
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL")]
     interactive: bool,
+    /// Allocate a terminal
+    #[arg(short, long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    tty: Option<bool>,
     /// User, as name or number
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
@@ -58,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "DIRECTORY")]
     workdir: Option<String>,
     /// Bind or volume: SOURCE:TARGET[:ro]
-    #[arg(short, long, value_name = "VOLUME")]
+    #[arg(short, long, value_name = "VOLUME", alias = "volumes")]
     volume: Vec<String>,
     /// Port to publish: [[ADDRESS:]PORT:]PORT[/udp]
     #[arg(short, long, value_name = "PORT")]
@@ -88,13 +101,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     cap_drop: Vec<String>,
     /// Label: NAME=VALUE
-    #[arg(short, long, value_name = "LABEL")]
+    #[arg(short, long, value_name = "LABEL", alias = "labels")]
     label: Vec<String>,
     /// Join networks under the service's own names
     #[arg(long)]
     use_aliases: bool,
     /// Remove containers of services that the file no longer has
-    #[arg(long, hide = true)]
+    #[arg(long)]
     remove_orphans: bool,
     /// Show no progress
     #[arg(short, long)]
@@ -109,16 +122,34 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    if arguments.build {
-        return Err(CliError::unavailable("`mesh run --build`"));
-    }
-    if !arguments.env_from_file.is_empty() {
-        return Err(CliError::unavailable("`mesh run --env-from-file`"));
-    }
+    refuse(&[
+        (
+            !arguments.publish.is_empty() && arguments.service_ports,
+            "--service-ports and --publish are incompatible",
+        ),
+        (arguments.tty.is_some() && arguments.no_tty, "--tty and --no-tty can't be used together"),
+    ])?;
     let target = context.load(std::slice::from_ref(&arguments.service))?;
-    let mut project = target.required_project()?;
-    let tty = !arguments.no_tty && !arguments.detach && terminal::is_interactive();
+    context.refuse_unsupported(&target, std::slice::from_ref(&arguments.service), arguments.no_deps)?;
+    let needs = target.required_project()?;
+    let needs = match needs.services.get(&arguments.service) {
+        Some(service) if service.provider.is_some() => {
+            let message = format!("service {} is a provider's and has no container", arguments.service);
+            return Err(CliError::said(message));
+        }
+        Some(service) if !arguments.no_deps => service.depends_on.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    let mut project = match needs.is_empty() {
+        true => provider::without(target.required_project()?),
+        false => provider::up(context, &target, &needs, false).await?,
+    };
+    let asked = !arguments.no_tty && arguments.tty != Some(false);
+    let tty = asked && !arguments.detach && arguments.interactive && terminal::is_interactive();
     override_service(&mut project, &arguments, context, tty)?;
+    if context.settings.dry_run {
+        return rehearse(context, &target, &project, &arguments).await;
+    }
     let client = target.supervise().await?;
     if let Some(name) = &arguments.name
         && containers(&client).await?.iter().any(|container| container.name == *name)
@@ -139,11 +170,20 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         use_aliases: arguments.use_aliases,
         tty,
         substitute: context.settings.substitute,
+        ports: context.settings.ports,
+        remove_orphans: arguments.remove_orphans,
+        ignore_orphans: target.orphans.ignore,
+        detach_keys: if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() },
     };
-    let mut reporter = context.reporter();
+    let mut reporter = context.reporter().without_images(arguments.quiet_pull);
     let mut silent = arguments.quiet;
+    let let_go = Notify::new();
     let mut tell = |message| {
-        let Message::Progress(progress) = message else { return };
+        let progress = match message {
+            Message::Progress(progress) => progress,
+            Message::Event(event) if event.action == "detach" => return let_go.notify_one(),
+            _ => return,
+        };
         if silent {
             return;
         }
@@ -155,9 +195,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         }
     };
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let descriptors = (!arguments.detach).then(|| [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+    let nothing = File::open("/dev/null").map_err(CliError::io("open /dev/null"))?;
+    let stdin = if arguments.interactive { stdin.as_fd() } else { nothing.as_fd() };
+    let descriptors = (!arguments.detach).then(|| [stdin, stdout.as_fd(), stderr.as_fd()]);
     let call = client.call(Request::Run { project, options }, &mut tell, descriptors);
-    let answer = attended(call, tty).await.map_err(|error| match inexecutable(&error) {
+    let answer = attended(call, &let_go, tty).await.map_err(|error| match inexecutable(&error) {
         // Its text is told here, and the code is all that is left to tell.
         Some(code) => {
             console::err_line(&error.render(context.settings.error_colour));
@@ -165,10 +207,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         }
         None => error,
     });
-    match answer? {
+    let Some(answer) = answer? else { return Ok(0) };
+    match answer {
         Answer::Exit { code } => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
-        Answer::Started { name } => {
-            console::out_line(&name);
+        Answer::Started { name, id } => {
+            console::out_line(if id.is_empty() { &name } else { &id });
             Ok(0)
         }
         _ => Err(unexpected()),
@@ -184,21 +227,46 @@ fn inexecutable(error: &CliError) -> Option<u8> {
 }
 
 /// Waits for the end with the terminal in raw mode, where there is one, and gives it back on every way
-/// out. A signal hangs up, upon which the supervisor ends the container.
+/// out. A signal hangs up, upon which the supervisor ends the container. `None`: the keys were typed that let
+/// go of it, and it goes on.
 async fn attended(
     call: impl Future<Output = Result<Answer, CliError>>,
+    let_go: &Notify,
     tty: bool,
-) -> Result<Answer, CliError> {
+) -> Result<Option<Answer>, CliError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::io("watch for SIGHUP"))?;
     let _raw = if tty { RawMode::enter().ok() } else { None };
     tokio::select! {
-        answer = call => answer,
+        answer = call => answer.map(Some),
+        () = let_go.notified() => Ok(None),
         _ = interrupt.recv() => Err(CliError::Interrupted),
         _ = terminate.recv() => Err(CliError::Exit(143)),
         _ = hang_up.recv() => Err(CliError::Exit(129)),
     }
+}
+
+/// What would be done: what it needs is brought up, and its own container made and started.
+async fn rehearse(
+    context: &Context,
+    target: &Target,
+    project: &Project,
+    arguments: &Arguments,
+) -> Result<u8, CliError> {
+    let needs = match (arguments.no_deps, project.services.get(&arguments.service)) {
+        (false, Some(service)) => mesh_plan::graph::dependencies(service).into_keys().collect(),
+        _ => Vec::new(),
+    };
+    if !needs.is_empty() {
+        let create = CreateOptions { services: needs, dry_run: true, ..CreateOptions::default() };
+        rehearsal::up(context, target, project, create, true).await?;
+    }
+    let name = arguments.name.clone();
+    let name = name.unwrap_or_else(|| format!("{}-{}-run", target.name, arguments.service));
+    let actions = &[Action::Creating, Action::Created, Action::Starting, Action::Started];
+    rehearsal::tell(context, [rehearsal::Told::object(ObjectKind::Container, &name, actions)]);
+    Ok(0)
 }
 
 /// Whether progress tells that the one-off container itself starts.
@@ -217,8 +285,13 @@ fn override_service(
     let Some(service) = project.services.get_mut(&arguments.service) else {
         return Err(CliError::said(format!("no such service: {}", arguments.service)));
     };
+    if arguments.build && service.build {
+        return Err(CliError::unavailable("building an image"));
+    }
     if let Some(entrypoint) = &arguments.entrypoint {
-        service.process.entrypoint = Some(entrypoint.split_whitespace().map(str::to_owned).collect());
+        let words = mesh_compose::line::words(entrypoint)
+            .ok_or_else(|| CliError::said(format!("--entrypoint `{entrypoint}` has an open quote")))?;
+        service.process.entrypoint = Some(words);
         service.process.command = None;
     }
     if !arguments.command.is_empty() {
@@ -228,10 +301,13 @@ fn override_service(
     service.process.working_dir = arguments.workdir.clone().or(service.process.working_dir.take());
     service.process.tty = tty;
     service.process.stdin_open = true;
-    service.environment.extend(variables(&arguments.env, &context.environment));
-    service.labels.extend(labels(&arguments.label));
-    service.security.cap_add.extend(arguments.cap_add.iter().cloned());
-    service.security.cap_drop.extend(arguments.cap_drop.iter().cloned());
+    let own = variables(&arguments.env, &context.environment);
+    for file in &arguments.env_from_file {
+        service.environment.extend(variables_of(file, &own, context)?);
+    }
+    service.environment.extend(own);
+    service.labels.extend(labels(&arguments.label)?);
+    give_capabilities(service, arguments);
     service.restart = RestartPolicy::No;
     if let Some(policy) = arguments.pull.and_then(super::creation::Pull::policy) {
         service.pull_policy = policy;
@@ -252,10 +328,35 @@ fn override_service(
     Ok(())
 }
 
-fn labels(given: &[String]) -> BTreeMap<String, String> {
+/// The variables of a file; names that stand alone and variables in values are looked up among those that
+/// are given on the command line.
+fn variables_of(
+    file: &Path,
+    own: &BTreeMap<String, String>,
+    context: &Context,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let path = context.settings.working_directory.join(file);
+    let text = std::fs::read_to_string(&path)
+        .map_err(CliError::io(format!("read the variables of {}", file.display())))?;
+    mesh_compose::line::variables(&file.display().to_string(), &text, &|name| own.get(name).cloned())
+        .map_err(|findings| CliError::Load { report: loading::render(&findings, &context.settings) })
+}
+
+/// A capability that is added is not dropped by the file, and the other way round.
+fn give_capabilities(service: &mut Service, arguments: &Arguments) {
+    let plain = |name: &String| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
+    let add: Vec<String> = arguments.cap_add.iter().map(plain).collect();
+    let drop: Vec<String> = arguments.cap_drop.iter().map(plain).collect();
+    service.security.cap_drop.retain(|name| !add.contains(&plain(name)));
+    service.security.cap_add.retain(|name| !drop.contains(&plain(name)));
+    service.security.cap_add.extend(add);
+    service.security.cap_drop.extend(drop);
+}
+
+fn labels(given: &[String]) -> Result<BTreeMap<String, String>, CliError> {
     let pair = |text: &String| match text.split_once('=') {
-        Some((name, value)) => (name.to_owned(), value.to_owned()),
-        None => (text.clone(), String::new()),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(CliError::said("label must be set as KEY=VALUE")),
     };
     given.iter().map(pair).collect()
 }

@@ -1,12 +1,13 @@
 //! `stats`.
 
 use crate::{
-    arguments::Format,
     console,
-    context::{Context, unexpected},
+    context::{Context, containers, unexpected},
     failure::CliError,
-    supervisor::{self, Client},
-    table, words,
+    layout::{Layout, TABLE},
+    supervisor::Client,
+    template::Subject,
+    words,
 };
 use clap::Args;
 use mesh_api::{
@@ -14,7 +15,6 @@ use mesh_api::{
     request::Request,
     status::UsageRow,
 };
-use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     io::{self, IsTerminal},
@@ -22,10 +22,33 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// Time between the two readings of `--no-stream`.
-const ONCE_MILLISECONDS: u64 = 500;
-/// Time between two readings of a stream.
-const STREAM_MILLISECONDS: u64 = 1000;
+/// Time between two readings.
+const INTERVAL_MILLISECONDS: u64 = 500;
+/// Digits of a short id.
+const SHORT_ID_DIGITS: usize = 12;
+/// Moves a terminal's cursor to the top left.
+const TO_THE_TOP: &str = "\u{1b}[H";
+/// Clears a terminal from the cursor to the end of the line.
+const CLEAR_LINE: &str = "\u{1b}[K";
+/// Clears a terminal from the cursor on.
+const CLEAR_REST: &str = "\u{1b}[J";
+
+/// What `stats` can show.
+const LAYOUT: Layout<'_> = Layout {
+    table: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+    raw: None,
+    headers: &[
+        ("Container", "CONTAINER"),
+        ("Name", "NAME"),
+        ("ID", "CONTAINER ID"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+    ],
+};
 
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
@@ -33,8 +56,8 @@ pub(crate) struct Arguments {
     /// Services; none: all
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
-    /// Ignored: what does not run uses nothing
-    #[arg(short, long, hide = true)]
+    /// Also containers that do not run
+    #[arg(short, long)]
     all: bool,
     /// Print one reading and return
     #[arg(long)]
@@ -42,27 +65,28 @@ pub(crate) struct Arguments {
     /// Cut nothing
     #[arg(long)]
     no_trunc: bool,
-    /// Format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// `table`, `json`, `table TEMPLATE` or a Go template, such as '{{.Name}} {{.CPUPerc}}'
+    #[arg(long, default_value = TABLE)]
+    format: String,
 }
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let target = context.target()?;
-    target.check_services(&arguments.services)?;
-    let Some(client) = target.attend().await? else {
-        supervisor::say_nothing_there(&target.name);
-        return Ok(0);
-    };
-    let mut before = read(&client, &arguments.services).await?;
-    let pause = if arguments.no_stream { ONCE_MILLISECONDS } else { STREAM_MILLISECONDS };
-    let clearing = !arguments.no_stream && arguments.format == Format::Table && io::stdout().is_terminal();
+    // A wrong format is told before anything is waited for.
+    LAYOUT.render(&arguments.format, Vec::new())?;
+    let Some(client) = target.attend().await? else { return Ok(0) };
+    target.warn_of_unknown(&arguments.services, &containers(&client).await?);
+    let clearing = !arguments.no_stream && io::stdout().is_terminal();
+    let mut before = read(&client, &arguments).await?;
     loop {
-        sleep(Duration::from_millis(pause)).await;
-        let now = read(&client, &arguments.services).await?;
-        let clear = if clearing { "\u{1b}[H\u{1b}[2J" } else { "" };
-        console::out(&format!("{clear}{}", render(&before, &now, &arguments)));
+        if before.is_empty() && !arguments.all {
+            return Ok(0);
+        }
+        sleep(Duration::from_millis(INTERVAL_MILLISECONDS)).await;
+        let now = read(&client, &arguments).await?;
+        let text = render(&before, &now, &arguments)?;
+        console::out(&if clearing { frame(&text) } else { text });
         if arguments.no_stream {
             return Ok(0);
         }
@@ -70,91 +94,79 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     }
 }
 
-async fn read(client: &Client, services: &[String]) -> Result<Vec<UsageRow>, CliError> {
-    let request = Request::Stats { services: services.to_vec() };
+/// A text over what stands on the terminal, without a moment in which nothing does.
+fn frame(text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+    format!("{TO_THE_TOP}{lines}{CLEAR_REST}")
+}
+
+/// Usage of the containers asked for, by name.
+async fn read(client: &Client, arguments: &Arguments) -> Result<Vec<UsageRow>, CliError> {
+    let request = Request::Stats { services: Vec::new() };
     let mut ignore = |_: Message| {};
-    match client.call(request, &mut ignore, None).await? {
-        Answer::Stats(rows) => Ok(rows),
-        _ => Err(unexpected()),
+    let Answer::Stats(mut rows) = client.call(request, &mut ignore, None).await? else {
+        return Err(unexpected());
+    };
+    if arguments.all {
+        let known: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let resting =
+            containers(client).await?.into_iter().filter(|container| !known.contains(&container.id));
+        rows.extend(resting.map(|container| UsageRow {
+            id: container.id,
+            name: container.name,
+            service: container.service,
+            at_unix_ms: 0,
+            cpu_ns: 0,
+            memory_bytes: 0,
+            memory_limit_bytes: 0,
+            pids: 0,
+            network_received_bytes: 0,
+            network_sent_bytes: 0,
+            block_read_bytes: 0,
+            block_written_bytes: 0,
+        }));
     }
+    rows.retain(|row| arguments.services.is_empty() || arguments.services.contains(&row.service));
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(rows)
 }
 
-fn render(before: &[UsageRow], now: &[UsageRow], arguments: &Arguments) -> String {
+fn render(before: &[UsageRow], now: &[UsageRow], arguments: &Arguments) -> Result<String, CliError> {
     let earlier: HashMap<&str, &UsageRow> = before.iter().map(|row| (row.id.as_str(), row)).collect();
-    let readings =
-        now.iter().map(|row| Reading::of(earlier.get(row.id.as_str()).copied(), row, arguments.no_trunc));
-    match arguments.format {
-        Format::Json => readings.map(|reading| format!("{}\n", reading.document())).collect(),
-        Format::Table => {
-            let rows: Vec<Vec<String>> = readings.map(Reading::row).collect();
-            let header = [
-                "CONTAINER ID",
-                "NAME",
-                "CPU %",
-                "MEM USAGE / LIMIT",
-                "MEM %",
-                "NET I/O",
-                "BLOCK I/O",
-                "PIDS",
-            ];
-            table::render(&header, &rows)
-        }
-    }
+    let subject = |row: &UsageRow| subject(earlier.get(row.id.as_str()).copied(), row, arguments.no_trunc);
+    LAYOUT.render(&arguments.format, now.iter().map(subject).collect())
 }
 
-/// One container's usage in words.
-struct Reading {
-    id: String,
-    name: String,
-    cpu: String,
-    memory: String,
-    memory_share: String,
-    network: String,
-    block: String,
-    pids: u64,
-}
-
-impl Reading {
-    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
-    fn of(before: Option<&UsageRow>, now: &UsageRow, whole: bool) -> Self {
-        let cpu = before.map_or(0.0, |before| {
-            let milliseconds = now.at_unix_ms.saturating_sub(before.at_unix_ms).max(1);
-            now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / (milliseconds as f64 * 1e6) * 100.0
-        });
-        let share = match now.memory_limit_bytes {
-            0 => 0.0,
-            limit => now.memory_bytes as f64 / limit as f64 * 100.0,
-        };
-        let pair = |left, right| format!("{} / {}", words::decimal_bytes(left), words::decimal_bytes(right));
-        Self {
-            id: if whole { now.id.clone() } else { now.id.chars().take(12).collect() },
-            name: now.name.clone(),
-            cpu: format!("{cpu:.2}%"),
-            memory: format!(
-                "{} / {}",
-                words::binary_bytes(now.memory_bytes),
-                words::binary_bytes(now.memory_limit_bytes)
-            ),
-            memory_share: format!("{share:.2}%"),
-            network: pair(now.network_received_bytes, now.network_sent_bytes),
-            block: pair(now.block_read_bytes, now.block_written_bytes),
-            pids: now.pids,
-        }
-    }
-
-    fn row(self) -> Vec<String> {
-        let pids = self.pids.to_string();
-        vec![self.id, self.name, self.cpu, self.memory, self.memory_share, self.network, self.block, pids]
-    }
-
-    /// Docker's keys.
-    fn document(&self) -> Value {
-        json!({
-            "BlockIO": self.block, "CPUPerc": self.cpu, "Container": self.id, "ID": self.id,
-            "MemPerc": self.memory_share, "MemUsage": self.memory, "Name": self.name, "NetIO": self.network,
-            "PIDs": self.pids.to_string(),
-        })
-    }
+/// One container's usage, with Docker's fields.
+#[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+fn subject(before: Option<&UsageRow>, now: &UsageRow, whole: bool) -> Subject {
+    let cpu = before.map_or(0.0, |before| {
+        let milliseconds = now.at_unix_ms.saturating_sub(before.at_unix_ms).max(1);
+        now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / (milliseconds as f64 * 1e6) * 100.0
+    });
+    let share = match now.memory_limit_bytes {
+        0 => 0.0,
+        limit => now.memory_bytes as f64 / limit as f64 * 100.0,
+    };
+    let pair = |left, right| format!("{} / {}", words::decimal_bytes(left), words::decimal_bytes(right));
+    let memory = format!(
+        "{} / {}",
+        words::binary_bytes(now.memory_bytes),
+        words::binary_bytes(now.memory_limit_bytes)
+    );
+    let id = if whole { now.id.clone() } else { now.id.chars().take(SHORT_ID_DIGITS).collect() };
+    let fields = [
+        ("BlockIO", pair(now.block_read_bytes, now.block_written_bytes).into()),
+        ("CPUPerc", format!("{cpu:.2}%").into()),
+        ("Container", now.id.clone().into()),
+        ("ID", id.into()),
+        ("MemPerc", format!("{share:.2}%").into()),
+        ("MemUsage", memory.into()),
+        ("Name", now.name.clone().into()),
+        ("NetIO", pair(now.network_received_bytes, now.network_sent_bytes).into()),
+        ("PIDs", now.pids.to_string().into()),
+    ];
+    Subject { kind: "*container.statsContext", fields: fields.into(), labels: None }
 }
 
 #[cfg(test)]
@@ -178,18 +190,11 @@ mod tests {
             block_written_bytes: 2_500_000,
         };
         let now = UsageRow { at_unix_ms: 2000, cpu_ns: 250_000_000, ..before.clone() };
-        let row = Reading::of(Some(&before), &now, false).row();
-        let want = [
-            "aaaaaaaaaaaa",
-            "hub-db-1",
-            "25.00%",
-            "64.0MiB / 128MiB",
-            "50.00%",
-            "1.0kB / 0B",
-            "0B / 2.5MB",
-            "3",
-        ];
-        assert_eq!(row, want);
-        assert_eq!(Reading::of(None, &now, false).cpu, "0.00%");
+        let table = LAYOUT.render("", vec![subject(Some(&before), &now, false)]).unwrap();
+        let want = "CONTAINER ID   NAME       CPU %     MEM USAGE / LIMIT   MEM %     NET I/O    BLOCK I/O    PIDS\n\
+                    aaaaaaaaaaaa   hub-db-1   25.00%    64MiB / 128MiB      50.00%    1kB / 0B   0B / 2.5MB   3\n";
+        assert_eq!(table, want);
+        assert_eq!(subject(None, &now, false).fields["CPUPerc"], "0.00%".into());
+        assert_eq!(frame("a\nb\n"), "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n\u{1b}[J");
     }
 }

@@ -55,6 +55,14 @@ pub(crate) fn word(state: State) -> &'static str {
     }
 }
 
+/// The word for a state among Docker's: what waits for others was made and not started.
+pub(crate) fn docker_word(state: State) -> &'static str {
+    match state {
+        State::Waiting => "created",
+        other => word(other),
+    }
+}
+
 /// The word for a health.
 pub(crate) fn health(health: Health) -> &'static str {
     match health {
@@ -98,6 +106,8 @@ pub(crate) fn sample(service: &str, state: State) -> ContainerStatus {
         exposed: Vec::new(),
         addresses: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),
+        mounts: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

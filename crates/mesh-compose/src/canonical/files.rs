@@ -20,12 +20,29 @@ pub(super) fn resolve_unset(pairs: &mut Map, environment: &BTreeMap<String, Stri
     }
 }
 
+/// `env_file` as a list of files with their options.
+fn records(files: &Node) -> Node {
+    let items = files.as_list().unwrap_or(std::slice::from_ref(files));
+    let record = |item: &Node| match item.as_text() {
+        Some(path) => super::scalars::entry(vec![("path", Value::Text(path.to_owned()))], item.at),
+        None => item.clone(),
+    };
+    Node::new(Value::List(items.iter().map(record).collect()), files.at)
+}
+
 impl Surface<'_> {
     /// Lays the service's `environment` over its `env_file`s; a key without a value is taken from the
     /// environment, and stays null where it is not set.
     pub(super) fn environment(&mut self, service: &mut Node) {
         let files = service.remove("env_file");
+        if let (true, Some(files)) = (self.cx.skip.env_files, &files) {
+            service.set("env_file", records(files));
+        }
+        let files = files.filter(|_| !self.cx.skip.env_files);
         if let Some(own) = service.get_mut("environment").and_then(Node::as_map_mut) {
+            if let Some(watch) = &mut self.cx.watch {
+                watch.written(own);
+            }
             resolve_unset(own, self.environment);
         }
         if let Some(files) = files {
@@ -37,6 +54,9 @@ impl Surface<'_> {
     pub(super) fn labels(&mut self, service: &mut Node) {
         if let Some(files) = service.remove("label_file") {
             self.lay_under(service, "labels", &files);
+            if self.cx.skip.label_files {
+                service.set("label_file", files);
+            }
         }
     }
 

@@ -1,13 +1,16 @@
 //! Short forms to long ones, in place: afterwards every value has one shape, which both the decoder and
 //! the printed document rely on. What cannot be read is reported and left out.
 
+mod as_written;
 mod files;
+mod hooks;
 mod ports;
 mod scalars;
 mod service;
 mod top;
 mod volumes;
 
+pub(crate) use as_written::as_written;
 pub(crate) use ports::range_of;
 pub(crate) use service::service;
 pub(crate) use top::top;

@@ -21,7 +21,7 @@ enum PortError {
     Number(String),
     #[error("`{0}` is not an IP address")]
     Address(String),
-    #[error("protocol `{0}` is not tcp or udp")]
+    #[error("protocol `{0}` is not tcp, udp or sctp")]
     Protocol(String),
     #[error("the ranges {0} and {1} differ in length")]
     Ranges(String, String),
@@ -34,6 +34,26 @@ struct Port {
     published: Option<(u16, u16)>,
     target: u16,
     protocol: String,
+}
+
+/// The same for values that are not read yet: what is long already stays as it is.
+pub(super) fn ports_as_written(node: &mut Node, cx: &mut Context) {
+    let Value::List(items) = &mut node.value else { return };
+    let mut long = Vec::with_capacity(items.len());
+    for mut item in std::mem::take(items) {
+        let at = item.at;
+        if item.as_map().is_some() {
+            item.set_default("mode", Node::text("ingress", at));
+            item.set_default("protocol", Node::text("tcp", at));
+            long.push(item);
+        } else {
+            match parse(&item.scalar().unwrap_or_default()) {
+                Ok(ports) => long.extend(ports.into_iter().map(|port| to_node(port, at))),
+                Err(error) => cx.error(at, "bad-port", error.to_string()),
+            }
+        }
+    }
+    *items = long;
 }
 
 /// Rewrites every entry to the long form; ranges of targets become one entry a port.
@@ -138,12 +158,14 @@ fn parse(text: &str) -> Result<Vec<Port>, PortError> {
             protocol: protocol.clone(),
         });
     }
+    // Compose has them in the order of their texts.
+    ports.sort_by_cached_key(|port| port.target.to_string());
     Ok(ports)
 }
 
 fn protocol(name: &str) -> Result<String, PortError> {
     let lower = name.to_ascii_lowercase();
-    if matches!(lower.as_str(), "tcp" | "udp") {
+    if matches!(lower.as_str(), "tcp" | "udp" | "sctp") {
         Ok(lower)
     } else {
         Err(PortError::Protocol(name.to_owned()))
@@ -205,7 +227,8 @@ mod tests {
         check("70000:80", Err("`70000` is not a port from 1 to 65535 or a range of them"));
         check("80:x", Err("`x` is not a port from 1 to 65535 or a range of them"));
         check("x:80:80", Err("`x` is not an IP address"));
-        check("80/sctp", Err("protocol `sctp` is not tcp or udp"));
+        check("80/sctp", Ok("* any 80 sctp"));
+        check("80/dccp", Err("protocol `dccp` is not tcp, udp or sctp"));
         check("", Err("`` is not a port from 1 to 65535 or a range of them"));
         check("90-80", Err("`90-80` is not a port from 1 to 65535 or a range of them"));
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     context::{At, Context},
-    node::{Map, Node, Value},
+    node::{Entry, Map, Node, Value},
     resolve::to_mapping,
     value,
 };
@@ -17,6 +17,18 @@ pub(super) fn list(node: &mut Node) {
     if let Value::List(items) = &mut node.value {
         items.iter_mut().for_each(text);
     }
+}
+
+/// A list of names becomes a mapping from them to nothing.
+pub(super) fn names(node: &mut Node) {
+    let Value::List(items) = &mut node.value else { return };
+    let mut map = Map::new();
+    for item in std::mem::take(items) {
+        if let Some(name) = item.scalar() {
+            map.insert(name, Entry { key_at: item.at, node: Node::new(Value::Null, item.at) });
+        }
+    }
+    node.value = Value::Map(map);
 }
 
 /// A list without its blank entries, which unset variables leave.

@@ -8,8 +8,8 @@ use super::{
     volumes,
 };
 use crate::{
-    context::Context,
-    node::{Entry, Map, Node, Value},
+    context::{At, Context},
+    node::{Map, Node, Value},
     resolve::hosts_to_mapping,
     value,
 };
@@ -26,6 +26,11 @@ pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
     single_values(service);
     collections(service, surface.cx);
     dependencies(service);
+    if !surface.cx.skip.normalisation {
+        implied_dependencies(service);
+        normal_values(service);
+    }
+    super::hooks::hooks(service, surface.cx);
     for key in ["command", "entrypoint"] {
         if let Some(node) = service.get_mut(key) {
             scalars::command(node, key, surface.cx);
@@ -38,7 +43,10 @@ pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
         deploy(node);
     }
     if let Some(node) = service.get_mut("build") {
-        build(node, surface.environment);
+        build(node, surface.environment, surface.cx);
+        if !surface.cx.skip.normalisation {
+            default_dockerfile(node);
+        }
     }
     surface.environment(service);
     surface.labels(service);
@@ -95,7 +103,7 @@ fn collections(service: &mut Node, cx: &mut Context) {
     each(service, &["secrets", "configs"], file_mounts);
     secret_targets(service);
     each(service, &["networks"], networks);
-    each(service, &["models"], names);
+    each(service, &["models"], scalars::names);
     if let Some(options) = service.get_mut("logging").and_then(|logging| logging.get_mut("options")) {
         scalars::pairs(options, Some(""));
     }
@@ -160,7 +168,7 @@ fn secret_targets(service: &mut Node) {
 }
 
 fn networks(node: &mut Node) {
-    names(node);
+    scalars::names(node);
     for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
         each(&mut entry.node, &["aliases"], scalars::list);
         each(&mut entry.node, &["priority"], scalars::integer);
@@ -169,18 +177,6 @@ fn networks(node: &mut Node) {
             &["aliases", "priority", "ipv4_address", "ipv6_address", "mac_address"],
         );
     }
-}
-
-/// A list of names becomes a mapping from them to nothing.
-fn names(node: &mut Node) {
-    let Value::List(items) = &mut node.value else { return };
-    let mut map = Map::new();
-    for item in std::mem::take(items) {
-        if let Some(name) = item.scalar() {
-            map.insert(name, Entry { key_at: item.at, node: Node::new(Value::Null, item.at) });
-        }
-    }
-    node.value = Value::Map(map);
 }
 
 fn extra_hosts(node: &mut Node, cx: &mut Context) {
@@ -206,39 +202,62 @@ fn extra_hosts(node: &mut Node, cx: &mut Context) {
     node.value = Value::List(lines);
 }
 
-/// `depends_on` with its defaults, and the dependencies that other keys imply.
+/// `depends_on` with its defaults.
 fn dependencies(service: &mut Node) {
-    let at = service.at;
-    let mut implied = Vec::new();
-    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
-        if let Some(text) = link.as_text() {
-            implied.push((text.split(':').next().unwrap_or(text).to_owned(), link.at));
-        }
-    }
-    if let Some(mode) = service.get("network_mode")
-        && let Some(shared) = mode.as_text().and_then(|mode| mode.strip_prefix("service:"))
-    {
-        implied.push((shared.to_owned(), mode.at));
-    }
-    if !implied.is_empty() {
-        service.set_default("depends_on", Node::map(at));
-    }
     let Some(node) = service.get_mut("depends_on") else { return };
-    names(node);
-    for (name, at) in implied {
-        if node.get(&name).is_none() {
-            let pairs = vec![("restart", Value::Bool(true))];
-            node.set(&name, scalars::entry(pairs, at));
+    scalars::names(node);
+    node.as_map_mut().into_iter().flat_map(Map::values_mut).for_each(|entry| dependency(&mut entry.node));
+}
+
+pub(super) fn dependency(node: &mut Node) {
+    if node.is_null() {
+        node.value = Value::Map(Map::new());
+    }
+    let at = node.at;
+    node.set_default("condition", Node::text("service_started", at));
+    node.set_default("required", Node::new(Value::Bool(true), at));
+    each(node, &["required", "restart"], scalars::boolean);
+}
+
+/// The dependencies that other keys imply.
+pub(super) fn implied_dependencies(service: &mut Node) {
+    let mut implied: Vec<(String, At, bool)> = Vec::new();
+    let first = |text: &str| text.split(':').next().unwrap_or(text).to_owned();
+    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
+        implied.extend(link.as_text().map(|text| (first(text), link.at, true)));
+    }
+    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+        if let Some(mode) = service.get(key)
+            && let Some(shared) = mode.as_text().and_then(|mode| mode.strip_prefix("service:"))
+        {
+            implied.push((shared.to_owned(), mode.at, true));
         }
     }
-    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
-        if entry.node.is_null() {
-            entry.node.value = Value::Map(Map::new());
+    for from in service.get("volumes_from").and_then(Node::as_list).unwrap_or_default() {
+        let text = from.as_text().filter(|text| !text.starts_with("container:"));
+        implied.extend(text.map(|text| (first(text), from.at, false)));
+    }
+    if implied.is_empty() {
+        return;
+    }
+    let at = service.at;
+    service.set_default("depends_on", Node::map(at));
+    let Some(node) = service.get_mut("depends_on") else { return };
+    for (name, at, restart) in implied {
+        if node.get(&name).is_none() {
+            let mut target = scalars::entry(vec![("restart", Value::Bool(restart))], at);
+            dependency(&mut target);
+            node.set(&name, target);
         }
-        let at = entry.node.at;
-        entry.node.set_default("condition", Node::text("service_started", at));
-        entry.node.set_default("required", Node::new(Value::Bool(true), at));
-        each(&mut entry.node, &["required", "restart"], scalars::boolean);
+    }
+}
+
+/// Other names of the same value.
+pub(super) fn normal_values(service: &mut Node) {
+    if let Some(policy) = service.get_mut("pull_policy")
+        && policy.as_text() == Some("if_not_present")
+    {
+        policy.value = Value::Text("missing".to_owned());
     }
 }
 
@@ -288,23 +307,34 @@ fn deploy(node: &mut Node) {
     }
 }
 
-fn build(node: &mut Node, environment: &BTreeMap<String, String>) {
+fn build(node: &mut Node, environment: &BTreeMap<String, String>, cx: &mut Context) {
     if node.as_text().is_some() {
         let at = node.at;
         let context = std::mem::replace(node, Node::map(at));
         node.set("context", context);
     }
     let at = node.at;
+    node.set_default("context", Node::text(".", at));
     each(node, &["args"], |node| scalars::pairs(node, None));
     if let Some(args) = node.get_mut("args").and_then(Node::as_map_mut) {
-        resolve_unset(args, environment);
-        args.retain(|_, entry| !entry.node.is_null());
+        if !cx.skip.normalisation {
+            resolve_unset(args, environment);
+            args.retain(|_, entry| !entry.node.is_null());
+        }
     }
     each(node, &["shm_size"], scalars::bytes);
     each(node, &["provenance", "sbom"], scalars::text);
     each(node, &["no_cache_filter"], scalars::list);
     each(node, &["labels", "additional_contexts"], |node| scalars::pairs(node, Some("")));
-    if node.get("dockerfile_inline").is_none() {
-        node.set_default("dockerfile", Node::text("Dockerfile", at));
+    each(node, &["secrets"], file_mounts);
+    if let Some(hosts) = node.get_mut("extra_hosts") {
+        extra_hosts(hosts, cx);
+    }
+}
+
+pub(super) fn default_dockerfile(build: &mut Node) {
+    if build.get("dockerfile_inline").is_none() {
+        let at = build.at;
+        build.set_default("dockerfile", Node::text("Dockerfile", at));
     }
 }

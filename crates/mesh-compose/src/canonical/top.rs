@@ -21,11 +21,13 @@ pub(crate) fn top(tree: &mut Node, project: &str, cx: &mut Context) {
             each(node, &["internal", "enable_ipv4", "enable_ipv6"], scalars::boolean);
             let nulls = ["name", "driver", "driver_opts", "ipam", "labels", "file", "environment", "content"];
             scalars::drop_nulls(node, &nulls);
-            let name = if external { key.clone() } else { format!("{project}_{key}") };
-            node.set_default("name", Node::text(name, at));
+            if !cx.skip.normalisation {
+                let name = if external { key.clone() } else { format!("{project}_{key}") };
+                node.set_default("name", Node::text(name, at));
+            }
             if section == "networks" {
                 node.set_default("ipam", Node::map(at));
-            } else if !external && matches!(section, "secrets" | "configs") {
+            } else if !external && !cx.skip.consistency && matches!(section, "secrets" | "configs") {
                 source(node, section, key, at, cx);
             }
         }
@@ -38,6 +40,10 @@ fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str)
     let name = value.get("name").cloned();
     let external = value.as_map().is_some() || value.as_bool() == Some(true);
     if let Some(name) = name {
+        if let Some(own) = node.get("name").filter(|own| !own.is_null() && !own.same(&name)) {
+            let message = format!("`{section}.{key}` has both a `name` and an `external.name`");
+            cx.error_with_hint(own.at, "external", message, "keep `name`, and write `external: true`");
+        }
         node.set_default("name", name);
     }
     if !external {
@@ -50,12 +56,17 @@ fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str)
         .into_iter()
         .flatten()
         .filter(|(key, entry)| {
-            let known = matches!(key.as_str(), "external" | "name" | "driver") || key.starts_with("x-");
+            let known = matches!(key.as_str(), "external" | "name")
+                || key.starts_with("x-")
+                || (key.as_str() == "driver" && section != "volumes");
             !known && !entry.node.as_map().is_some_and(Map::is_empty)
         })
         .map(|(key, _)| key.clone())
         .collect();
-    if let Some(other) = others.first() {
+    if let (Some(other), "volumes") = (others.first(), section) {
+        let message = format!("`volumes.{key}` is external, so it cannot have a `{other}`");
+        cx.error_with_hint(at, "external", message, "an external volume has a `name` at most");
+    } else if let Some(other) = others.first() {
         let message = format!("`{section}.{key}` is external, so `{other}` has no effect here");
         cx.warn(at, "no-effect", message);
     }

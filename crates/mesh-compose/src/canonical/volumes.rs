@@ -2,11 +2,11 @@
 
 use super::scalars::{self, entry};
 use crate::{
-    context::Context,
+    context::{At, Context},
     node::{Node, Value},
     resolve::{is_path, short_volume},
 };
-
+use mesh_diag::Severity;
 use std::collections::HashSet;
 
 /// Rewrites every entry to the long form.
@@ -34,10 +34,15 @@ fn short_form(text: &str, item: &Node, cx: &mut Context) -> Node {
     let at = item.at;
     let short = short_volume(text);
     let bind = short.source.is_some_and(is_path);
+    if short.source == Some("") || short.target.is_empty() {
+        cx.error(at, "bad-volume", format!("`{text}` has nothing between two colons"));
+    } else if short.options.is_some_and(|options| options.contains(':')) {
+        cx.error(at, "bad-volume", format!("`{text}` has more than two colons"));
+    }
     let mut pairs = vec![("type", Value::Text(if bind { "bind" } else { "volume" }.to_owned()))];
     if let Some(source) = short.source {
         pairs.push(("source", Value::Text(source.to_owned())));
-        if !bind && !is_volume_name(source) {
+        if !bind && !source.is_empty() && !is_volume_name(source) {
             let message = format!("`{source}` is neither a volume name nor a path");
             cx.error_with_hint(at, "bad-volume", message, format!("start a path with `./`: `./{source}`"));
         }
@@ -46,26 +51,46 @@ fn short_form(text: &str, item: &Node, cx: &mut Context) -> Node {
     let mut node = entry(pairs, at);
     node.set(if bind { "bind" } else { "volume" }, Node::map(at));
     for option in short.options.into_iter().flat_map(|options| options.split(',')) {
+        let written = self::option(&mut node, option, at);
         match option {
-            "ro" => node.set("read_only", Node::new(Value::Bool(true), at)),
-            "rw" | "" | "rbind" => {}
-            "nocopy" if !bind => {
-                if let Some(volume) = node.get_mut("volume") {
-                    volume.set("nocopy", Node::new(Value::Bool(true), at));
-                }
-            }
-            "z" | "Z" | "cached" | "delegated" | "consistent" | "copy" | "shared" | "rshared" | "slave"
-            | "rslave" | "private" | "rprivate" => {
+            "ro" | "nocopy" | "rw" | "" | "rbind" => {}
+            _ if written || matches!(option, "cached" | "delegated" | "consistent" | "copy") => {
                 cx.warn(at, "no-effect", format!("volume option `{option}` has no effect"));
             }
             other => {
-                let message =
-                    format!("unknown volume option `{}`", other.chars().take(40).collect::<String>());
-                cx.error_with_hint(at, "bad-volume", message, "the options are ro, rw and nocopy");
+                let shown: String = other.chars().take(40).collect();
+                cx.report(
+                    Severity::Warning,
+                    at,
+                    "no-effect",
+                    format!("volume option `{shown}` has no effect: it is not known"),
+                    Some("the options are ro, rw and nocopy".to_owned()),
+                );
             }
         }
     }
     node
+}
+
+/// Writes an option of the short form into the long one; `false` where it has no place there.
+pub(super) fn option(volume: &mut Node, option: &str, at: At) -> bool {
+    let (part, key, value) = match option {
+        "ro" => {
+            volume.set("read_only", Node::new(Value::Bool(true), at));
+            return true;
+        }
+        "nocopy" => ("volume", "nocopy", Value::Bool(true)),
+        "z" | "Z" => ("bind", "selinux", Value::Text(option.to_owned())),
+        "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => {
+            ("bind", "propagation", Value::Text(option.to_owned()))
+        }
+        _ => return false,
+    };
+    volume.set_default(part, Node::map(at));
+    if let Some(part) = volume.get_mut(part) {
+        part.set(key, Node::new(value, at));
+    }
+    true
 }
 
 fn long_form(item: &mut Node, cx: &mut Context) {
@@ -108,9 +133,6 @@ fn long_form(item: &mut Node, cx: &mut Context) {
                 cx.error_with_hint(at, "bad-volume", message, "a path of this machine is `type: bind`");
             }
         }
-        Some(kind @ ("npipe" | "cluster" | "image")) => {
-            cx.error(at, "unsupported", format!("volumes of type `{kind}` are not supported"));
-        }
         Some(_) => {}
     }
 }
@@ -124,12 +146,12 @@ fn target(item: &mut Node, cx: &mut Context) {
         return;
     };
     let text = map.unwrap_or_default();
-    if !text.starts_with('/') {
-        let message = format!("the target `{text}` of a volume is not an absolute path of the container");
-        cx.error_with_hint(at, "bad-volume", message, "write it as `source:/target`");
-        return;
-    }
-    let clean = clean(text);
+    // Whoever starts the service refuses a target that is not absolute.
+    let clean = match text.strip_prefix("./") {
+        Some(relative) => clean(relative).trim_start_matches('/').to_owned(),
+        None if text.starts_with('/') => clean(text),
+        None => return,
+    };
     item.set("target", Node::text(clean, at));
 }
 

@@ -1,7 +1,9 @@
 //! A tree in its long forms to the model. Every reference was checked before.
 
+mod hooks;
 mod mounts;
 mod network;
+mod outside;
 mod process;
 mod project;
 mod service;
@@ -50,8 +52,9 @@ fn size(node: Option<&Node>) -> Option<u64> {
     node?.scalar().and_then(|text| crate::value::bytes(&text))
 }
 
+/// The service being read has a value that the ground cannot carry out.
 fn unsupported(cx: &mut Context, node: &Node, key: &str, hint: &str) {
     let text = node.scalar().unwrap_or_default();
     let message = format!("`{key}: {text}` is not supported");
-    cx.error_with_hint(node.at, "unsupported", message, hint);
+    cx.refuse_this(node.at, "unsupported", message, Some(hint.to_owned()));
 }

@@ -5,6 +5,7 @@ use crate::{
     canonical::clean,
     context::{At, Context},
     node::Node,
+    resolve::is_windows_path,
     value,
 };
 use mesh_model::mount::{FileMount, Mount, MountSource};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 const FILE_MODE_DEFAULT: u32 = 0o444;
 
 pub(super) fn mounts(node: &Node, cx: &mut Context) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = items(node.get("volumes")).filter_map(volume).collect();
+    let mut mounts: Vec<Mount> = items(node.get("volumes")).filter_map(|node| volume(node, cx)).collect();
     for item in items(node.get("tmpfs")) {
         if let Some(mount) = item.as_text().and_then(|text| tmpfs(text, item.at, cx)) {
             if mounts.iter().any(|known| known.target == mount.target) {
@@ -27,8 +28,20 @@ pub(super) fn mounts(node: &Node, cx: &mut Context) -> Vec<Mount> {
     mounts
 }
 
-fn volume(node: &Node) -> Option<Mount> {
+fn volume(node: &Node, cx: &mut Context) -> Option<Mount> {
     let source = text(node, "source").filter(|source| !source.is_empty());
+    let target = text(node, "target")?;
+    if !target.starts_with('/') {
+        let message = format!("the target `{target}` of a volume is not an absolute path of the container");
+        let hint = "write it as `source:/target`".to_owned();
+        cx.refuse_this(node.at, "bad-volume", message, Some(hint));
+        return None;
+    }
+    if source.as_deref().is_some_and(is_windows_path) {
+        let message = format!("`{}` is a path of Windows", source.unwrap_or_default());
+        cx.refuse_this(node.at, "bad-volume", message, None);
+        return None;
+    }
     let source = match (text(node, "type")?.as_str(), source) {
         ("bind", Some(path)) => MountSource::Bind {
             path: PathBuf::from(path),
@@ -39,7 +52,7 @@ fn volume(node: &Node) -> Option<Mount> {
             let part = |key: &str| tmpfs.and_then(|tmpfs| tmpfs.get(key));
             MountSource::Tmpfs {
                 size_bytes: size(part("size")).filter(|bytes| *bytes > 0),
-                mode: part("mode").and_then(Node::as_text).and_then(value::mode),
+                mode: part("mode").and_then(mode),
                 uid: number(part("uid")),
                 gid: number(part("gid")),
                 exec: false,
@@ -54,16 +67,26 @@ fn volume(node: &Node) -> Option<Mount> {
             }
         }
         ("volume", None) => MountSource::Anonymous,
-        _ => return None,
+        (kind, _) => {
+            let message = format!("volumes of type `{kind}` are not supported");
+            cx.refuse_this(node.at, "unsupported", message, None);
+            return None;
+        }
     };
-    Some(Mount { source, target: text(node, "target")?, read_only: flag(node, "read_only") })
+    Some(Mount { source, target, read_only: flag(node, "read_only") })
+}
+
+/// A mode as text, in octal, or as the number that it was read as.
+fn mode(node: &Node) -> Option<u32> {
+    node.as_text().map_or_else(|| number(Some(node)), value::mode)
 }
 
 /// `/path:size=64m,mode=1777,uid=1,gid=1,exec,ro`.
 fn tmpfs(line: &str, at: At, cx: &mut Context) -> Option<Mount> {
     let (target, options) = line.split_once(':').unwrap_or((line, ""));
     if !target.starts_with('/') {
-        cx.error(at, "bad-volume", format!("`{target}` is not an absolute path of the container"));
+        let message = format!("`{target}` is not an absolute path of the container");
+        cx.refuse_this(at, "bad-volume", message, None);
         return None;
     }
     let (mut size_bytes, mut mode, mut uid, mut gid, mut exec, mut read_only) =
@@ -100,7 +123,8 @@ fn tmpfs(line: &str, at: At, cx: &mut Context) -> Option<Mount> {
         };
         if !understood {
             let hint = "the options are size, mode, uid, gid, exec, noexec, ro and rw";
-            cx.error_with_hint(at, "bad-value", format!("tmpfs option `{option}` is not understood"), hint);
+            let message = format!("tmpfs option `{option}` is not understood");
+            cx.refuse_this(at, "bad-value", message, Some(hint.to_owned()));
         }
     }
     let source = MountSource::Tmpfs { size_bytes, mode, uid, gid, exec };

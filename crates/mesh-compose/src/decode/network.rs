@@ -6,14 +6,14 @@ use mesh_model::{
     network::{Attachment, PortMapping, Protocol, Published},
     service::{NetworkMode, NetworkSettings},
 };
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 pub(super) fn network(node: &Node, cx: &mut Context) -> NetworkSettings {
     NetworkSettings {
         mode: mode(node, cx),
         hostname: text(node, "hostname").filter(|name| !name.is_empty()),
         domainname: text(node, "domainname").filter(|name| !name.is_empty()),
-        ports: items(node.get("ports")).filter_map(port).collect(),
+        ports: items(node.get("ports")).filter_map(|node| port(node, cx)).collect(),
         extra_hosts: list(node.get("extra_hosts"))
             .iter()
             .filter_map(|line| line.split_once('='))
@@ -25,15 +25,25 @@ pub(super) fn network(node: &Node, cx: &mut Context) -> NetworkSettings {
     }
 }
 
+/// The network that an engine has beside those of projects; here there is none.
+pub(super) fn is_bridge(mode: &str) -> bool {
+    matches!(mode, "bridge" | "default")
+}
+
 fn mode(node: &Node, cx: &mut Context) -> NetworkMode {
     if let Some(mode) = node.get("network_mode") {
         let text = mode.as_text().unwrap_or_default();
         return match text.split_once(':') {
             None if text == "host" => NetworkMode::Host,
             None if text == "none" => NetworkMode::None,
+            None if is_bridge(text) => {
+                let message = format!("`network_mode: {text}` is taken as the project's default network");
+                cx.warn(mode.at, "no-effect", message);
+                NetworkMode::Networks(BTreeMap::from([("default".to_owned(), Attachment::default())]))
+            }
             Some(("service", name)) => NetworkMode::Service(name.to_owned()),
             _ => {
-                unsupported(cx, mode, "network_mode", "it is one of host, none and service:NAME");
+                unsupported(cx, mode, "network_mode", "it is one of bridge, host, none and service:NAME");
                 NetworkMode::None
             }
         };
@@ -55,7 +65,7 @@ fn mode(node: &Node, cx: &mut Context) -> NetworkMode {
     )
 }
 
-fn port(node: &Node) -> Option<PortMapping> {
+fn port(node: &Node, cx: &mut Context) -> Option<PortMapping> {
     let published = match text(node, "published").filter(|text| !text.is_empty()) {
         None => Published::Any,
         Some(text) => match range_of(&text)? {
@@ -66,7 +76,12 @@ fn port(node: &Node) -> Option<PortMapping> {
     };
     let protocol = match text(node, "protocol")?.to_ascii_lowercase().as_str() {
         "udp" => Protocol::Udp,
-        _ => Protocol::Tcp,
+        "" | "tcp" => Protocol::Tcp,
+        other => {
+            let message = format!("ports of protocol `{other}` are not published");
+            cx.refuse_this(node.at, "unsupported", message, None);
+            return None;
+        }
     };
     Some(PortMapping {
         host_ip: text(node, "host_ip")

@@ -144,7 +144,7 @@ fn capabilities(node: &Node, key: &str, cx: &mut Context) -> Vec<String> {
         } else {
             let hint = crate::suggest::did_you_mean(name, CAPABILITIES);
             let message = format!("`{name}` is not a capability");
-            cx.report(mesh_diag::Severity::Error, item.at, "bad-value", message, hint);
+            cx.refuse_this(item.at, "bad-value", message, hint);
         }
     }
     names

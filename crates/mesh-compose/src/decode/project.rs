@@ -1,7 +1,11 @@
 //! The project and the sections beside its services.
 
 use super::{entries, flag, items, text, texts};
-use crate::{context::Context, node::Node, value};
+use crate::{
+    context::{At, Context},
+    node::Node,
+    value,
+};
 use mesh_model::{
     network::{IpamPool, Network, Subnet},
     project::{FileSource, Project, Substitute, Volume},
@@ -24,21 +28,25 @@ pub(crate) struct Frame<'f> {
 /// The project that `tree` describes.
 pub(crate) fn project(tree: &Node, frame: Frame<'_>, cx: &mut Context) -> Project {
     let services: BTreeMap<_, _> = entries(tree.get("services"))
-        .map(|(name, node)| (name.clone(), super::service::service(name, node, cx)))
+        .map(|(name, node)| {
+            let mut service = super::service::service(name, node, frame.environment, cx);
+            if let Some(probe) = super::outside::healthcheck(tree, node, frame.environment, cx) {
+                service.healthcheck = probe;
+            }
+            (name.clone(), service)
+        })
         .collect();
     let used = Used::by(tree);
     Project {
-        networks: entries(tree.get("networks"))
-            .filter(|(key, _)| used.networks.contains(key.as_str()))
-            .map(|(key, node)| (key.clone(), network(key, node, cx)))
-            .collect(),
+        networks: networks(tree, &used, &frame.name, cx),
         volumes: entries(tree.get("volumes"))
-            .filter(|(key, node)| used.volumes.contains(key.as_str()) || !flag(node, "external"))
+            .filter(|(key, _)| used.volumes.contains(key.as_str()))
             .map(|(key, node)| (key.clone(), volume(key, node)))
             .collect(),
         secrets: sources(tree, "secrets", &used.secrets, &frame, cx),
         configs: sources(tree, "configs", &used.configs, &frame, cx),
         substitute: substitute(tree),
+        publishing: super::outside::publishing(tree),
         name: frame.name,
         directory: frame.directory,
         files: frame.files,
@@ -59,18 +67,24 @@ pub(super) fn substitute(node: &Node) -> Option<Substitute> {
 
 /// Keys that active services use.
 #[derive(Default)]
-struct Used {
-    networks: BTreeSet<String>,
+struct Used<'t> {
+    /// With the services that join them.
+    networks: BTreeMap<&'t str, Vec<&'t String>>,
     volumes: BTreeSet<String>,
     secrets: BTreeSet<String>,
     configs: BTreeSet<String>,
 }
 
-impl Used {
-    fn by(tree: &Node) -> Self {
+impl<'t> Used<'t> {
+    fn by(tree: &'t Node) -> Self {
         let mut used = Self::default();
-        for (_, service) in entries(tree.get("services")) {
-            used.networks.extend(entries(service.get("networks")).map(|(key, _)| key.clone()));
+        for (name, service) in entries(tree.get("services")) {
+            if service.get("network_mode").and_then(Node::as_text).is_some_and(super::network::is_bridge) {
+                used.networks.entry("default").or_default().push(name);
+            }
+            for (key, _) in entries(service.get("networks")) {
+                used.networks.entry(key).or_default().push(name);
+            }
             used.volumes.extend(items(service.get("volumes")).filter_map(|mount| text(mount, "source")));
             used.secrets.extend(items(service.get("secrets")).filter_map(|mount| text(mount, "source")));
             used.configs.extend(items(service.get("configs")).filter_map(|mount| text(mount, "source")));
@@ -79,8 +93,8 @@ impl Used {
     }
 }
 
-/// Reports what of a network cannot be had, or has no effect.
-fn check_network(key: &str, node: &Node, cx: &mut Context) {
+/// Reports what of a network cannot be had, or has no effect; `members` are not started without it.
+fn check_network(key: &str, node: &Node, members: &[&String], cx: &mut Context) {
     if let Some(driver) = node.get("driver")
         && !flag(node, "external")
     {
@@ -101,7 +115,10 @@ fn check_network(key: &str, node: &Node, cx: &mut Context) {
             _ => Some("there are bridges only; leave the driver out"),
         };
         if let Some(reason) = reason {
-            super::unsupported(cx, driver, "driver", reason);
+            for member in members {
+                (*member).clone_into(&mut cx.service);
+                super::unsupported(cx, driver, "driver", reason);
+            }
         }
     }
     for pool in items(node.at_path(&["ipam", "config"])) {
@@ -114,8 +131,24 @@ fn check_network(key: &str, node: &Node, cx: &mut Context) {
     }
 }
 
-fn network(key: &str, node: &Node, cx: &mut Context) -> Network {
-    check_network(key, node, cx);
+/// The networks that services join; the default one may be needed without being in the file.
+fn networks(tree: &Node, used: &Used<'_>, project: &str, cx: &mut Context) -> BTreeMap<String, Network> {
+    let mut networks: BTreeMap<String, Network> = entries(tree.get("networks"))
+        .filter_map(|(key, node)| {
+            let members = used.networks.get(key.as_str())?;
+            Some((key.clone(), network(key, node, members, cx)))
+        })
+        .collect();
+    if used.networks.contains_key("default") && !networks.contains_key("default") {
+        let mut node = Node::map(At::default());
+        node.set("name", Node::text(format!("{project}_default"), At::default()));
+        networks.insert("default".to_owned(), network("default", &node, &[], cx));
+    }
+    networks
+}
+
+fn network(key: &str, node: &Node, members: &[&String], cx: &mut Context) -> Network {
+    check_network(key, node, members, cx);
     let pools = items(node.at_path(&["ipam", "config"])).filter_map(|pool| {
         Some(IpamPool {
             subnet: Subnet::parse(&text(pool, "subnet")?)?,
@@ -157,25 +190,37 @@ fn sources(
 ) -> BTreeMap<String, FileSource> {
     let mut sources = BTreeMap::new();
     for (key, node) in entries(tree.get(section)).filter(|(key, _)| used.contains(key.as_str())) {
-        let source = if flag(node, "external") {
-            FileSource::External(text(node, "name").unwrap_or_else(|| key.clone()))
-        } else if let Some(path) = text(node, "file") {
-            FileSource::File(PathBuf::from(path))
-        } else if let Some(content) = text(node, "content") {
-            FileSource::Content(Secret::new(content))
-        } else if let Some(variable) = node.get("environment") {
-            let name = variable.scalar().unwrap_or_default();
-            let Some(value) = frame.environment.get(&name) else {
-                let message = format!("`{section}.{key}` takes its content from {name}, which is not set");
-                let hint = format!("set {name} in the environment or in a `.env` file");
-                cx.error_with_hint(variable.at, "variable-missing", message, hint);
-                continue;
-            };
-            FileSource::Content(Secret::new(value.clone()))
-        } else {
-            continue;
-        };
-        sources.insert(key.clone(), source);
+        if let Some(source) = source(section, key, node, frame.environment, cx) {
+            sources.insert(key.clone(), source);
+        }
     }
     sources
+}
+
+/// Where the content of one secret or config comes from.
+pub(super) fn source(
+    section: &str,
+    key: &str,
+    node: &Node,
+    environment: &BTreeMap<String, String>,
+    cx: &mut Context,
+) -> Option<FileSource> {
+    if flag(node, "external") {
+        return Some(FileSource::External(text(node, "name").unwrap_or_else(|| key.to_owned())));
+    }
+    if let Some(path) = text(node, "file") {
+        return Some(FileSource::File(PathBuf::from(path)));
+    }
+    if let Some(content) = text(node, "content") {
+        return Some(FileSource::Content(Secret::new(content)));
+    }
+    let variable = node.get("environment")?;
+    let name = variable.scalar().unwrap_or_default();
+    let Some(value) = environment.get(&name) else {
+        let message = format!("`{section}.{key}` takes its content from {name}, which is not set");
+        let hint = format!("set {name} in the environment or in a `.env` file");
+        cx.error_with_hint(variable.at, "variable-missing", message, hint);
+        return None;
+    };
+    Some(FileSource::Content(Secret::new(value.clone())))
 }

@@ -1,6 +1,6 @@
 //! One service.
 
-use super::{entries, flag, items, mounts, network, number, process, size, text, texts, unsupported};
+use super::{entries, flag, hooks, items, mounts, network, number, process, size, text, texts};
 use crate::{context::Context, node::Node, value};
 use mesh_model::{
     limits::{Limits, Ulimit},
@@ -10,7 +10,18 @@ use mesh_model::{
 };
 use std::collections::BTreeMap;
 
-pub(super) fn service(name: &str, node: &Node, cx: &mut Context) -> Service {
+/// Most containers of one service.
+const SCALE_MAX: u32 = 1000;
+
+pub(super) fn service(
+    name: &str,
+    node: &Node,
+    environment: &BTreeMap<String, String>,
+    cx: &mut Context,
+) -> Service {
+    name.clone_into(&mut cx.service);
+    image_or_build(node, cx);
+    container_name(node, cx);
     let mut labels = texts(node.get("labels"));
     labels.extend(texts(node.at_path(&["deploy", "labels"])));
     Service {
@@ -20,9 +31,7 @@ pub(super) fn service(name: &str, node: &Node, cx: &mut Context) -> Service {
         pull_policy: pull_policy(node, cx),
         platform: text(node, "platform"),
         container_name: text(node, "container_name"),
-        scale: number(node.get("scale"))
-            .or_else(|| number(node.at_path(&["deploy", "replicas"])))
-            .unwrap_or(1),
+        scale: scale(node, cx),
         process: process::process(node),
         environment: texts(node.get("environment")),
         labels,
@@ -38,34 +47,60 @@ pub(super) fn service(name: &str, node: &Node, cx: &mut Context) -> Service {
         secrets: mounts::files(node, "secrets", "/run/secrets/"),
         configs: mounts::files(node, "configs", "/"),
         security: process::security(node, cx),
-        limits: limits(node),
+        limits: limits(node, cx),
         ulimits: ulimits(node),
         sysctls: texts(node.get("sysctls")),
         devices: items(node.get("devices")).map(device).collect(),
         logging: logging(node, cx),
         substitute: super::project::substitute(node),
+        hooks: hooks::hooks(node, environment),
+        watch: hooks::watch(node, environment),
+        provider: hooks::provider(node),
+    }
+}
+
+/// Nothing is built here: an image is used in its place, and where none is named nothing can start.
+fn image_or_build(node: &Node, cx: &mut Context) {
+    let Some(build) = node.get("build") else { return };
+    if text(node, "image").is_some_and(|image| !image.is_empty()) {
+        let message = format!("`build` of service `{}` has no effect: its image is used as it is", cx.service);
+        cx.warn(build.at, "no-effect", message);
+    } else {
+        let message = format!("service `{}` has no image: it has only a `build`, and images are not built here", cx.service);
+        let hint = "build the image elsewhere, and name it with `image`".to_owned();
+        cx.refuse_this(build.at, "unsupported", message, Some(hint));
+    }
+}
+
+fn container_name(node: &Node, cx: &mut Context) {
+    let Some(name) = node.get("container_name") else { return };
+    let text = name.scalar().unwrap_or_default();
+    if !value::is_container_name(&text) {
+        let message = format!("`{text}` cannot name a container");
+        let hint = "a name takes letters, digits, `_`, `.` and `-`, and starts with a letter or digit".to_owned();
+        cx.refuse_this(name.at, "bad-value", message, Some(hint));
+    }
+}
+
+fn scale(node: &Node, cx: &mut Context) -> u32 {
+    let Some(wanted) = node.get("scale").or_else(|| node.at_path(&["deploy", "replicas"])) else { return 1 };
+    match number(Some(wanted)) {
+        Some(count) if count <= SCALE_MAX => count,
+        _ => {
+            let message = format!("a service has at most {SCALE_MAX} containers");
+            cx.refuse_this(wanted.at, "too-large", message, None);
+            1
+        }
     }
 }
 
 fn pull_policy(node: &Node, cx: &mut Context) -> PullPolicy {
     let Some(policy) = node.get("pull_policy") else { return PullPolicy::Missing };
-    match policy.as_text().unwrap_or_default() {
-        "" | "missing" | "if_not_present" => PullPolicy::Missing,
-        "always" => PullPolicy::Always,
-        "never" => PullPolicy::Never,
-        "build" => PullPolicy::Build,
-        text @ ("refresh" | "daily" | "weekly") => age_policy(policy, text, cx),
-        text if text.starts_with("every_") => age_policy(policy, text, cx),
-        _ => {
-            unsupported(cx, policy, "pull_policy", "it is one of always, missing, never and build");
-            PullPolicy::Missing
-        }
+    let text = policy.scalar().unwrap_or_default();
+    if text == "refresh" {
+        cx.warn(policy.at, "no-effect", "`pull_policy: refresh` without a time is taken as `missing`");
     }
-}
-
-fn age_policy(node: &Node, text: &str, cx: &mut Context) -> PullPolicy {
-    cx.warn(node.at, "no-effect", format!("`pull_policy: {text}` is taken as `missing`: no ages are kept"));
-    PullPolicy::Missing
+    value::pull_policy(&text).unwrap_or_default()
 }
 
 fn depends_on(node: &Node) -> BTreeMap<String, Dependency> {
@@ -94,7 +129,7 @@ fn restart(node: &Node) -> RestartPolicy {
     }
 }
 
-fn limits(node: &Node) -> Limits {
+fn limits(node: &Node, cx: &mut Context) -> Limits {
     let limits = node.at_path(&["deploy", "resources", "limits"]);
     let limit = |key: &str| limits.and_then(|limits| limits.get(key));
     let quota = node.get("cpu_quota").and_then(Node::as_float).map(|quota| {
@@ -105,7 +140,11 @@ fn limits(node: &Node) -> Limits {
                 .filter(|period| *period > 0.0)
                 .unwrap_or(100_000.0)
     });
-    let cpus = node.get("cpus").or_else(|| limit("cpus")).and_then(Node::as_float).or(quota);
+    let cpus = node.get("cpus").or_else(|| limit("cpus"));
+    if let Some(negative) = cpus.filter(|cpus| cpus.as_float().is_some_and(|count| count < 0.0)) {
+        cx.refuse_this(negative.at, "bad-value", "`cpus` must be zero or more".to_owned(), None);
+    }
+    let cpus = cpus.and_then(Node::as_float).or(quota);
     let swap = node.get("memswap_limit");
     Limits {
         memory_bytes: size(node.get("mem_limit").or_else(|| limit("memory"))).filter(|bytes| *bytes > 0),

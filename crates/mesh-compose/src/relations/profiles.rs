@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 pub(crate) type Inactive = std::collections::BTreeMap<String, Vec<String>>;
 
 /// Takes out of `tree` every service that neither a profile nor its name in `named` activates. Profiles
-/// of `standing` come from the environment, which may serve several projects: they need not be known.
+/// of `standing` come from the environment and count where none are given; it may serve several projects,
+/// so they need not be known.
 pub(crate) fn activate(
     tree: &mut Node,
     profiles: &[String],
@@ -30,7 +31,8 @@ pub(crate) fn activate(
     let known: BTreeSet<String> = services.values().flat_map(|entry| profiles_of(&entry.node)).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).chain(["*"]).collect();
     report_unknown(profiles, &known, "profile", cx);
-    let mut chosen: BTreeSet<String> = profiles.iter().chain(standing).cloned().collect();
+    let given = if profiles.is_empty() { standing } else { profiles };
+    let mut chosen: BTreeSet<String> = given.iter().cloned().collect();
     for name in named {
         if let Some(entry) = services.get(name) {
             let own = profiles_of(&entry.node);
@@ -56,9 +58,13 @@ fn profiles_of(service: &Node) -> Vec<String> {
 
 fn report_unknown(asked: &[String], known: &[&str], what: &str, cx: &mut Context) {
     for name in asked.iter().filter(|name| !known.contains(&name.as_str())) {
-        let code = if what == "service" { "unknown-service" } else { "unknown-profile" };
+        // One command line may serve several projects too, so a profile may be another's.
+        let (code, severity) = match what {
+            "service" => ("unknown-service", Severity::Error),
+            _ => ("unknown-profile", Severity::Warning),
+        };
         let hint = did_you_mean(name, known.iter().copied().filter(|known| *known != "*"));
-        cx.report(Severity::Error, At::default(), code, format!("no such {what}: {name}"), hint);
+        cx.report(severity, At::default(), code, format!("no such {what}: {name}"), hint);
     }
 }
 

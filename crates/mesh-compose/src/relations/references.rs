@@ -1,25 +1,35 @@
 //! Every name that a service refers to must be there; the default network appears where it is used.
 
 use super::{
-    cycles,
+    consistency, cycles,
     profiles::{Inactive, services},
 };
 use crate::{
     context::{At, Context},
-    node::{Entry, Map, Node, Value},
+    node::{Entry, Map, Mark, Node, Value},
     suggest::did_you_mean,
 };
 use mesh_diag::Severity;
 use std::collections::BTreeMap;
 
-/// Checks `tree`, whose services are in their long forms, and completes its networks.
-pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
-    if services(tree).next().is_none() && inactive.is_empty() && !cx.has_errors() {
-        cx.error(At::default(), "no-services", "the project has no services");
+/// A dependency that may be missing and is: the service, its name, and what the file says of it.
+pub(crate) type Absent = (String, String, Entry);
+
+/// Puts back what [`check`] took out, for who wants to see it.
+pub(crate) fn restore(tree: &mut Node, absent: Vec<Absent>) {
+    for (service, target, entry) in absent {
+        let service = tree.get_mut("services").and_then(|services| services.get_mut(&service));
+        if let Some(depends) = service.and_then(|service| service.get_mut("depends_on")).and_then(Node::as_map_mut) {
+            depends.insert(target, entry);
+        }
     }
-    default_network(tree, cx);
-    dependencies(tree, inactive, cx);
+}
+
+/// Checks `tree`, whose services are in their long forms, and completes its networks.
+pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) -> Vec<Absent> {
+    let absent = dependencies(tree, inactive, cx);
     cycles::check(tree, cx);
+    consistency::check(tree, cx);
     link_aliases(tree);
     let mut containers: BTreeMap<String, String> = BTreeMap::new();
     for (name, service) in services(tree) {
@@ -33,13 +43,15 @@ pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
             cx.error(at, "no-image", format!("service `{name}` has neither an `image` nor a `build`"));
         }
     }
+    absent
 }
 
 fn entry<'t>(tree: &'t Node, section: &str, name: &str) -> Option<&'t Entry> {
     tree.get(section)?.as_map()?.get(name)
 }
 
-fn default_network(tree: &mut Node, cx: &mut Context) {
+/// Services without a network of their own are on the default one, which appears where it is used.
+pub(crate) fn default_network(tree: &mut Node, cx: &mut Context) {
     let mut used = false;
     let all = tree.get_mut("services").and_then(Node::as_map_mut);
     for (name, entry) in all.into_iter().flat_map(|map| map.iter_mut()) {
@@ -52,7 +64,7 @@ fn default_network(tree: &mut Node, cx: &mut Context) {
             }
             continue;
         }
-        if !own && service.as_map().is_some() {
+        if !own && service.as_map().is_some() && service.get("provider").is_none() {
             let at = service.at;
             service.set("networks", Node::map(at));
             if let Some(networks) = service.get_mut("networks") {
@@ -70,7 +82,8 @@ fn default_network(tree: &mut Node, cx: &mut Context) {
     }
 }
 
-fn dependencies(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
+fn dependencies(tree: &mut Node, inactive: &Inactive, cx: &mut Context) -> Vec<Absent> {
+    let mut absent = Vec::new();
     let names: Vec<String> = services(tree).map(|(name, _)| name.clone()).collect();
     let known: std::collections::BTreeSet<&String> = names.iter().collect();
     for name in &names {
@@ -85,7 +98,10 @@ fn dependencies(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
             }
             let required = entry.node.get("required").and_then(Node::as_bool).unwrap_or(true);
             match inactive.get(target) {
-                Some(_) if !required => return false,
+                Some(_) if !required => {
+                    absent.push((name.clone(), target.clone(), entry.clone()));
+                    return false;
+                }
                 Some(profiles) => {
                     let message =
                         format!("service `{name}` depends on `{target}`, which no chosen profile activates");
@@ -104,6 +120,7 @@ fn dependencies(tree: &mut Node, inactive: &Inactive, cx: &mut Context) {
             true
         });
     }
+    absent
 }
 
 /// `links: ["db:database"]` gives `db` the further name where both are members.
@@ -127,14 +144,15 @@ fn link_aliases(tree: &mut Node) {
             continue;
         };
         let at = attachment.at;
+        let implied = |value| Node { mark: Mark::Implied, ..Node::new(value, at) };
         if attachment.is_null() {
-            *attachment = Node::map(at);
+            *attachment = implied(Value::Map(Map::new()));
         }
-        attachment.set_default("aliases", Node::new(Value::List(Vec::new()), at));
+        attachment.set_default("aliases", implied(Value::List(Vec::new())));
         if let Some(Value::List(known)) = attachment.get_mut("aliases").map(|node| &mut node.value)
             && !known.iter().any(|known| known.as_text() == Some(&alias))
         {
-            known.push(Node::text(alias, at));
+            known.push(implied(Value::Text(alias)));
         }
     }
 }
@@ -154,6 +172,11 @@ fn sections(tree: &Node, name: &str, service: &Node, cx: &mut Context) {
         {
             names.extend(source.scalar().map(|text| ("volumes", text, source.at)));
         }
+    }
+    let built = service.at_path(&["build", "secrets"]);
+    for mount in built.and_then(Node::as_list).unwrap_or_default() {
+        let source = mount.get("source").unwrap_or(mount);
+        names.extend(source.scalar().map(|text| ("secrets", text, source.at)));
     }
     for section in ["secrets", "configs"] {
         for mount in service.get(section).and_then(Node::as_list).unwrap_or_default() {

@@ -1,6 +1,10 @@
 //! `extends`: a service starts from another one, of the same file or of another.
 
-use super::{CHAIN_LINKS_MAX, Resolver, Surroundings, merge::merge, paths, read_text};
+use super::{
+    CHAIN_LINKS_MAX, Resolver, Surroundings,
+    merge::{Marks, Merging, merge},
+    paths, read_text, strip_marks,
+};
 use crate::{
     context::At,
     node::{Node, Value},
@@ -54,9 +58,12 @@ impl Resolver<'_> {
         chain.push((path.to_owned(), name.to_owned()));
         let base = self.base(document, path, &target, chain, around);
         chain.pop();
-        let Some(base) = base else { return Some(service) };
+        let Some(mut base) = base else { return Some(service) };
+        if self.cx.marked {
+            strip_marks(&mut base);
+        }
         let mut place = vec!["services".to_owned(), name.to_owned()];
-        Some(merge(base, service, &mut place, self.cx))
+        Some(merge(base, service, &mut place, &mut Merging::new(self.cx, Marks::Kept)))
     }
 
     fn target(&mut self, extends: &Node) -> Option<Target> {
@@ -156,7 +163,7 @@ impl Resolver<'_> {
         let mut documents = crate::yaml::parse(&text, file, self.cx).into_iter();
         let mut tree = documents.next()?;
         for document in documents {
-            tree = merge(tree, document, &mut Vec::new(), self.cx);
+            tree = merge(tree, document, &mut Vec::new(), &mut Merging::new(self.cx, Marks::Spent));
         }
         if !matches!(tree.value, Value::Map(_)) {
             return None;

@@ -1,6 +1,11 @@
 //! `include`: another project's files, resolved on their own, brought into this tree.
 
-use super::{CHAIN_LINKS_MAX, Resolver, Surroundings, merge::merge, paths::absolute, read_text};
+use super::{
+    CHAIN_LINKS_MAX, Resolver, Surroundings,
+    merge::{Marks, Merging, merge},
+    paths::absolute,
+    read_text,
+};
 use crate::{
     context::At,
     dotenv,
@@ -21,7 +26,7 @@ struct Included {
 }
 
 impl Resolver<'_> {
-    /// Brings what `include` lists into `tree`.
+    /// Brings what `include` lists into `tree`, the document that lists it.
     pub(super) fn include(&mut self, tree: &mut Node, include: Node, around: &Surroundings<'_>) {
         let at = include.at;
         let Value::List(items) = include.value else {
@@ -146,7 +151,8 @@ impl Resolver<'_> {
                         // What includes comes last, so it has the last word.
                         let over = std::mem::replace(&mut existing.node, Node::map(At::default()));
                         let mut place = vec![section.to_owned(), key];
-                        existing.node = merge(entry.node, over, &mut place, self.cx);
+                        let mut merging = Merging::new(self.cx, Marks::Kept);
+                        existing.node = merge(entry.node, over, &mut place, &mut merging);
                     }
                 }
             }

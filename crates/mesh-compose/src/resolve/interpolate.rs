@@ -52,6 +52,9 @@ impl Resolver<'_> {
             Value::Text(text) if text.contains('$') => {
                 let mut scope = Scope { environment, uses: &mut self.variables, unset: Vec::new() };
                 let result = template::substitute(text, &mut scope);
+                if let Some(watch) = &mut self.cx.watch {
+                    watch.read(node.at, text);
+                }
                 let unset = std::mem::take(&mut scope.unset);
                 if self.cx.raw {
                     return;
@@ -89,7 +92,7 @@ impl Resolver<'_> {
     fn tell_unset(&mut self, at: At, names: Vec<String>) {
         for name in names {
             if self.told_unset.insert(name.clone()) {
-                let message = format!("the variable {name} is not set; it counts as a blank string");
+                let message = format!("The \"{name}\" variable is not set. Defaulting to a blank string.");
                 self.cx.warn(at, "variable-unset", message);
             }
         }

@@ -8,6 +8,28 @@ use crate::{
     node::{Entry, Map, Mark, Node, Value},
 };
 
+/// What becomes of `!reset` and `!override` once they were carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// They are done with.
+    Spent,
+    /// They stay, for what the file is yet to be laid on: inside one file, services take from others
+    /// before the file is laid on the ones before it.
+    Kept,
+}
+
+/// What is merged, and where.
+pub(super) struct Merging<'c> {
+    cx: &'c mut Context,
+    marks: Marks,
+}
+
+impl<'c> Merging<'c> {
+    pub(super) fn new(cx: &'c mut Context, marks: Marks) -> Self {
+        Self { cx, marks }
+    }
+}
+
 /// How the two values of one key become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
@@ -21,6 +43,8 @@ enum Rule {
     Hosts,
     /// Lists of names and mappings keyed by them, merged as mappings.
     Names,
+    /// The same, where a name alone means the ordinary condition.
+    Dependencies,
     /// One text or a list of them, appended.
     Texts,
     /// Merged only where both name the same driver.
@@ -48,7 +72,8 @@ fn service_rule(path: &[&str]) -> Rule {
         | ["build", "args" | "labels" | "additional_contexts"]
         | ["deploy", "labels"] => Rule::Mapping,
         ["extra_hosts"] | ["build", "extra_hosts"] => Rule::Hosts,
-        ["depends_on" | "networks" | "models"] => Rule::Names,
+        ["depends_on"] => Rule::Dependencies,
+        ["networks" | "models"] => Rule::Names,
         ["dns" | "dns_opt" | "dns_search" | "env_file" | "label_file" | "tmpfs"] => Rule::Texts,
         ["logging"] => Rule::Logging,
         ["build"] => Rule::Build,
@@ -57,9 +82,14 @@ fn service_rule(path: &[&str]) -> Rule {
 }
 
 /// `base` with `over` laid on it.
-pub(super) fn merge(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Context) -> Node {
-    if over.mark == Mark::Override || over.mark == Mark::Reset {
-        return Node { mark: Mark::Plain, ..over };
+pub(super) fn merge(base: Node, over: Node, path: &mut Vec<String>, to: &mut Merging<'_>) -> Node {
+    if over.mark != Mark::Plain {
+        let mark = if to.marks == Marks::Kept { over.mark } else { Mark::Plain };
+        return Node { mark, ..over };
+    }
+    let rule = rule(path);
+    if rule == Rule::Replace {
+        return over;
     }
     if over.is_null() {
         return base;
@@ -67,76 +97,107 @@ pub(super) fn merge(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Con
     if base.is_null() {
         return over;
     }
-    match rule(path) {
-        Rule::Replace => over,
-        Rule::Mapping => both(base, over, path, cx, to_mapping),
-        Rule::Hosts => both(base, over, path, cx, hosts_to_mapping),
-        Rule::Names => both(base, over, path, cx, names_to_mapping),
-        Rule::Build => both(base, over, path, cx, context_to_mapping),
-        Rule::Texts => append(to_list(base), to_list(over), path, cx),
-        Rule::Pools => pools(base, over, path, cx),
+    match rule {
+        Rule::Mapping => pairs(base, over, path, to),
+        Rule::Hosts => both(base, over, path, to, hosts_to_mapping),
+        Rule::Names => both(base, over, path, to, names_to_mapping),
+        Rule::Dependencies => both(base, over, path, to, dependencies_to_mapping),
+        Rule::Build => both(base, over, path, to, context_to_mapping),
+        Rule::Texts => append(to_list(base), to_list(over), path),
+        Rule::Pools => pools(base, over, path, to),
         Rule::Logging => {
             let (old, new) = (base.get("driver"), over.get("driver"));
             match (old, new) {
                 (Some(old), Some(new)) if !old.same(new) => over,
-                _ => by_kind(base, over, path, cx),
+                _ => by_kind(base, over, path, to),
             }
         }
-        Rule::Default => by_kind(base, over, path, cx),
+        Rule::Default | Rule::Replace => by_kind(base, over, path, to),
     }
 }
 
-fn by_kind(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Context) -> Node {
+fn by_kind(base: Node, over: Node, path: &mut Vec<String>, to: &mut Merging<'_>) -> Node {
     match (base.value, over.value) {
-        (Value::Map(old), Value::Map(new)) => Node::new(Value::Map(maps(old, new, path, cx)), base.at),
+        (Value::Map(old), Value::Map(new)) => Node::new(Value::Map(maps(old, new, path, to)), base.at),
         (Value::List(old), Value::List(new)) => {
-            append(Node::new(Value::List(old), base.at), Node::new(Value::List(new), over.at), path, cx)
+            append(Node::new(Value::List(old), base.at), Node::new(Value::List(new), over.at), path)
         }
         (Value::Map(_) | Value::List(_), value @ (Value::Map(_) | Value::List(_)))
         | (Value::Map(_), value) => {
             let node = Node::new(value, over.at);
             let message = format!("`{}` cannot be merged with {} here", path.join("."), node.kind());
-            cx.error(over.at, "merge-conflict", message);
+            to.cx.error(over.at, "merge-conflict", message);
             node
         }
         (_, value) => Node::new(value, over.at),
     }
 }
 
-fn maps(mut old: Map, new: Map, path: &mut Vec<String>, cx: &mut Context) -> Map {
+fn maps(mut old: Map, new: Map, path: &mut Vec<String>, to: &mut Merging<'_>) -> Map {
     for (key, entry) in new {
         if entry.node.mark == Mark::Reset {
             old.shift_remove(&key);
+            if to.marks == Marks::Kept {
+                old.insert(key, entry);
+            }
             continue;
         }
-        path.push(key.clone());
-        match old.get_mut(&key) {
+        path.push(key);
+        match path.last().and_then(|key| old.get_mut(key)) {
             Some(existing) => {
                 let base = std::mem::replace(&mut existing.node, Node::new(Value::Null, At::default()));
-                existing.node = merge(base, entry.node, path, cx);
+                existing.node = merge(base, entry.node, path, to);
+                path.pop();
             }
             None => {
-                let node = Node { mark: Mark::Plain, ..entry.node };
-                old.insert(key, Entry { key_at: entry.key_at, node });
+                let Some(key) = path.pop() else { continue };
+                old.insert(key, entry);
             }
         }
-        path.pop();
     }
     old
 }
 
-fn both(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Context, convert: fn(Node) -> Node) -> Node {
-    by_kind(convert(base), convert(over), path, cx)
+/// Of `key=value` pairs the later one counts, also where it has no value.
+fn pairs(base: Node, over: Node, path: &mut Vec<String>, to: &mut Merging<'_>) -> Node {
+    let at = base.at;
+    let (base, over) = (to_mapping(base), to_mapping(over));
+    match (base.value, over.value) {
+        (Value::Map(mut old), Value::Map(new)) => {
+            for (key, entry) in new {
+                match entry.node.mark {
+                    Mark::Reset if to.marks == Marks::Spent => {
+                        old.shift_remove(&key);
+                    }
+                    _ => {
+                        old.insert(key, entry);
+                    }
+                }
+            }
+            Node::new(Value::Map(old), at)
+        }
+        (old, new) => by_kind(Node::new(old, at), Node::new(new, over.at), path, to),
+    }
 }
 
-fn append(base: Node, over: Node, path: &[String], _cx: &mut Context) -> Node {
+fn both(
+    base: Node,
+    over: Node,
+    path: &mut Vec<String>,
+    to: &mut Merging<'_>,
+    convert: fn(Node) -> Node,
+) -> Node {
+    by_kind(convert(base), convert(over), path, to)
+}
+
+fn append(base: Node, over: Node, path: &[String]) -> Node {
     let at = base.at;
     let (Value::List(mut items), Value::List(more)) = (base.value, over.value) else {
         return Node::new(Value::Null, at);
     };
     items.extend(more);
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    if let Some(identity) = unique::identity(&path) {
+    if let Some(identity) = unique::identity(&path).or_else(|| unique::identity_across(&path)) {
         items = unique::keep_last(items, identity);
     }
     Node::new(Value::List(items), at)
@@ -208,6 +269,20 @@ fn names_to_mapping(node: Node) -> Node {
     Node::new(Value::Map(map), at)
 }
 
+fn dependencies_to_mapping(node: Node) -> Node {
+    if node.as_list().is_none() {
+        return node;
+    }
+    let mut node = names_to_mapping(node);
+    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+        let at = entry.node.at;
+        entry.node = Node::map(at);
+        entry.node.set("condition", Node::text("service_started", at));
+        entry.node.set("required", Node::new(Value::Bool(true), at));
+    }
+    node
+}
+
 fn context_to_mapping(node: Node) -> Node {
     if node.as_text().is_none() {
         return node;
@@ -225,7 +300,7 @@ fn to_list(node: Node) -> Node {
     Node::new(Value::List(vec![node]), at)
 }
 
-fn pools(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Context) -> Node {
+fn pools(base: Node, over: Node, path: &mut Vec<String>, to: &mut Merging<'_>) -> Node {
     let at = base.at;
     let (Value::List(mut items), Value::List(more)) = (base.value, over.value) else {
         return Node::new(Value::Null, at);
@@ -237,7 +312,7 @@ fn pools(base: Node, over: Node, path: &mut Vec<String>, cx: &mut Context) -> No
             Some(index) => {
                 let old = std::mem::replace(&mut items[index], Node::new(Value::Null, at));
                 path.push(String::new());
-                items[index] = by_kind(old, pool, path, cx);
+                items[index] = by_kind(old, pool, path, to);
                 path.pop();
             }
             None => items.push(pool),

@@ -10,13 +10,14 @@ mod unique;
 
 pub(crate) use interpolate::Scope;
 pub(crate) use merge::{hosts_to_mapping, to_mapping};
-pub(crate) use paths::{absolute, is_path, short_volume};
+pub(crate) use paths::{absolute, is_path, is_windows_path, short_volume};
 pub(crate) use read::{Text, read_text};
 
 use crate::{
     context::{At, Context},
     node::{Mark, Node, Value},
 };
+use merge::{Marks, Merging};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -73,7 +74,6 @@ impl<'c> Resolver<'c> {
         self.environments += 1;
         let around = Surroundings { directory, environment, chain, number: self.environments };
         let mut tree: Option<Node> = None;
-        let mut includes = Vec::new();
         for (path, documents) in texts {
             for mut document in documents {
                 if document.as_map().is_none() {
@@ -81,24 +81,42 @@ impl<'c> Resolver<'c> {
                     self.cx.error(document.at, "wrong-type", message);
                     continue;
                 }
-                self.interpolate(&mut document, environment);
-                if let Some(include) = document.remove("include") {
-                    includes.push((include, around.chain.iter().cloned().chain([path.clone()]).collect()));
-                }
-                self.extend_services(&mut document, &path, &around);
+                self.document(&mut document, &path, &around);
                 tree = Some(match tree {
                     None => document,
-                    Some(base) => merge::merge(base, document, &mut Vec::new(), self.cx),
+                    Some(base) => {
+                        let mut merging = Merging::new(self.cx, Marks::Spent);
+                        merge::merge(base, document, &mut Vec::new(), &mut merging)
+                    }
                 });
+                tree.iter_mut().for_each(|tree| self.settle(tree));
             }
         }
         let mut tree = tree.unwrap_or_else(|| Node::map(At::default()));
-        strip_resets(&mut tree);
-        paths::resolve(&mut tree, directory, environment);
-        for (include, chain) in includes {
-            self.include(&mut tree, include, &Surroundings { chain, ..around });
+        // Those of included files would otherwise start at the wrong place.
+        if !self.cx.skip.paths || !around.chain.is_empty() {
+            paths::resolve(&mut tree, directory, environment);
         }
         tree
+    }
+
+    /// Brings into one document what it includes and what its services extend, in this order: a service
+    /// may extend an included one.
+    fn document(&mut self, document: &mut Node, path: &Path, around: &Surroundings<'_>) {
+        self.interpolate(document, around.environment);
+        if let Some(include) = document.remove("include") {
+            let chain = around.chain.iter().cloned().chain([path.to_owned()]).collect();
+            self.include(document, include, &Surroundings { chain, ..*around });
+        }
+        self.extend_services(document, path, around);
+    }
+
+    /// What holds of every tree that others are laid on: its marks are spent, its lists name nothing twice.
+    fn settle(&self, tree: &mut Node) {
+        if self.cx.marked {
+            strip_marks(tree);
+        }
+        unique::enforce(tree);
     }
 
     /// How a path is shown.
@@ -107,16 +125,17 @@ impl<'c> Resolver<'c> {
     }
 }
 
-/// Drops what `!reset` left without anything to reset.
-fn strip_resets(node: &mut Node) {
+/// Takes away what is marked `!reset`, and the mark of what is marked `!override`.
+fn strip_marks(node: &mut Node) {
+    node.mark = Mark::Plain;
     match &mut node.value {
         Value::Map(map) => {
             map.retain(|_, entry| entry.node.mark != Mark::Reset);
-            map.values_mut().for_each(|entry| strip_resets(&mut entry.node));
+            map.values_mut().for_each(|entry| strip_marks(&mut entry.node));
         }
         Value::List(items) => {
             items.retain(|item| item.mark != Mark::Reset);
-            items.iter_mut().for_each(strip_resets);
+            items.iter_mut().for_each(strip_marks);
         }
         _ => {}
     }

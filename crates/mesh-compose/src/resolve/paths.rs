@@ -15,18 +15,50 @@ pub(crate) struct ShortVolume<'t> {
 }
 
 /// Takes the short form of a volume apart. A text without a colon is a target alone.
+///
+/// A letter before a colon is a drive of Windows where a path of Windows follows it, or where a path for the
+/// container is still to come; otherwise it is a volume's name.
 pub(crate) fn short_volume(text: &str) -> ShortVolume<'_> {
-    let mut parts = text.splitn(3, ':');
-    let first = parts.next().unwrap_or_default();
-    match parts.next() {
-        None => ShortVolume { source: None, target: first, options: None },
-        Some(second) => ShortVolume { source: Some(first), target: second, options: parts.next() },
+    let part = |from: usize, drive: bool| {
+        let rest = &text[from..];
+        let start = if drive && (is_drive(rest) || is_bare_drive(rest)) { 2 } else { 0 };
+        rest[start..].find(':').map(|end| from + start + end)
+    };
+    let drive = is_drive(text)
+        && (text[2..].starts_with('\\')
+            || part(2, false).is_some_and(|end| text[end + 1..].starts_with('/') || is_drive(&text[end + 1..])));
+    let Some(first) = part(0, drive).filter(|_| text.len() > 2) else {
+        return ShortVolume { source: None, target: text, options: None };
+    };
+    let (source, from) = (Some(&text[..first]), first + 1);
+    match part(from, true) {
+        None => ShortVolume { source, target: &text[from..], options: None },
+        Some(second) => {
+            ShortVolume { source, target: &text[from..second], options: Some(&text[second + 1..]) }
+        }
     }
+}
+
+/// Whether a text starts with a drive of Windows alone.
+fn is_bare_drive(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() > 1 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && matches!(bytes.get(2), None | Some(b':'))
+}
+
+/// Whether a text starts with a drive of Windows and its root.
+fn is_drive(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && matches!(bytes[2], b'/' | b'\\')
 }
 
 /// Whether the source of a volume is a path rather than a name.
 pub(crate) fn is_path(source: &str) -> bool {
-    source.starts_with(['/', '.', '~'])
+    source.starts_with(['/', '.', '~']) || is_windows_path(source)
+}
+
+/// Whether a path is one of Windows, which stays as it is.
+pub(crate) fn is_windows_path(path: &str) -> bool {
+    path.starts_with("\\\\") || is_drive(path)
 }
 
 /// `path` under `base`, with `~` as the home directory, without `.` and `..`.
@@ -75,7 +107,13 @@ pub(super) fn resolve(tree: &mut Node, base: &Path, environment: &BTreeMap<Strin
             let binds =
                 options.get("o").and_then(Node::scalar).is_some_and(|o| o.split(',').any(|o| o == "bind"));
             if binds {
-                base.text(options.get_mut("device"));
+                match options.get_mut("device") {
+                    // No path is the directory itself.
+                    Some(device) if device.as_text() == Some("") => {
+                        device.value = Value::Text(base.absolute("."));
+                    }
+                    device => base.text(device),
+                }
             }
         }
     }
@@ -97,11 +135,8 @@ impl Base<'_> {
             Some(build) if build.as_text().is_some() => self.context(Some(build)),
             Some(build) => {
                 self.context(build.get_mut("context"));
-                if let Some(Value::Map(contexts)) =
-                    build.get_mut("additional_contexts").map(|node| &mut node.value)
-                {
-                    contexts.values_mut().for_each(|entry| self.context(Some(&mut entry.node)));
-                }
+                self.pairs(build.get_mut("additional_contexts"), |node| self.context(Some(node)));
+                self.pairs(build.get_mut("ssh"), |node| self.text(Some(node)));
             }
             None => {}
         }
@@ -127,6 +162,22 @@ impl Base<'_> {
             }
         } else if volume.get("type").and_then(Node::as_text) == Some("bind") {
             self.text(volume.get_mut("source"));
+        }
+    }
+
+    /// The values of a mapping, also of one that is written as a list of `name=value`.
+    fn pairs(&self, node: Option<&mut Node>, path: impl Fn(&mut Node)) {
+        match node.map(|node| &mut node.value) {
+            Some(Value::Map(map)) => map.values_mut().for_each(|entry| path(&mut entry.node)),
+            Some(Value::List(items)) => {
+                for item in items {
+                    let Some((name, value)) = item.as_text().and_then(|text| text.split_once('=')) else { continue };
+                    let (name, mut value) = (name.to_owned(), Node::text(value, item.at));
+                    path(&mut value);
+                    item.value = Value::Text(format!("{name}={}", value.as_text().unwrap_or_default()));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -160,7 +211,7 @@ impl Base<'_> {
 
     fn absolute(&self, path: &str) -> String {
         // Taken as written: `..` behind a symbolic link means another place than the text says.
-        if path.starts_with('/') {
+        if path.starts_with('/') || is_windows_path(path) {
             return path.to_owned();
         }
         absolute(path, self.directory, self.environment).to_string_lossy().into_owned()

@@ -1,28 +1,76 @@
 //! Lists whose entries are unique by a part of them: a later entry takes the place of an earlier one.
 
 use super::paths::short_volume;
-use crate::node::Node;
+use crate::node::{Map, Node, Value};
 use std::collections::HashMap;
 
 /// What makes an entry the same as another one; `None` where it has no such part.
 pub(super) type Identity = fn(&Node) -> Option<String>;
 
-/// The identity of the entries of the list at `path`, where they are unique.
+/// The identity of the entries of the list at `path`, where they are unique in any file.
 pub(super) fn identity(path: &[&str]) -> Option<Identity> {
     match path {
         ["services", _, key] => match *key {
             "volumes" => Some(volume),
             "devices" => Some(device),
             "ports" => Some(port),
-            "secrets" | "configs" => Some(file_mount),
+            "secrets" => Some(secret),
+            "configs" => Some(config),
             "env_file" => Some(path_of),
-            "cap_add" | "cap_drop" | "dns" | "dns_opt" | "dns_search" | "expose" | "group_add" | "links"
-            | "profiles" | "security_opt" | "tmpfs" | "label_file" | "external_links" => Some(Node::scalar),
+            "expose" => Some(Node::scalar),
+            "cap_add" | "cap_drop" | "dns" | "dns_opt" | "dns_search" | "links" | "profiles" | "tmpfs" => {
+                Some(name)
+            }
             _ => None,
         },
         ["services", _, "networks", _, "aliases" | "link_local_ips"]
-        | ["services", _, "build", "tags" | "platforms"] => Some(Node::scalar),
+        | ["services", _, "build", "tags" | "platforms"] => Some(name),
         _ => None,
+    }
+}
+
+/// The same for lists that may not name anything twice in one file, but across files.
+pub(super) fn identity_across(path: &[&str]) -> Option<Identity> {
+    match path {
+        ["services", _, "group_add" | "security_opt" | "label_file" | "external_links" | "volumes_from"] => {
+            Some(Node::scalar)
+        }
+        _ => None,
+    }
+}
+
+/// Keeps the last of the entries that are the same, in every list of every service.
+pub(super) fn enforce(tree: &mut Node) {
+    let services = tree.get_mut("services").and_then(Node::as_map_mut);
+    for entry in services.into_iter().flat_map(Map::values_mut) {
+        let keys = entry.node.as_map_mut().into_iter().flat_map(|map| map.iter_mut());
+        for (key, entry) in keys {
+            list(&["services", "", key], &mut entry.node);
+            match key.as_str() {
+                "build" => each(&["services", "", "build"], &mut entry.node),
+                "networks" => {
+                    for entry in entry.node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+                        each(&["services", "", "networks", ""], &mut entry.node);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn each(path: &[&str], node: &mut Node) {
+    for (key, entry) in node.as_map_mut().into_iter().flat_map(|map| map.iter_mut()) {
+        list(&[path, &[key.as_str()]].concat(), &mut entry.node);
+    }
+}
+
+fn list(path: &[&str], node: &mut Node) {
+    if let Value::List(items) = &mut node.value
+        && items.len() > 1
+        && let Some(identity) = identity(path)
+    {
+        *items = keep_last(std::mem::take(items), identity);
     }
 }
 
@@ -70,11 +118,29 @@ fn port(node: &Node) -> Option<String> {
     Some(format!("{host}:{published}:{target}/{protocol}"))
 }
 
-fn file_mount(node: &Node) -> Option<String> {
+fn secret(node: &Node) -> Option<String> {
+    file_mount(node, "/run/secrets/")
+}
+
+fn config(node: &Node) -> Option<String> {
+    file_mount(node, "/")
+}
+
+/// Two mounts are the same where they end up at the same path.
+fn file_mount(node: &Node, directory: &str) -> Option<String> {
     match node.as_text() {
-        Some(text) => Some(text.to_owned()),
-        None => node.get("target").or_else(|| node.get("source"))?.scalar(),
+        Some(source) => Some(format!("{directory}{source}")),
+        None => match node.get("target").and_then(Node::scalar) {
+            Some(target) => Some(target),
+            None => Some(format!("{directory}{}", node.get("source")?.scalar()?)),
+        },
     }
+}
+
+/// Up to the first `=`, as in lists of pairs.
+fn name(node: &Node) -> Option<String> {
+    let text = node.scalar()?;
+    Some(text.split_once('=').map_or(text.as_str(), |(name, _)| name).to_owned())
 }
 
 fn path_of(node: &Node) -> Option<String> {

@@ -1,61 +1,70 @@
 //! Keys of a service.
 
-use super::{Field, PAIRS, SCALARS, Shape, TEXT_OR_TEXTS, TEXTS, field, ignored, refused, top::X_MESH};
+use super::{
+    COMMAND, COUNT, EXTRA_HOSTS, NAMES, PAIRS, Shape, TEXT_OR_TEXTS, TEXTS_OR_NUMBERS, WHOLE,
+    build::BUILD,
+    deploy::{DEPLOY, DEVICE_ACCESS, GPUS},
+    field,
+    hooks::{DEVELOP, HOOK, INIT_CONTAINER},
+    ignored, mesh,
+    mounts::{BLOCK_DEVICES, DEVICES, FILE_MOUNTS, ULIMITS, VOLUMES},
+    not_started, required,
+};
 use crate::value;
 
-pub(super) const MODELS_UNUSED: &str = "no models are run here";
-const BUILD_UNUSED: &str = "images are not built here";
-const SWARM: &str = "it belongs to swarm";
-const HOOKS: &str = "no hooks are run";
-const DEVICE_ACCESS: &str = "no devices are reserved; the service sees those of `devices` only";
 const CPU_REALTIME: &str = "no realtime share is given";
 const CPU_COUNT: &str = "it limits on Windows only; `cpus` limits here";
-
-const MODE: Shape = Shape::Parsed(value::is_mode, "an octal mode such as 0440");
-const COMMAND: Shape = Shape::Either(&[Shape::Text, TEXTS]);
-const TEXT_OR_INT: Shape = Shape::Text;
 
 /// A service.
 pub(super) const SERVICE: Shape = Shape::Object(&[
     ignored("annotations", PAIRS, "containers carry labels only"),
-    ignored("attach", Shape::Bool, "every service's output is followed"),
-    ignored("blkio_config", Shape::Any, "no limits on block devices are set"),
-    field("build", Shape::Either(&[Shape::Text, BUILD])),
-    field("cap_add", TEXTS),
-    field("cap_drop", TEXTS),
+    field("attach", Shape::Bool),
+    ignored("blkio_config", BLOCK_DEVICES, "no limits on block devices are set"),
+    field("build", BUILD),
+    field("cap_add", NAMES),
+    field("cap_drop", NAMES),
     ignored("cgroup", Shape::Word(&["host", "private"]), "the cgroup namespace is always private"),
     ignored("cgroup_parent", Shape::Text, "cgroups stand below the project's"),
-    field("command", COMMAND),
+    field("command", Shape::Nullable(&COMMAND)),
     field("configs", FILE_MOUNTS),
-    field("container_name", Shape::Parsed(value::is_container_name, "letters, digits, `_`, `.` and `-`")),
-    ignored("cpu_count", Shape::Int(0, i64::MAX), CPU_COUNT),
+    field("container_name", Shape::Parsed(has_container_name, "letters, digits, `_`, `.` and `-`")),
+    ignored("cpu_count", COUNT, CPU_COUNT),
     ignored("cpu_percent", Shape::Int(0, 100), CPU_COUNT),
-    field("cpu_period", Shape::Scalar),
-    field("cpu_quota", Shape::Scalar),
-    ignored("cpu_rt_period", Shape::Scalar, CPU_REALTIME),
-    ignored("cpu_rt_runtime", Shape::Scalar, CPU_REALTIME),
-    field("cpu_shares", Shape::Int(0, i64::MAX)),
+    field("cpu_period", WHOLE),
+    field("cpu_quota", WHOLE),
+    ignored("cpu_rt_period", WHOLE, CPU_REALTIME),
+    ignored("cpu_rt_runtime", WHOLE, CPU_REALTIME),
+    field("cpu_shares", WHOLE),
     field("cpus", Shape::Number),
     field("cpuset", Shape::Text),
-    ignored("credential_spec", Shape::Any, "it belongs to Windows"),
-    field("depends_on", Shape::Either(&[TEXTS, Shape::Map(&DEPENDENCY)])),
+    ignored(
+        "credential_spec",
+        Shape::Object(&[
+            field("config", Shape::Text),
+            field("file", Shape::Text),
+            field("registry", Shape::Text),
+        ]),
+        "it belongs to Windows",
+    ),
+    field("depends_on", Shape::Either(&[NAMES, Shape::Named(&DEPENDENCY)])),
     field("deploy", DEPLOY),
-    ignored("develop", Shape::Any, "files are not watched"),
-    ignored("device_cgroup_rules", TEXTS, "devices are given by `devices` only"),
-    field("devices", Shape::List(&Shape::Either(&[Shape::Text, DEVICE]))),
+    field("develop", DEVELOP),
+    ignored("device_cgroup_rules", NAMES, "devices are given by `devices` only"),
+    field("devices", DEVICES),
     field("dns", TEXT_OR_TEXTS),
-    field("dns_opt", TEXTS),
+    field("dns_opt", NAMES),
     field("dns_search", TEXT_OR_TEXTS),
     field("domainname", Shape::Text),
-    field("entrypoint", COMMAND),
+    field("entrypoint", Shape::Nullable(&COMMAND)),
     field("env_file", Shape::Either(&[Shape::Text, Shape::List(&Shape::Either(&[Shape::Text, ENV_FILE]))])),
     field("environment", PAIRS),
-    field("expose", TEXTS),
+    field("expose", Shape::Unique(&Shape::TextOrNumber)),
+    // What it names was taken in before this is asked.
     field("extends", Shape::Any),
-    refused("external_links", TEXTS, "containers of other projects are not reached by link"),
-    field("extra_hosts", Shape::Either(&[Shape::Map(&TEXT_OR_TEXTS), TEXTS])),
-    ignored("gpus", Shape::Any, DEVICE_ACCESS),
-    field("group_add", TEXTS),
+    not_started("external_links", NAMES, "containers of other projects are not reached by link"),
+    field("extra_hosts", EXTRA_HOSTS),
+    not_started("gpus", GPUS, DEVICE_ACCESS),
+    field("group_add", Shape::Unique(&Shape::TextOrNumber)),
     field("healthcheck", HEALTHCHECK),
     field("hostname", Shape::Text),
     field("image", Shape::Text),
@@ -64,88 +73,75 @@ pub(super) const SERVICE: Shape = Shape::Object(&[
     ignored("isolation", Shape::Text, "it belongs to Windows"),
     field("label_file", TEXT_OR_TEXTS),
     field("labels", PAIRS),
-    field("links", TEXTS),
-    field("logging", Shape::Object(&[field("driver", Shape::Text), field("options", SCALARS)])),
+    field("links", NAMES),
+    field(
+        "logging",
+        Shape::Object(&[
+            field("driver", Shape::Text),
+            field("options", Shape::Map(&Shape::Nullable(&Shape::TextOrNumber))),
+        ]),
+    ),
     field("mac_address", Shape::Text),
-    field("mem_limit", Shape::Bytes),
-    field("mem_reservation", Shape::Bytes),
-    ignored("mem_swappiness", Shape::Int(0, 100), "the kernel's own swappiness counts"),
-    field("memswap_limit", Shape::Either(&[Shape::Word(&["-1"]), Shape::Bytes])),
-    ignored("models", Shape::Any, MODELS_UNUSED),
+    field("mem_limit", MEMORY),
+    field("mem_reservation", MEMORY),
+    ignored("mem_swappiness", Shape::Bytes, "the kernel's own swappiness counts"),
+    field("memswap_limit", MEMORY),
+    not_started("models", MODELS, "no models are run here"),
     field("network_mode", Shape::Text),
-    field("networks", Shape::Either(&[TEXTS, Shape::Map(&ATTACHMENT)])),
+    field("networks", Shape::Either(&[NAMES, Shape::Named(&ATTACHMENT)])),
     ignored("oom_kill_disable", Shape::Bool, "a service that runs out of memory is ended"),
     field("oom_score_adj", Shape::Int(-1000, 1000)),
-    field("pid", Shape::Text),
-    field("pids_limit", Shape::Int(-1, i64::MAX)),
+    field("pid", Shape::Nullable(&Shape::Text)),
+    field("pids_limit", WHOLE),
     field("platform", Shape::Text),
-    field("ports", Shape::List(&Shape::Either(&[Shape::Text, PORT]))),
-    ignored("post_start", Shape::Any, HOOKS),
-    ignored("pre_start", Shape::Any, HOOKS),
-    ignored("pre_stop", Shape::Any, HOOKS),
+    field("ports", Shape::List(&Shape::Either(&[Shape::TextOrNumber, PORT]))),
+    field("post_start", Shape::List(&HOOK)),
+    field("pre_start", Shape::List(&INIT_CONTAINER)),
+    field("pre_stop", Shape::List(&HOOK)),
     field("privileged", Shape::Bool),
-    field("profiles", TEXTS),
-    refused("provider", Shape::Any, "no provider programs are run, so the service would be missing"),
-    field("pull_policy", Shape::Text),
+    field("profiles", NAMES),
+    field(
+        "provider",
+        Shape::Object(&[
+            required("type", Shape::Text),
+            field("options", Shape::Map(&Shape::Either(&[Shape::Scalar, Shape::List(&Shape::Scalar)]))),
+        ]),
+    ),
+    field("pull_policy", Shape::Parsed(value::is_pull_policy, value::PULL_POLICIES)),
     ignored("pull_refresh_after", Shape::Text, "use `pull_policy`"),
     field("read_only", Shape::Bool),
     field(
         "restart",
-        Shape::Parsed(value::is_restart, "no, always, unless-stopped, on-failure or on-failure:3"),
+        Shape::Startable(value::is_restart, "no, always, unless-stopped, on-failure or on-failure:3"),
     ),
     ignored("runtime", Shape::Text, "Mesh is the runtime"),
-    field("scale", Shape::Int(0, 1000)),
+    field("scale", COUNT),
     field("secrets", FILE_MOUNTS),
-    field("security_opt", TEXTS),
+    field("security_opt", NAMES),
     field("shm_size", Shape::Bytes),
     field("stdin_open", Shape::Bool),
     field("stop_grace_period", Shape::Duration),
     field("stop_signal", Shape::Text),
-    ignored("storage_opt", Shape::Any, "the size of the root file system is not limited"),
+    ignored("storage_opt", Shape::Map(&Shape::Scalar), "the size of the root file system is not limited"),
     field("sysctls", PAIRS),
     field("tmpfs", TEXT_OR_TEXTS),
     field("tty", Shape::Bool),
-    field("ulimits", Shape::Map(&Shape::Either(&[ULIMIT_VALUE, ULIMIT]))),
-    refused("use_api_socket", Shape::Bool, "there is no engine socket to give"),
-    field("user", TEXT_OR_INT),
+    field("ulimits", ULIMITS),
+    not_started("use_api_socket", Shape::TrueOrFalse, "there is no engine socket to give"),
+    field("user", Shape::Text),
     ignored("userns_mode", Shape::Text, "the user namespace is chosen by the ground"),
     ignored("uts", Shape::Text, "every container has its own host name"),
-    field("volumes", Shape::List(&Shape::Either(&[Shape::Text, VOLUME_MOUNT]))),
-    refused("volumes_from", TEXTS, "name the volumes and mount them in both services instead"),
+    field("volumes", VOLUMES),
+    not_started("volumes_from", NAMES, "name the volumes and mount them in both services instead"),
     field("working_dir", Shape::Text),
-    field("x-mesh", X_MESH),
+    field("x-mesh", mesh::OF_SERVICE),
 ]);
 
-const BUILD: Shape = Shape::Object(&[
-    field("context", Shape::Text),
-    field("dockerfile", Shape::Text),
-    field("dockerfile_inline", Shape::Text),
-    field("args", PAIRS),
-    field("labels", PAIRS),
-    field("target", Shape::Text),
-    field("tags", TEXTS),
-    field("platforms", TEXTS),
-    field("network", Shape::Text),
-    field("shm_size", Shape::Bytes),
-    field("pull", Shape::Bool),
-    field("no_cache", Shape::Bool),
-    ignored("no_cache_filter", TEXT_OR_TEXTS, BUILD_UNUSED),
-    ignored("additional_contexts", PAIRS, BUILD_UNUSED),
-    ignored("ssh", Shape::Any, BUILD_UNUSED),
-    ignored("cache_from", TEXTS, BUILD_UNUSED),
-    ignored("cache_to", TEXTS, BUILD_UNUSED),
-    ignored("entitlements", TEXTS, BUILD_UNUSED),
-    ignored("extra_hosts", Shape::Any, BUILD_UNUSED),
-    ignored("isolation", Shape::Text, BUILD_UNUSED),
-    ignored("privileged", Shape::Bool, BUILD_UNUSED),
-    ignored("provenance", Shape::Scalar, BUILD_UNUSED),
-    ignored("sbom", Shape::Scalar, BUILD_UNUSED),
-    ignored("secrets", Shape::Any, BUILD_UNUSED),
-    ignored("ulimits", Shape::Any, BUILD_UNUSED),
-]);
+/// -1 is without a limit.
+const MEMORY: Shape = Shape::Either(&[Shape::Word(&["-1"]), Shape::Bytes]);
 
 const DEPENDENCY: Shape = Shape::Object(&[
-    field(
+    required(
         "condition",
         Shape::Word(&["service_started", "service_healthy", "service_completed_successfully"]),
     ),
@@ -153,133 +149,61 @@ const DEPENDENCY: Shape = Shape::Object(&[
     field("restart", Shape::Bool),
 ]);
 
-const RESOURCE_LIMITS: &[Field] =
-    &[field("cpus", Shape::Number), field("memory", Shape::Bytes), field("pids", Shape::Int(-1, i64::MAX))];
-
-const DEPLOY: Shape = Shape::Object(&[
-    ignored("endpoint_mode", Shape::Text, SWARM),
-    field("labels", PAIRS),
-    field("mode", Shape::Text),
-    ignored("placement", Shape::Any, SWARM),
-    field("replicas", Shape::Int(0, 1000)),
-    field(
-        "resources",
-        Shape::Object(&[
-            field("limits", Shape::Object(RESOURCE_LIMITS)),
-            field(
-                "reservations",
-                Shape::Object(&[
-                    ignored("cpus", Shape::Number, "no CPU is set aside"),
-                    field("memory", Shape::Bytes),
-                    ignored("pids", Shape::Int(-1, i64::MAX), "no process numbers are set aside"),
-                    ignored("generic_resources", Shape::Any, SWARM),
-                    ignored("devices", Shape::Any, DEVICE_ACCESS),
-                ]),
-            ),
-        ]),
-    ),
-    field(
-        "restart_policy",
-        Shape::Object(&[
-            field("condition", Shape::Word(&["none", "on-failure", "any"])),
-            ignored("delay", Shape::Duration, "restarts back off by themselves"),
-            field("max_attempts", Shape::Int(0, 1_000_000)),
-            ignored("window", Shape::Duration, "restarts back off by themselves"),
-        ]),
-    ),
-    ignored("rollback_config", Shape::Any, SWARM),
-    ignored("update_config", Shape::Any, SWARM),
-]);
-
-const DEVICE: Shape = Shape::Object(&[
-    field("source", Shape::Text),
-    field("target", Shape::Text),
-    field("permissions", Shape::Text),
-]);
-
 const ENV_FILE: Shape = Shape::Object(&[
-    field("path", Shape::Text),
+    required("path", Shape::Text),
     field("required", Shape::Bool),
-    field("format", Shape::Word(&["raw"])),
+    field("format", Shape::Parsed(is_env_format, "raw")),
 ]);
 
 const HEALTHCHECK: Shape = Shape::Object(&[
     field("disable", Shape::Bool),
     field("interval", Shape::Duration),
-    field("retries", Shape::Int(0, 1_000_000)),
+    field("retries", COUNT),
     field("start_interval", Shape::Duration),
     field("start_period", Shape::Duration),
     field("test", COMMAND),
     field("timeout", Shape::Duration),
 ]);
 
-const ATTACHMENT: Shape = Shape::Object(&[
-    field("aliases", TEXTS),
-    ignored("driver_opts", SCALARS, "the driver takes no options of an attachment"),
-    ignored("gw_priority", Shape::Int(i64::MIN, i64::MAX), "`priority` chooses the default route"),
-    ignored("interface_name", Shape::Text, "interfaces are numbered in order"),
-    field("ipv4_address", Shape::Parsed(value::is_ipv4, "an IPv4 address")),
-    ignored("ipv6_address", Shape::Parsed(value::is_ipv6, "an IPv6 address"), "networks carry IPv4"),
-    ignored("link_local_ips", TEXTS, "link-local addresses are the kernel's"),
-    field("mac_address", Shape::Text),
-    field("priority", Shape::Int(-1_000_000, 1_000_000)),
+const MODELS: Shape = Shape::Either(&[
+    NAMES,
+    Shape::Map(&Shape::Nullable(&Shape::Object(&[
+        field("endpoint_var", Shape::Text),
+        field("model_var", Shape::Text),
+    ]))),
 ]);
+
+const ATTACHMENT: Shape = Shape::Nullable(&Shape::Object(&[
+    field("aliases", NAMES),
+    ignored("driver_opts", TEXTS_OR_NUMBERS, "the driver takes no options of an attachment"),
+    ignored("gw_priority", WHOLE, "`priority` chooses the default route"),
+    ignored("interface_name", Shape::Text, "interfaces are numbered in order"),
+    field("ipv4_address", Shape::Startable(value::is_ipv4, "an IPv4 address")),
+    ignored("ipv6_address", Shape::Startable(value::is_ipv6, "an IPv6 address"), "networks carry IPv4"),
+    ignored("link_local_ips", NAMES, "link-local addresses are the kernel's"),
+    field("mac_address", Shape::Text),
+    field("priority", WHOLE),
+]));
 
 const PORT: Shape = Shape::Object(&[
     field("app_protocol", Shape::Text),
     field("host_ip", Shape::Parsed(value::is_address, "an IP address")),
-    field("mode", Shape::Word(&["ingress", "host"])),
+    field("mode", Shape::Text),
     field("name", Shape::Text),
     field("protocol", Shape::Text),
-    field("published", Shape::Text),
+    field("published", Shape::TextOrNumber),
     field("target", Shape::Int(1, 65535)),
 ]);
 
-const FILE_MOUNTS: Shape = Shape::List(&Shape::Either(&[
-    Shape::Text,
-    Shape::Object(&[
-        field("source", Shape::Text),
-        field("target", Shape::Text),
-        field("uid", Shape::Text),
-        field("gid", Shape::Text),
-        field("mode", MODE),
-    ]),
-]));
+/// The specification asks only that a name is somewhere in it; the ground asks for the whole.
+fn has_container_name(text: &str) -> bool {
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    text.char_indices().any(|(index, first)| {
+        first.is_ascii_alphanumeric() && text[index + 1..].starts_with(named)
+    })
+}
 
-const ULIMIT_VALUE: Shape = Shape::Int(-1, i64::MAX);
-const ULIMIT: Shape = Shape::Object(&[field("soft", ULIMIT_VALUE), field("hard", ULIMIT_VALUE)]);
+fn is_env_format(text: &str) -> bool {
+    matches!(text, "raw" | "")
+}
 
-const VOLUME_MOUNT: Shape = Shape::Object(&[
-    field("type", Shape::Word(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
-    field("source", Shape::Text),
-    field("target", Shape::Text),
-    field("read_only", Shape::Bool),
-    ignored("consistency", Shape::Text, "files are shared directly"),
-    field(
-        "bind",
-        Shape::Object(&[
-            field("create_host_path", Shape::Bool),
-            ignored("propagation", Shape::Text, "mounts do not propagate"),
-            ignored("recursive", Shape::Text, "binds are recursive"),
-            ignored("selinux", Shape::Text, "SELinux labels are left alone"),
-        ]),
-    ),
-    field(
-        "volume",
-        Shape::Object(&[
-            field("nocopy", Shape::Bool),
-            field("subpath", Shape::Text),
-            ignored("labels", PAIRS, "label the volume at the top of the file"),
-        ]),
-    ),
-    field(
-        "tmpfs",
-        Shape::Object(&[
-            field("size", Shape::Bytes),
-            field("mode", MODE),
-            field("uid", Shape::Int(0, u32::MAX as i64)),
-            field("gid", Shape::Int(0, u32::MAX as i64)),
-        ]),
-    ),
-    ignored("image", Shape::Any, "images are not mounted"),
-]);

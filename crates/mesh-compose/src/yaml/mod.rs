@@ -1,11 +1,7 @@
-//! YAML to trees and trees to YAML or JSON.
+//! YAML to trees.
 
-mod emit;
-mod json;
 mod parse;
 mod scalar;
 
-pub(crate) use emit::to_yaml;
-pub(crate) use json::to_json;
 pub(crate) use parse::parse;
 pub(crate) use scalar::float_text;

@@ -227,6 +227,7 @@ impl<'t> Reader<'t, '_> {
 
     fn mark(&mut self, tag: EventTag<'t>, at: At) -> Mark {
         let Some(tag) = tag else { return Mark::Plain };
+        self.cx.marked = true;
         match tag.original().as_str() {
             "!reset" => Mark::Reset,
             "!override" => Mark::Override,
@@ -271,6 +272,18 @@ fn small(value: usize) -> u32 {
 mod tests {
     use super::*;
 
+    fn compact(node: &Node) -> String {
+        match &node.value {
+            Value::Text(text) => format!("{text:?}"),
+            Value::List(items) => format!("[{}]", items.iter().map(compact).collect::<Vec<_>>().join(",")),
+            Value::Map(map) => {
+                let pairs = map.iter().map(|(key, entry)| format!("{key:?}:{}", compact(&entry.node)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+            }
+            _ => node.scalar().unwrap_or_else(|| "null".to_owned()),
+        }
+    }
+
     fn check(text: &str, want: Result<&str, &str>) {
         let mut cx = Context::default();
         let file = cx.add_source("t.yaml", text);
@@ -279,7 +292,7 @@ mod tests {
         match want {
             Ok(json) => {
                 assert!(findings.is_empty(), "{findings:?}");
-                let got: Vec<_> = documents.iter().map(super::super::json::compact).collect();
+                let got: Vec<_> = documents.iter().map(compact).collect();
                 assert_eq!(got.join("\n"), json, "{text}");
             }
             Err(part) => assert!(findings.iter().any(|f| f.contains(part)), "{findings:?} lacks {part}"),

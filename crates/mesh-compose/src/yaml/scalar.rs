@@ -67,7 +67,7 @@ pub(crate) fn float_text(value: f64) -> String {
         return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
     }
     let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{value:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn floats_are_printed_short() {
-        for (value, want) in [(1.1, "1.1"), (3.0, "3"), (1e21, "1e+21"), (0.00001, "1e-05"), (0.5, "0.5")] {
+        for (value, want) in [(1.1, "1.1"), (3.0, "3"), (1e6, "1e+06"), (0.00001, "1e-05"), (0.5, "0.5")] {
             assert_eq!(float_text(value), want);
         }
     }

@@ -57,15 +57,23 @@ impl Given {
         serde_json::from_str(&text).expect("valid JSON")
     }
 
+    /// What keeps services of a sound file from being started, a line each.
+    pub(crate) fn refused(&self) -> String {
+        lines(self.loaded().refusals.of(|_| true).iter())
+    }
+
     /// The findings of a load that must fail, a line each.
     pub(crate) fn errors(&self) -> String {
         shown(&self.load().expect_err("a finding"))
     }
 }
 
-fn shown(error: &LoadError) -> String {
-    let findings = error.findings().into_iter().flatten();
+fn lines<'f>(findings: impl Iterator<Item = &'f mesh_diag::Finding>) -> String {
     findings.map(|finding| format!("{finding} {}\n", finding.hint.as_deref().unwrap_or_default())).collect()
+}
+
+fn shown(error: &LoadError) -> String {
+    lines(error.findings().into_iter().flatten())
 }
 
 /// One file `compose.yaml` whose service `a` has `body` as its keys.

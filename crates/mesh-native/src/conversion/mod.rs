@@ -19,7 +19,7 @@ use mesh_runtime::{
     exec::{CopyRequest, ExecRequest},
 };
 use mesh_sandbox::specification::{
-    CopySpecification, ExecSpecification, MountSpecification, Output, RunSpecification, UserNamespace,
+    CopyOperation, CopySpecification, ExecSpecification, MountSpecification, Output, RunSpecification, UserNamespace,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -108,6 +108,8 @@ pub(crate) fn probe(
     let command = match test {
         HealthTest::Command(words) => words.clone(),
         HealthTest::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
+        // Made over the network; nothing is run for it, and no command is told as such.
+        HealthTest::Outside(_) => Vec::new(),
     };
     let request = ExecRequest {
         command,
@@ -124,19 +126,17 @@ pub(crate) fn probe(
 }
 
 /// What `shim copy` is told.
-pub(crate) fn copy(place: &RunningPlace, request: &CopyRequest) -> CopySpecification {
-    let (out, path, follow_link, archive) = match request {
-        CopyRequest::Out { path, follow_link } => (true, path, *follow_link, false),
-        CopyRequest::In { directory, archive } => (false, directory, false, *archive),
+pub(crate) fn copy(spec: &ContainerSpec, place: &RunningPlace, request: &CopyRequest) -> CopySpecification {
+    let operation = match request.clone() {
+        CopyRequest::Out { path } => CopyOperation::Out { path },
+        CopyRequest::In { directory, archive } => {
+            let user = process::user(spec, place.user_namespace);
+            CopyOperation::In { directory, owner: (archive && !user.is_empty()).then_some(user) }
+        }
+        CopyRequest::Look { path } => CopyOperation::Look { path },
+        CopyRequest::Remove { paths } => CopyOperation::Remove { paths },
     };
-    CopySpecification {
-        pid: place.pid,
-        out,
-        path: path.clone(),
-        follow_link,
-        archive,
-        user_namespace: place.user_namespace,
-    }
+    CopySpecification { pid: place.pid, operation, user_namespace: place.user_namespace }
 }
 
 /// Where a running container is found.

@@ -54,6 +54,7 @@ pub(crate) fn with_bed<F: Future<Output = Bed>>(test: impl FnOnce(Bed) -> F) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let settings = NativeSettings {
+        registry: mesh_oci::settings::Settings::default(),
         project: format!("test-{}-{number}", std::process::id()),
         data: directory.path().join("data"),
         state: directory.path().join("state/projects/test"),
@@ -188,6 +189,9 @@ impl Bed {
             devices: Vec::new(),
             logging: Logging::default(),
             substitute: None,
+            hooks: Default::default(),
+            watch: Vec::new(),
+            provider: None,
         }
     }
 

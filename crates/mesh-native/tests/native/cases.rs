@@ -93,7 +93,7 @@ async fn a_one_off_has_its_callers_streams(mut bed: Bed) -> Bed {
     let (stdin, mut speak) = std::io::pipe().expect("pipe");
     let (mut hear, stdout) = std::io::pipe().expect("pipe");
     let stderr = stdout.try_clone().expect("descriptor").into();
-    let streams = RunStreams { stdin: stdin.into(), stdout: stdout.into(), stderr };
+    let streams = RunStreams { stdin: stdin.into(), stdout: stdout.into(), stderr, detach_keys: Vec::new() };
     bed.runtime.start(&spec.id, Some(streams)).await.expect("starts");
     speak.write_all(b"swordfish\n").expect("speaks");
     let mut heard = String::new();

@@ -5,31 +5,30 @@ mod ending;
 
 use crate::{
     channel::{self, Reporter},
+    console::{Console, wire},
+    detach::Detach,
     failure::{Attempt as _, Failure},
     relay::{Journal, Pipe},
     signals::Signals,
     specification::{Output, Report, RunSpecification},
-    terminal::{self, Passage},
+    terminal::{self, End, Limits, Passage},
 };
 use ending::Ending;
 use mesh_journal::Stream;
-use mesh_linux::{
-    descriptor::place_standard,
-    process::{
-        SingleThreaded, exit_now, fork, open_pidfd, release_free_memory, release_program_pages, signal_pidfd,
-        wait_child, wait_pidfd,
-    },
+use mesh_linux::process::{
+    SingleThreaded, exit_now, fork, open_pidfd, release_free_memory, release_program_pages, signal_pidfd,
+    wait_child,
 };
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
     unistd::{ForkResult, pipe2},
 };
 use std::{
     fs::OpenOptions,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
 };
 
 /// Code of a container whose sandbox could not be made.
@@ -40,12 +39,14 @@ const KILLED: i32 = 137;
 
 /// What the shim keeps of a container's streams.
 enum Streams {
-    /// Pipes into the journal.
-    Journal { pipes: Vec<Pipe>, journal: Journal },
+    /// Pipes; those of output end in the journal.
+    Pipes { pipes: Vec<Pipe>, input: Option<OwnedFd>, journal: Journal },
     /// Nothing: they are the container's.
     None,
-    /// A terminal, once the container made it.
-    Terminal(Passage),
+    /// A terminal, once the container made it, whose output ends in the journal.
+    Terminal { passage: Passage, journal: Journal, reads: bool },
+    /// A terminal, once the container made it, for our own streams.
+    Relayed { passage: Passage, detach_keys: Vec<u8>, directory: PathBuf },
 }
 
 /// What the container's process takes as its streams.
@@ -94,7 +95,7 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
             .ok_or_else(|| Failure::refused("fork the container", "this process has threads"))
     );
     let signals = attempt!(Signals::block(false));
-    let (streams, own) = attempt!(streams(&specification.output));
+    let (streams, own) = attempt!(streams(&specification.output, &specification.directory));
     let (progress, progress_reader) = attempt!(channel::progress());
     if !specification.host_pid {
         attempt!(unshare(CloneFlags::CLONE_NEWPID).attempt(|| "make a pid namespace"));
@@ -104,13 +105,14 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
             drop(progress_reader);
             drop(reporter);
             let terminal = match streams {
-                Streams::Terminal(passage) => Some(passage),
-                Streams::Journal { .. } | Streams::None => None,
+                Streams::Terminal { passage, .. } | Streams::Relayed { passage, .. } => Some(passage),
+                Streams::Pipes { .. } | Streams::None => None,
             };
             exit_now(container::main(evidence, &specification, own, terminal, progress))
         }
         ForkResult::Parent { child } => child,
     };
+    let door = open_door(&specification, &streams);
     drop((progress, own, specification));
     release_free_memory();
     let pid = child.as_raw().cast_unsigned();
@@ -134,87 +136,102 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
         return Ok(failed);
     }
     release_program_pages();
-    Ok(Some(serve(streams, &pidfd, &signals)))
+    Ok(Some(serve(streams, door, &pidfd, &signals)))
 }
 
-/// Passes signals on and output along until the container ended; its code.
-fn serve(streams: Streams, pidfd: &OwnedFd, signals: &Signals) -> i32 {
-    let (mut pipes, mut journal) = match streams {
-        Streams::Journal { pipes, journal } => {
-            let _ = detach_streams();
-            (pipes, Some(journal))
-        }
-        Streams::None => {
-            let _ = detach_streams();
-            (Vec::new(), None)
-        }
-        Streams::Terminal(passage) => match passage.receive() {
-            Some(master) => match terminal::relay(&master, pidfd, signals, None) {
-                terminal::End::Code(code) => return code,
-                terminal::End::Deadline => (Vec::new(), None),
-            },
-            None => {
-                terminal::missing();
-                (Vec::new(), None)
-            }
-        },
-    };
-    let code = loop {
-        let mut descriptors = vec![
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(pidfd.as_fd(), PollFlags::POLLIN),
-        ];
-        descriptors.extend(pipes.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-        let _ = poll(&mut descriptors, PollTimeout::NONE);
-        let ready: Vec<bool> =
-            descriptors.iter().map(|one| one.revents().is_some_and(|events| !events.is_empty())).collect();
-        while let Some(number) = signals.next() {
-            let _ = signal_pidfd(pidfd, number);
-        }
-        if ready[1]
-            && let Ok(Some(code)) = wait_pidfd(pidfd, false)
-        {
-            break code;
-        }
-        if let Some(journal) = &mut journal {
-            let mut index = 1;
-            pipes.retain_mut(|pipe| {
-                index += 1;
-                !ready[index] || pipe.pump(journal)
-            });
-        }
-    };
-    if let Some(mut journal) = journal {
-        for pipe in pipes {
-            pipe.drain(&mut journal);
-        }
+/// Where those who attach come in. That nobody can attach is no reason not to run.
+fn open_door(specification: &RunSpecification, streams: &Streams) -> Option<OwnedFd> {
+    match streams {
+        Streams::Pipes { .. } | Streams::Terminal { .. } => wire::listen_in(&specification.directory).ok(),
+        Streams::None | Streams::Relayed { .. } => None,
     }
-    code
 }
 
-fn streams(output: &Output) -> Result<(Streams, ContainerStreams), Failure> {
-    let null = || {
-        let opened = OpenOptions::new().read(true).write(true).open("/dev/null");
-        opened.map(OwnedFd::from).attempt(|| "open /dev/null")
-    };
-    match output {
-        Output::Journal { disabled: true, .. } => {
-            let own = ContainerStreams { stdin: Some(null()?), stdout: Some(null()?), stderr: Some(null()?) };
-            Ok((Streams::None, own))
+/// Passes signals, output and input along until the container ended; its code.
+fn serve(streams: Streams, door: Option<OwnedFd>, pidfd: &OwnedFd, signals: &Signals) -> i32 {
+    let console = match streams {
+        Streams::Pipes { pipes, input, journal } => {
+            let console = Console::new(pipes, journal);
+            match input {
+                Some(input) => console.with_input(input),
+                None => console,
+            }
         }
-        Output::Journal { .. } => {
+        Streams::None => Console::new(Vec::new(), Journal::none()),
+        Streams::Terminal { passage, journal, reads } => match passage.receive() {
+            Some(master) => terminal_console(master, journal, reads),
+            None => Console::new(Vec::new(), journal),
+        },
+        Streams::Relayed { passage, detach_keys, directory } => {
+            return relay(passage, &detach_keys, &directory, pidfd, signals);
+        }
+    };
+    let _ = channel::close_streams();
+    console.with_door(door).serve(pidfd, signals)
+}
+
+/// Relays a terminal to our own streams. Once it was let go of, it is there for whoever attaches.
+fn relay(
+    passage: Passage,
+    detach_keys: &[u8],
+    directory: &Path,
+    pidfd: &OwnedFd,
+    signals: &Signals,
+) -> i32 {
+    let Some(master) = passage.receive() else {
+        terminal::missing();
+        return Console::new(Vec::new(), Journal::none()).serve(pidfd, signals);
+    };
+    let limits = Limits { detach: Detach::new(detach_keys), ..Limits::default() };
+    if let End::Code(code) = terminal::relay(&master, pidfd, signals, limits) {
+        return code;
+    }
+    let door = wire::listen_in(directory).ok();
+    channel::send_detached();
+    terminal_console(master, Journal::none(), true).with_door(door).serve(pidfd, signals)
+}
+
+/// The console of a terminal. Without a second handle on it nothing can be typed.
+fn terminal_console(master: OwnedFd, journal: Journal, reads: bool) -> Console {
+    terminal::set_nonblocking(&master);
+    let input = master.try_clone();
+    let console = Console::new(vec![Pipe::new(master, Stream::Stdout)], journal);
+    match input {
+        Ok(input) => console.with_terminal(input, reads),
+        Err(_) => console,
+    }
+}
+
+fn streams(
+    output: &Output,
+    directory: &Path,
+) -> Result<(Streams, ContainerStreams), Failure> {
+    let none = ContainerStreams { stdin: None, stdout: None, stderr: None };
+    match output {
+        Output::Journal { terminal: true, stdin, .. } => {
+            let journal = Journal::open(output);
+            Ok((Streams::Terminal { passage: Passage::new()?, journal, reads: *stdin }, none))
+        }
+        Output::Journal { stdin, .. } => {
             let (stdout_read, stdout) = output_pipe()?;
             let (stderr_read, stderr) = output_pipe()?;
             let pipes = vec![Pipe::new(stdout_read, Stream::Stdout), Pipe::new(stderr_read, Stream::Stderr)];
-            let journal = Journal::open(output);
-            let own = ContainerStreams { stdin: Some(null()?), stdout: Some(stdout), stderr: Some(stderr) };
-            Ok((Streams::Journal { pipes, journal }, own))
+            let (stdin, input) = if *stdin {
+                let (read, write) = pipe2(OFlag::O_CLOEXEC).attempt(|| "make a pipe")?;
+                terminal::set_nonblocking(&write);
+                (read, Some(write))
+            } else {
+                let opened = OpenOptions::new().read(true).write(true).open("/dev/null");
+                (OwnedFd::from(opened.attempt(|| "open /dev/null")?), None)
+            };
+            let own = ContainerStreams { stdin: Some(stdin), stdout: Some(stdout), stderr: Some(stderr) };
+            Ok((Streams::Pipes { pipes, input, journal: Journal::open(output) }, own))
         }
-        Output::Inherit => Ok((Streams::None, ContainerStreams { stdin: None, stdout: None, stderr: None })),
-        Output::Terminal => Ok((
-            Streams::Terminal(Passage::new()?),
-            ContainerStreams { stdin: None, stdout: None, stderr: None },
-        )),
+        Output::Inherit => Ok((Streams::None, none)),
+        Output::Terminal { detach_keys } => {
+            let (detach_keys, directory) = (detach_keys.clone(), directory.to_owned());
+            Ok((Streams::Relayed { passage: Passage::new()?, detach_keys, directory }, none))
+        }
     }
 }
 
@@ -223,14 +240,4 @@ fn output_pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).attempt(|| "make a pipe")?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).attempt(|| "make a pipe")?;
     Ok((read, write))
-}
-
-/// Lets go of what the shim's own streams were: whoever reads them shall see their end with the
-/// container's, not with the shim's.
-fn detach_streams() -> std::io::Result<()> {
-    let null = OwnedFd::from(OpenOptions::new().read(true).write(true).open("/dev/null")?);
-    for number in 0..=2 {
-        place_standard(&null, number)?;
-    }
-    Ok(())
 }

@@ -59,7 +59,7 @@ pub(crate) fn exec_detached(world: &World) {
 
 pub(crate) fn terminal(world: &World) {
     let mut specification = world.specification("tty; stty size; read line; echo got $line; exit 3");
-    specification.output = Output::Terminal;
+    specification.output = Output::Terminal { detach_keys: Vec::new() };
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let ends = [0; 3].map(|_| std::os::fd::OwnedFd::from(theirs.try_clone().unwrap()));
     drop(theirs);
@@ -96,18 +96,14 @@ pub(crate) fn inherited(world: &World) {
 
 pub(crate) fn copy(world: &World) {
     let container = long_running(world);
-    let copy = |out: bool, path: &str, input: Vec<u8>| {
-        let specification = mesh_sandbox::specification::CopySpecification {
-            pid: container.pid(),
-            out,
-            path: path.to_owned(),
-            follow_link: false,
-            archive: false,
-            user_namespace: world.namespace,
-        };
+    let copy = |operation: CopyOperation, input: Vec<u8>| {
+        let specification =
+            CopySpecification { pid: container.pid(), operation, user_namespace: world.namespace };
         crate::world::run_copy(&specification, input)
     };
-    let output = copy(true, "/srv/data", Vec::new());
+    let out = |path: &str| CopyOperation::Out { path: path.to_owned() };
+    let into = |directory: &str| CopyOperation::In { directory: directory.to_owned(), owner: None };
+    let output = copy(out("/srv/data"), Vec::new());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut archive = tar::Archive::new(output.stdout.as_slice());
     let mut names: Vec<_> = archive
@@ -117,10 +113,10 @@ pub(crate) fn copy(world: &World) {
         .collect();
     names.sort();
     assert_eq!(names, ["data", "data/seed", "data/sub"]);
-    assert!(copy(false, "/tmp", output.stdout).status.success());
+    assert!(copy(into("/tmp"), output.stdout).status.success());
     let look = world.exec(&container, world.process(&["cat", "/tmp/data/seed"]));
     assert_eq!(world.run_exec(&look).stdout, b"seed");
-    assert_eq!(copy(true, "/absent", Vec::new()).status.code(), Some(1));
+    assert_eq!(copy(out("/absent"), Vec::new()).status.code(), Some(1));
     container.stop();
 }
 

@@ -264,6 +264,8 @@ pub(crate) fn full_log(world: &World) {
         segment_bytes_max: 1 << 16,
         segments_max: 1,
         disabled: false,
+        terminal: false,
+        stdin: false,
     };
     assert_eq!(world.start(&specification).wait(), 0);
 }

@@ -142,6 +142,8 @@ impl World {
                 segment_bytes_max: 1 << 20,
                 segments_max: 2,
                 disabled: false,
+                terminal: false,
+                stdin: false,
             },
             directory,
         }

@@ -241,7 +241,7 @@ async fn run_starts_what_is_needed_and_gives_the_exit_code() {
     rig.fake.script("web", Script::default());
     let options = RunOptions { detach: true, name: Some("mine".into()), ..options };
     let (answer, _) = rig.ask(Request::Run { project: Box::new(project), options }).await;
-    assert!(matches!(answer, Ok(Answer::Started { name }) if name == "mine"));
+    assert!(matches!(answer, Ok(Answer::Started { name, .. }) if name == "mine"));
     assert!(rig.status("web").await.one_off);
     rig.done(Request::Down(DownOptions::default())).await;
     assert!(rig.fake.is_empty());
@@ -306,4 +306,61 @@ async fn frozen_containers_are_not_probed_and_can_be_stopped() {
     rig.done(Request::Remove { services: vec![], stop: false, volumes: false }).await;
     let ended = timeout(Duration::from_secs(1), rig.desk.owner.until(|view| view.containers.is_empty()));
     ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_and_down_at_the_same_time_remove_a_container_once() {
+    let rig = Rig::new().await;
+    let project = project(vec![service("web")]);
+    let options = RunOptions { service: "web".into(), remove: true, ..RunOptions::default() };
+    let run = rig.ask(Request::Run { project: Box::new(project), options });
+    let down = async {
+        rig.until_one_off(State::Running).await;
+        rig.ask(Request::Down(DownOptions::default())).await.0
+    };
+    let ((run, _), down) = tokio::join!(run, down);
+    down.unwrap();
+    assert!(matches!(run, Ok(Answer::Exit { code: 143 })), "{run:?}");
+    let removals = rig.fake.take_log().into_iter().filter(|words| words.starts_with("remove p-web-run-"));
+    assert_eq!(removals.count(), 1);
+    assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rehearsal_tells_and_does_nothing() {
+    let rig = Rig::new().await;
+    let mut project = chain();
+    rig.up(&project, false).await.unwrap();
+    rig.fake.take_log();
+    project.services.get_mut("web").unwrap().environment.insert("A".into(), "b".into());
+    project.services.insert("new".into(), service("new"));
+    let mut options = UpOptions::default();
+    options.create.dry_run = true;
+    let (answer, told) = rig.ask(Request::Up { project: Box::new(project), options }).await;
+    answer.unwrap();
+    let words = |progress: &Progress| match progress {
+        Progress::Object { name, action, .. } => Some(format!("{name} {action:?}")),
+        _ => None,
+    };
+    let told: Vec<String> = told.iter().filter_map(words).collect();
+    for want in
+        ["p-new-1 Created", "p-new-1 Started", "p-web-1 Recreated", "p-web-1 Started", "p-db-1 Running"]
+    {
+        assert!(told.iter().any(|line| line == want), "no {want} in {told:?}");
+    }
+    assert_eq!(rig.fake.take_log(), Vec::<String>::new());
+    assert_eq!(rig.desk.owner.now().containers.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_cannot_be_made_says_why() {
+    let rig = Rig::new().await;
+    rig.up(&project(vec![always("web")]), false).await.unwrap();
+    rig.fake.script("web", Script { start_error: Some("no such file".into()), ..Script::default() });
+    rig.fake.crash("web", 1);
+    rig.until("web", |web| web.detail.is_some()).await;
+    let web = rig.status("web").await;
+    assert_eq!(web.state, State::Restarting);
+    let want = "could not be started: could not execute server: no such file";
+    assert_eq!(web.detail.as_deref(), Some(want));
 }

@@ -39,7 +39,8 @@ async fn the_time_of_creation_outlives_the_supervisor() {
         std::thread::yield_now();
     }
     let rig = rig.succeed().await;
-    assert_eq!(rig.status("web").await.created_unix_ms, made);
+    // The ground and the supervisor look at the clock one after the other.
+    assert!(rig.status("web").await.created_unix_ms.abs_diff(made) < 3);
 }
 
 fn policies() -> Project {

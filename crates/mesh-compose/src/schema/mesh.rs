@@ -1,0 +1,57 @@
+//! What a file asks of Mesh itself: `x-mesh`, at its top and in a service.
+
+use super::{COUNT, Shape, field, required};
+
+/// At the top.
+pub(super) const OF_PROJECT: Shape =
+    Shape::Object(&[field("substitute", SUBSTITUTE), field("ports", Shape::Word(&["file", "auto"]))]);
+
+/// In a service.
+pub(super) const OF_SERVICE: Shape =
+    Shape::Object(&[field("substitute", SUBSTITUTE), field("probe", PROBE)]);
+
+const SUBSTITUTE: Shape = Shape::Word(&["never", "missing", "always"]);
+
+const PROBE: Shape = Shape::Object(&[
+    field("grpc", GRPC),
+    field("http", Shape::Nullable(&HTTP)),
+    field("postgres", Shape::Nullable(&POSTGRES)),
+    field("redis", Shape::Nullable(&REDIS)),
+    field("tcp", TCP),
+    field("interval", Shape::Duration),
+    field("retries", COUNT),
+    field("start_interval", Shape::Duration),
+    field("start_period", Shape::Duration),
+    field("timeout", Shape::Duration),
+]);
+
+const PORT: Shape = Shape::Int(1, 65535);
+
+const TCP: Shape = Shape::Either(&[PORT, Shape::Object(&[required("port", PORT)])]);
+
+const GRPC: Shape =
+    Shape::Either(&[PORT, Shape::Object(&[required("port", PORT), field("service", Shape::Text)])]);
+
+const HTTP: Shape = Shape::Either(&[
+    PORT,
+    Shape::Object(&[
+        field("contains", Shape::Text),
+        field("headers", Shape::Map(&Shape::TextOrNumber)),
+        field("method", Shape::Text),
+        field("path", Shape::Text),
+        field("port", PORT),
+        field("scheme", Shape::Word(&["http", "https"])),
+        field("status", Shape::TextOrNumber),
+    ]),
+]);
+
+const POSTGRES: Shape = Shape::Either(&[
+    PORT,
+    Shape::Object(&[field("database", Shape::Text), field("port", PORT), field("user", Shape::Text)]),
+]);
+
+const REDIS: Shape = Shape::Either(&[
+    PORT,
+    // A password that stands here itself is told as such, without being repeated.
+    Shape::Object(&[field("password", Shape::Any), field("port", PORT), field("user", Shape::Text)]),
+]);

@@ -1,0 +1,181 @@
+//! A connection to an origin: name, address, perhaps a proxy's tunnel, TLS, and HTTP/1.1 over it.
+
+use super::{TransportError, proxy::Proxy, tls::Tls, url::Origin};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use hyper_io::Wire;
+use rustls::pki_types::ServerName;
+use std::{io, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    task::AbortHandle,
+    time::timeout,
+};
+
+/// Largest head of an answer, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Most headers of an answer.
+const HEADERS_MAX: usize = 128;
+
+/// A connection that can carry one request at a time.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Where requests go in.
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A stream that HTTP can be spoken over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How a connection is to be made.
+pub(crate) struct Way<'a> {
+    /// Where to.
+    pub(crate) origin: &'a Origin,
+    /// Through what.
+    pub(crate) proxy: Option<&'a Proxy>,
+    /// With which certificates.
+    pub(crate) tls: &'a Tls,
+    /// Whether the server's certificate is looked at.
+    pub(crate) verify: bool,
+    /// How long all of it may take.
+    pub(crate) within: Duration,
+}
+
+/// Makes the connection.
+pub(crate) async fn connect(way: Way<'_>) -> Result<Connection, TransportError> {
+    let within = way.within;
+    let origin = way.origin.clone();
+    timeout(within, open(way)).await.unwrap_or(Err(TransportError::Timeout {
+        origin: origin.to_string(),
+        what: "no connection",
+        seconds: within.as_secs_f64(),
+    }))
+}
+
+async fn open(way: Way<'_>) -> Result<Connection, TransportError> {
+    let Way { origin, proxy, tls, verify, .. } = way;
+    let mut stream = tcp(proxy.map_or(origin, |proxy| &proxy.origin)).await?;
+    if !origin.tls {
+        return over_http(Box::new(stream), origin).await;
+    }
+    if let Some(proxy) = proxy {
+        tunnel(&mut stream, origin, proxy).await?;
+    }
+    let config = tls.config(&origin.authority(), verify)?;
+    let failed = |source| TransportError::Tls { origin: origin.to_string(), source };
+    let name = ServerName::try_from(origin.host.clone())
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(failed)?;
+    over_http(Box::new(stream), origin).await
+}
+
+async fn tcp(origin: &Origin) -> Result<TcpStream, TransportError> {
+    let failed = |source| TransportError::Connect { origin: origin.to_string(), source };
+    let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+/// Asks a proxy for a way through.
+async fn tunnel(stream: &mut TcpStream, origin: &Origin, proxy: &Proxy) -> Result<(), TransportError> {
+    let failed = |source| TransportError::Proxy { proxy: proxy.origin.to_string(), source };
+    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
+    let target = format!("{host}:{}", origin.port);
+    let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
+    if let Some(authorization) = &proxy.authorization {
+        head.push_str(&format!("Proxy-Authorization: {}\r\n", authorization.expose()));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).await.map_err(failed)?;
+    // Byte by byte, as what comes behind the head belongs to TLS; the answer is short.
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        if answer.len() >= HEAD_BYTES_MAX {
+            return Err(failed(io::Error::other("its answer has no end")));
+        }
+        answer.push(stream.read_u8().await.map_err(failed)?);
+    }
+    let line = String::from_utf8_lossy(answer.split(|&byte| byte == b'\r').next().unwrap_or_default());
+    match line.split_whitespace().nth(1) {
+        Some("200") => Ok(()),
+        code => {
+            let code = code.unwrap_or("nothing").chars().take(16).collect::<String>();
+            Err(failed(io::Error::other(format!("it answered {code} instead of making a tunnel"))))
+        }
+    }
+}
+
+async fn over_http(stream: Box<dyn Stream>, origin: &Origin) -> Result<Connection, TransportError> {
+    let (sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .handshake(Wire(stream))
+        .await
+        .map_err(|source| TransportError::Http { origin: origin.to_string(), source })?;
+    // The task lives as long as its `Connection`, which aborts it; its own error is also the request's.
+    let task = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, task: task.abort_handle() })
+}
+
+/// What hyper needs of a stream, for tokio's.
+mod hyper_io {
+    use hyper::rt::{Read, ReadBufCursor, Write};
+    use std::{
+        io,
+        pin::Pin,
+        task::{Context, Poll, ready},
+    };
+    use tokio::io::ReadBuf;
+
+    /// Bytes read at once.
+    const READ_BYTES: usize = 16 << 10;
+
+    /// A stream of tokio's as hyper wants it.
+    pub(super) struct Wire(pub(super) Box<dyn super::Stream>);
+
+    impl Read for Wire {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            mut cursor: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            // hyper's buffer may only be lent as uninitialized memory; a small copy spares unsafe code.
+            let mut bytes = [0; READ_BYTES];
+            let length = cursor.remaining().min(READ_BYTES);
+            let mut buffer = ReadBuf::new(&mut bytes[..length]);
+            ready!(Pin::new(&mut *self.0).poll_read(cx, &mut buffer))?;
+            cursor.put_slice(buffer.filled());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Wire {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut *self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut *self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut *self.0).poll_shutdown(cx)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Ways out through a proxy: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, as other programs read them.
+
+use super::url::{Origin, is_loopback};
+use crate::settings::{SettingError, list};
+use base64::Engine as _;
+use mesh_redact::Secret;
+use std::net::IpAddr;
+
+/// Which proxy is for what.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    except: Vec<String>,
+}
+
+/// One proxy, spoken to in plain HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy {
+    /// Where it is.
+    pub(crate) origin: Origin,
+    /// The value of `Proxy-Authorization`.
+    pub(crate) authorization: Option<Secret<String>>,
+}
+
+impl Proxies {
+    /// Proxies as the environment has them, small letters first.
+    ///
+    /// # Errors
+    /// When a proxy is not `[http://][user:password@]host[:port]`.
+    pub fn from_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let proxy = |small: &str, capital: &'static str| match get(small).or_else(|| get(capital)) {
+            Some(text) => Proxy::parse(&text).map(Some).ok_or_else(|| SettingError {
+                variable: capital,
+                reason: "it is written http://[user:password@]host[:port]; no other scheme is supported"
+                    .into(),
+            }),
+            None => Ok(None),
+        };
+        let except = get("no_proxy").or_else(|| get("NO_PROXY")).unwrap_or_default();
+        Ok(Self {
+            http: proxy("http_proxy", "HTTP_PROXY")?,
+            https: proxy("https_proxy", "HTTPS_PROXY")?,
+            except: list(&except).map(str::to_ascii_lowercase).collect(),
+        })
+    }
+
+    /// The proxy for an origin; this machine's own addresses have none.
+    pub(crate) fn of(&self, origin: &Origin) -> Option<&Proxy> {
+        let proxy = if origin.tls { &self.https } else { &self.http };
+        proxy.as_ref().filter(|_| !is_loopback(&origin.host) && !self.is_excepted(origin))
+    }
+
+    fn is_excepted(&self, origin: &Origin) -> bool {
+        self.except.iter().any(|entry| {
+            let (name, port) = match entry.rsplit_once(':') {
+                Some((name, port)) if !name.contains(':') => (name, port.parse().ok()),
+                _ => (entry.as_str(), None),
+            };
+            if port.is_some_and(|port: u16| port != origin.port) {
+                return false;
+            }
+            let bare = name.trim_start_matches("*.").trim_start_matches('.');
+            name == "*"
+                || origin.host == bare
+                || origin.host.strip_suffix(bare).is_some_and(|head| !bare.is_empty() && head.ends_with('.'))
+                || in_range(&origin.host, name)
+        })
+    }
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Option<Self> {
+        let rest = match text.trim().split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(_) => return None,
+            None => text.trim(),
+        };
+        let authority = rest.split('/').next()?;
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let authorization = match user {
+            Some(user) => {
+                let encoded = base64::engine::general_purpose::STANDARD.encode(decoded(user)?);
+                Some(Secret::new(format!("Basic {encoded}")))
+            }
+            None => None,
+        };
+        Some(Self { origin: Origin::of_host(host, false)?, authorization })
+    }
+}
+
+/// Percent signs undone.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let digits = [bytes.next()?, bytes.next()?];
+        out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    Some(out)
+}
+
+/// Whether a host is an address of a range such as `10.0.0.0/8`.
+fn in_range(host: &str, range: &str) -> bool {
+    let Some((network, bits)) = range.split_once('/') else { return false };
+    let (Ok(address), Ok(network), Ok(bits)) =
+        (host.parse::<IpAddr>(), network.parse::<IpAddr>(), bits.parse::<u32>())
+    else {
+        return false;
+    };
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            u32::from(a) & mask == u32::from(n) & mask
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            u128::from(a) & mask == u128::from(n) & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(no_proxy: &str) -> Proxies {
+        Proxies::from_variables(&|name| match name {
+            "HTTPS_PROXY" => Some("http://user:p%40ss@proxy.example:3128/".to_owned()),
+            "no_proxy" => Some(no_proxy.to_owned()),
+            _ => None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_proxy_serves_what_is_not_excepted() {
+        let served = |no_proxy: &str, host: &str| {
+            proxies(no_proxy).of(&Origin::of_host(host, true).unwrap()).is_some()
+        };
+        for (no_proxy, host, expected) in [
+            ("", "ghcr.io", true),
+            ("", "localhost:5000", false),
+            ("ghcr.io", "ghcr.io", false),
+            (".io", "ghcr.io", false),
+            ("*.io", "ghcr.io", false),
+            ("cr.io", "ghcr.io", true),
+            ("ghcr.io:444", "ghcr.io", true),
+            ("*", "ghcr.io", false),
+            ("10.0.0.0/8", "10.1.2.3:5000", false),
+            ("10.0.0.0/8", "11.1.2.3:5000", true),
+            ("0.0.0.0/0,fd00::/8", "[fd01::1]:5000", false),
+        ] {
+            assert_eq!(served(no_proxy, host), expected, "{no_proxy} {host}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_sent_and_never_shown() {
+        let proxies = proxies("");
+        let proxy = proxies.of(&Origin::of_host("a.b", true).unwrap()).unwrap();
+        assert_eq!(proxy.authorization.as_ref().unwrap().expose(), "Basic dXNlcjpwQHNz");
+        assert_eq!(proxy.origin.to_string(), "http://proxy.example:3128");
+        assert!(!format!("{proxies:?}").contains("dXNl"));
+        let wrong = Proxies::from_variables(&|name| {
+            (name == "http_proxy").then(|| "socks5://u:hunter2@x".to_owned())
+        });
+        assert!(!wrong.unwrap_err().to_string().contains("hunter2"));
+    }
+}

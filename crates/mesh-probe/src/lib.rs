@@ -1,0 +1,38 @@
+//! Asks a server, over a connection that somebody else made, whether it is ready.
+//!
+//! A question is asked once and answered or not; how often, and what follows from it, is decided elsewhere.
+//! Invariants: whatever the server sends, memory is bounded and nothing panics; a password is in no error;
+//! every error is one line that says what was wanted. Deliberately absent: time limits (the caller drops the
+//! future), reconnecting, any authentication but Redis's.
+
+mod error;
+mod grpc;
+mod http;
+mod postgres;
+mod redis;
+mod tls;
+mod wire;
+
+pub use error::ProbeError;
+
+use mesh_model::probe::{OutsideTest, Question};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+
+/// Asks what `test` says over `stream`, a connection to its port; `address` is only for telling.
+///
+/// # Errors
+/// [`ProbeError`], where the server did not answer as it has to.
+pub async fn ask(stream: TcpStream, address: SocketAddr, test: &OutsideTest) -> Result<(), ProbeError> {
+    let lost = |source| ProbeError::Lost { address, source };
+    stream.set_nodelay(true).map_err(lost)?;
+    match &test.question {
+        Question::Tcp => Ok(()),
+        Question::Http(question) => http::ask(stream, address, question).await,
+        Question::Grpc { service } => grpc::ask(stream, address, service).await,
+        Question::Postgres { user, database } => postgres::ask(stream, address, user, database).await,
+        Question::Redis { user, password } => {
+            redis::ask(stream, address, user.as_deref(), password.as_ref()).await
+        }
+    }
+}

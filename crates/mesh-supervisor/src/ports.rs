@@ -1,0 +1,232 @@
+//! Where ports are published when the file's own addresses are not asked for (`--ports auto`).
+//!
+//! A project gets an address of 127.0.0.0/8 that follows from its name, so that it is the same after every
+//! restart and in every home, and publishes there under the file's own ports. Free ports stand in where that
+//! cannot be: the file names an address that is not the loopback's, something else listens on all addresses,
+//! or this user may not have the port. What was chosen stays with the project until it is taken down.
+
+use crate::{desk::Desk, outlet::Outlet};
+use mesh_api::message::Level;
+use mesh_model::{
+    network::{PortMapping, Protocol, Published},
+    project::{Ports, Project, Publishing},
+};
+use mesh_runtime::observed::PortTrial;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+/// Addresses that are tried for a project.
+const ADDRESSES_TRIED_MAX: u64 = 16;
+
+/// Free ports that are tried for one that is not free itself.
+const FREE_PORTS_TRIED_MAX: usize = 16;
+
+/// A port that somebody listens on.
+type Listener = (SocketAddr, Protocol);
+
+/// The ports of one project, while they are chosen.
+struct Choice<'a> {
+    desk: &'a Desk,
+    /// What its own containers listen on.
+    ours: BTreeSet<Listener>,
+    /// What was chosen before, for another port of the project.
+    taken: BTreeSet<Listener>,
+    publishing: Publishing,
+    address: Ipv4Addr,
+}
+
+impl Desk {
+    /// Puts the project's published ports where they shall be. `commanded` is what the command says of it.
+    pub(crate) async fn choose_ports(&self, project: &mut Project, commanded: Option<Ports>) {
+        let view = self.owner.now();
+        let before = view.project.as_ref().map(|before| before.publishing.clone()).unwrap_or_default();
+        let in_file = project.publishing.in_file;
+        let publishing = Publishing { in_file, commanded: commanded.or(before.commanded), ..before };
+        project.publishing = publishing.clone();
+        if publishing.ports() != Ports::Auto {
+            return;
+        }
+        let alive = view.containers.values().filter(|found| found.phase.alive());
+        let ours = alive.flat_map(|found| found.facts.ports.iter().map(|port| (port.host, port.protocol)));
+        let (ours, address) = (ours.collect(), Ipv4Addr::LOCALHOST);
+        let mut choice = Choice { desk: self, ours, taken: BTreeSet::new(), publishing, address };
+        choice.address = choice.own_address(project).await;
+        for service in project.services.values_mut() {
+            let several = service.scale > 1;
+            for mapping in &mut service.network.ports {
+                choice.place(&service.name, several, mapping).await;
+            }
+        }
+        project.publishing = Publishing { address: Some(choice.address), ..choice.publishing };
+    }
+
+    /// Says where the project is reached, if it has an address of its own.
+    pub(crate) async fn tell_address(&self, project: &Project, outlet: &Outlet) {
+        let publishes = project.services.values().any(|service| !service.network.ports.is_empty());
+        if let (Ports::Auto, Some(address), true) =
+            (project.publishing.ports(), project.publishing.address, publishes)
+        {
+            let text = format!("ports of project {} are published on {address}, its own address", project.name);
+            outlet.note(Level::Info, text).await;
+        }
+    }
+}
+
+impl Choice<'_> {
+    /// The project's address: the one it has, or the first of its own on which nobody else has its ports.
+    async fn own_address(&self, project: &Project) -> Ipv4Addr {
+        let mappings = project.services.values().flat_map(|service| &service.network.ports);
+        let fixed = |mapping: &PortMapping| match mapping.published {
+            Published::Port(port) if on_loopback(mapping) => Some((port, mapping.protocol)),
+            _ => None,
+        };
+        let wanted: BTreeSet<(u16, Protocol)> = mappings.filter_map(fixed).collect();
+        if let Some(address) = self.publishing.address {
+            return address;
+        }
+        let mut first = None;
+        for number in 0..ADDRESSES_TRIED_MAX {
+            let address = derived(&project.name, number);
+            match self.trial(SocketAddr::from((address, 0)), Protocol::Tcp).await {
+                PortTrial::NoAddress => continue,
+                _ => drop(first.get_or_insert(address)),
+            }
+            let mut free = true;
+            for (port, protocol) in &wanted {
+                free &= self.trial(SocketAddr::from((address, *port)), *protocol).await != PortTrial::Taken;
+            }
+            if free {
+                return address;
+            }
+        }
+        // Something listens on all addresses, or there is only one of them.
+        first.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Puts one port of a service where it shall be.
+    async fn place(&mut self, service: &str, several: bool, mapping: &mut PortMapping) {
+        let key = key(service, mapping);
+        let address = match mapping.host_ip {
+            Some(other) if !on_loopback(mapping) => other,
+            _ => IpAddr::V4(self.address),
+        };
+        mapping.host_ip = Some(address);
+        let Published::Port(written) = mapping.published else { return };
+        if several {
+            // Its containers cannot share one port.
+            mapping.published = Published::Any;
+            return;
+        }
+        let chosen = self.publishing.given.get(&key).copied().unwrap_or(written);
+        if self.take(address, chosen, mapping.protocol).await {
+            mapping.published = Published::Port(chosen);
+            return;
+        }
+        if let Some(port) = self.any(address, mapping.protocol).await {
+            self.publishing.given.insert(key, port);
+            mapping.published = Published::Port(port);
+        }
+        // Else it stays as it is written, and publishing says what is wrong with the address.
+    }
+
+    /// Takes a port that is free; one that is not held yet may be found twice.
+    async fn any(&mut self, address: IpAddr, protocol: Protocol) -> Option<u16> {
+        for _ in 0..FREE_PORTS_TRIED_MAX {
+            let trial = self.trial(SocketAddr::new(address, 0), protocol).await;
+            let PortTrial::Free(port) = trial else { return None };
+            if self.taken.insert((SocketAddr::new(address, port), protocol)) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// Takes a port, if it is free, or one of the project's own, and not taken for another of them.
+    async fn take(&mut self, address: IpAddr, port: u16, protocol: Protocol) -> bool {
+        let listener = (SocketAddr::new(address, port), protocol);
+        if self.taken.contains(&listener) {
+            return false;
+        }
+        let free = self.ours.contains(&listener)
+            || matches!(self.trial(listener.0, protocol).await, PortTrial::Free(_));
+        if free {
+            self.taken.insert(listener);
+        }
+        free
+    }
+
+    async fn trial(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
+        self.desk.runtime.try_port(address, protocol).await
+    }
+}
+
+/// Whether the project's own address serves in place of the one that the file names.
+fn on_loopback(mapping: &PortMapping) -> bool {
+    match mapping.host_ip {
+        None => true,
+        Some(IpAddr::V4(address)) => address.is_loopback(),
+        Some(IpAddr::V6(_)) => false,
+    }
+}
+
+/// A port as the file has it, by which a choice is found again.
+fn key(service: &str, mapping: &PortMapping) -> String {
+    let host = mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+    let published = match mapping.published {
+        Published::Port(port) => port.to_string(),
+        Published::Any | Published::OneOf(..) => String::new(),
+    };
+    format!("{service} {host}:{published}:{}/{}", mapping.target, mapping.protocol)
+}
+
+/// An address of 127.0.0.0/8 that follows from a name; not of 127.0.0.0/16, where machines have names for
+/// themselves and their resolvers.
+fn derived(name: &str, number: u64) -> Ipv4Addr {
+    // FNV-1a: the same in every build, which the standard library does not promise of its own.
+    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
+    for byte in name.bytes().chain(number.to_le_bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    }
+    let part = |shift: u32, count: u64| u8::try_from((hash >> shift) % count).unwrap_or(0);
+    Ipv4Addr::new(127, 1 + part(40, 254), part(24, 256), 1 + part(8, 254))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_follow_from_names() {
+        let mut seen = BTreeSet::new();
+        for name in ["shop", "shop-dev", "hub", "a", ""] {
+            for number in 0..ADDRESSES_TRIED_MAX {
+                let address = derived(name, number);
+                assert_eq!(address, derived(name, number));
+                let [first, second, _, last] = address.octets();
+                assert!(first == 127 && second > 0 && (1..255).contains(&last), "{address}");
+                seen.insert(address);
+            }
+        }
+        assert_eq!(seen.len(), 5 * 16, "no two are the same here");
+        assert_eq!(derived("shop", 0).to_string(), derived("shop", 0).to_string());
+    }
+
+    #[test]
+    fn loopback_and_no_address_give_way() {
+        for (host, want) in [
+            (None, true),
+            (Some("127.0.0.1"), true),
+            (Some("127.9.9.9"), true),
+            (Some("0.0.0.0"), false),
+            (Some("10.0.0.1"), false),
+            (Some("::1"), false),
+        ] {
+            let host_ip = host.map(|text| text.parse().expect("an address"));
+            let published = Published::Port(80);
+            let mapping = PortMapping { host_ip, published, target: 80, protocol: Protocol::Tcp };
+            assert_eq!(on_loopback(&mapping), want, "{host:?}");
+        }
+    }
+}
