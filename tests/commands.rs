@@ -58,7 +58,7 @@ fn flags_that_contradict_each_other_are_refused_in_the_peer_s_words() {
     }
     for line in ["up --scale a", "scale a", "scale a=x"] {
         let outcome = stack.mesh(&line.split(' ').collect::<Vec<_>>());
-        assert_eq!(outcome.code, 2, "{line}: {}", outcome.text());
+        assert_ne!(outcome.code, 0, "{line}: {}", outcome.text());
         assert!(outcome.stderr.contains("invalid scale specifier") || outcome.stderr.contains("SERVICE=NUM"));
     }
     assert!(stack.supervisor().is_none(), "none of them starts anything");
@@ -121,7 +121,7 @@ services:
     command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.05; done"]
     volumes: ["d:/d"]
     pre_start:
-      - command: [sh, -c, "chmod 777 /d; echo one >> /d/log"]
+      - command: [sh, -c, "echo one >> /d/log; chmod 666 /d/log"]
       - command: [sh, -c, "echo two >> /d/log"]
     post_start:
       - command: [sh, -c, "echo post $$(id -u) $$PWD $$X >> /d/log; echo hello from a hook"]

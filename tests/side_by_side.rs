@@ -93,13 +93,13 @@ fn a_probe_that_fails_says_what_it_saw() {
         ("nginx", "redis: 80", &["is not Redis"]),
         ("nginx", "grpc: 80", &["is not HTTP/2"]),
         ("nginx", "http: {scheme: https, port: 80}", &["no TLS with "]),
-        ("redis:7", "postgres: 6379", &["closed the connection without an answer"]),
-        ("busybox\n    command: [nc, -l, -p, '9']", "http: 9", &["no answer from ", "within 300ms"]),
+        ("redis:7", "postgres: 6379", &["no answer from ", "within 300ms"]),
     ] {
         stack.write("compose.yaml", &service(image, probe));
         stack.mesh(&["up", "--wait"]).failed_saying(words);
     }
-    stack.write("compose.yaml", &service("redis:7\n    command: [redis-server, --requirepass, a]", "redis: "));
+    stack
+        .write("compose.yaml", &service("redis:7\n    command: [redis-server, --requirepass, a]", "redis: "));
     stack.mesh(&["up", "--wait"]).failed_saying(&["NOAUTH"]);
     stack.mesh(&["ps", "-a"]).succeeded();
     stack.write("compose.yaml", &service("busybox", "tcp: 9, http: 80"));
@@ -117,7 +117,8 @@ fn a_port_that_is_taken_is_told_with_its_holder() {
     first.up();
     let second = first.beside("second", &web(&port));
     let directory = first.directory().display().to_string();
-    let told = second.mesh(&["up", "-d"]).failed_saying(&["is taken by service web of project", "--ports auto"]);
+    let told =
+        second.mesh(&["up", "-d"]).failed_saying(&["is taken by service web of project", "--ports auto"]);
     assert!(told.text().contains(&format!("project {} in {directory}", first.name())), "{}", told.text());
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -139,7 +140,11 @@ fn each_checkout_has_an_address_of_its_own() {
     let address = second.port("web", 80);
     let (ip, got) = address.split_once(':').expect("address and port");
     assert!(ip.starts_with("127.") && !ip.starts_with("127.0.") && got == port.to_string(), "{address}");
-    assert!(told.stdout.contains(&address) && told.text().contains(&format!("{ip}, its own address")), "{}", told.text());
+    assert!(
+        told.stdout.contains(&address) && told.text().contains(&format!("{ip}, its own address")),
+        "{}",
+        told.text()
+    );
     assert!(second.mesh(&["ps"]).succeeded().stdout.contains(&address));
     for reached in [address.clone(), first.port("web", 80)] {
         TcpStream::connect(&reached).unwrap_or_else(|error| panic!("{reached}: {error}"));
@@ -209,6 +214,10 @@ fn another_checkout_of_the_same_name_is_left_alone() {
     let same = first.directory().join("compose.yaml").display().to_string();
     second.mesh(&["-f", &same, "up", "-d"]).succeeded();
     assert_eq!(first.container("it")["ID"], before);
+    // A release in a new directory may go on, where that is said; then the project is its own.
+    second.mesh(&["up", "-d", "--take-over"]).succeeded();
+    first.mesh(&["stop", "-t", "1"]).failed_saying(&["is that of "]);
+    first.mesh(&["--take-over", "up", "-d"]).succeeded();
     // Once nothing is there any more, the name is free.
     first.mesh(&["down", "-t", "1"]).succeeded();
     second.mesh(&["up", "-d"]).succeeded();

@@ -10,6 +10,8 @@
     reason = "each test file uses its part, and prints what it skips"
 )]
 
+pub mod archive;
+
 use serde_json::Value;
 use std::{
     fs,
@@ -159,6 +161,8 @@ impl Stack {
             .env("HOME", &self.home)
             .env("MESH_HOME", &self.home)
             .env("COMPOSE_PROJECT_NAME", &self.name)
+            // Registries of the world are no part of a test: packages stand in wherever they can.
+            .env("MESH_SUBSTITUTE", "always")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command

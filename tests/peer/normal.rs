@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 /// A command line, and where it ran.
-pub struct Words<'a> {
-    pub line: &'a str,
-    pub directory: &'a str,
+pub(crate) struct Words<'a> {
+    pub(crate) line: &'a str,
+    pub(crate) directory: &'a str,
 }
 
 impl Words<'_> {
@@ -16,29 +16,30 @@ impl Words<'_> {
 }
 
 /// Standard output without what differs from run to run.
-pub fn normal(command: &Words<'_>, stdout: &str) -> String {
+pub(crate) fn normal(command: &Words<'_>, stdout: &str) -> String {
     let stdout = without_sources(stdout);
     let mut lines: Vec<String> = stdout.lines().filter_map(|line| normal_line(command, line)).collect();
     // Docker's tools print these in the order in which they hear of them.
-    if command.has("logs") || command.has("events") || command.has("wait") {
+    if ["logs", "events", "wait", "stats", "up"].iter().any(|verb| command.has(verb)) {
         lines.sort();
     }
     lines.retain(|line| !line.is_empty());
     lines.join("\n")
 }
 
-/// The last line of standard error without what Mesh puts around it.
-pub fn reason(command: &Words<'_>, stderr: &str) -> String {
-    let told = stderr.lines().rfind(|line| !line.starts_with("hint: ") && !line.trim().is_empty());
-    let told = told.unwrap_or_default();
-    let told = told.strip_prefix("error: ").unwrap_or(told);
-    normal_words(command, told)
+/// What standard error says is wrong, without what Mesh puts around it.
+pub(crate) fn reason(command: &Words<'_>, stderr: &str) -> String {
+    let told = stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    let told = told.or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()));
+    normal_words(command, told.unwrap_or_default())
 }
 
 /// Mesh's column that says what stands in for an image.
 fn without_sources(stdout: &str) -> String {
     let header = stdout.lines().next().unwrap_or_default();
-    let Some(at) = header.strip_suffix("SOURCE").map(|rest| rest.chars().count()) else { return stdout.to_owned() };
+    let Some(at) = header.strip_suffix("SOURCE").map(|rest| rest.chars().count()) else {
+        return stdout.to_owned();
+    };
     let cut = |line: &str| line.chars().take(at).collect::<String>().trim_end().to_owned() + "\n";
     stdout.lines().map(cut).collect()
 }
@@ -49,33 +50,50 @@ fn normal_line(command: &Words<'_>, line: &str) -> Option<String> {
         if ["exec_", "top", "attach", "resize"].iter().any(|noise| action.starts_with(noise)) {
             return None;
         }
-        sort(&mut document);
+        sort(command, &mut document);
         return Some(normal_words(command, &document.to_string()));
     }
-    if line.contains(" container exec_") || line.contains(" container top ") || line.contains(" container attach ") {
+    if let Some(text) = line.strip_prefix("labels: ") {
+        return Some(normal_words(command, &format!("labels: {}", labels(text))));
+    }
+    if let Some((head, attributes)) = line.strip_suffix(')').and_then(|line| line.rsplit_once(" ("))
+        && command.has("events")
+        && !line.contains(" container exec_")
+    {
+        return Some(normal_words(command, &format!("{head} ({})", labels(&attributes.replace(", ", ",")))));
+    }
+    if line.contains(" container exec_")
+        || line.contains(" container top ")
+        || line.contains(" container attach ")
+    {
         return None;
     }
     Some(normal_words(command, line))
 }
 
 /// Orders what has no order, and drops the key that Mesh adds.
-fn sort(document: &mut Value) {
+fn sort(command: &Words<'_>, document: &mut Value) {
     match document {
         Value::Object(fields) => {
             fields.shift_remove("Source");
             for (key, value) in fields.iter_mut() {
+                // The images of the two sides differ in size, and their volumes in place.
+                if key == "Size" && value.is_number() || key == "Mountpoint" {
+                    *value = Value::Null;
+                }
+                if let ("RunningFor" | "Status", Value::String(text)) = (key.as_str(), &mut *value) {
+                    *text = normal_words(command, text);
+                }
                 if key == "Labels" || key == "Mounts" || key == "Networks" {
                     if let Value::String(text) = value {
-                        let mut parts: Vec<&str> = text.split(',').collect();
-                        parts.sort_unstable();
-                        *text = parts.join(",");
+                        *text = labels(text);
                     }
                 }
-                sort(value);
+                sort(command, value);
             }
         }
         Value::Array(values) => {
-            values.iter_mut().for_each(sort);
+            values.iter_mut().for_each(|value| sort(command, value));
             if values.iter().all(|value| value.get("ContainerName").is_some()) {
                 values.sort_by_key(|value| value["ContainerName"].to_string());
             }
@@ -84,15 +102,34 @@ fn sort(document: &mut Value) {
     }
 }
 
+/// Labels, mounts or networks in order, without what the two sides must call by other names.
+fn labels(text: &str) -> String {
+    let mut parts: Vec<&str> = text.split(',').collect();
+    for part in &mut parts {
+        if part.starts_with("com.docker.compose.version=") {
+            *part = "com.docker.compose.version=";
+        }
+    }
+    parts.retain(|part| !part.starts_with("com.docker.compose.config-hash="));
+    parts.sort_unstable();
+    parts.join(",")
+}
+
 /// Words of a line, with what differs from run to run replaced and spaces between columns made one.
 fn normal_words(command: &Words<'_>, line: &str) -> String {
-    let line = line.replace(command.directory, "<directory>");
+    // A terminal's own words, and what only one of the two says before it begins.
+    let line = line.replace("\u{1b}[K", "").replace(command.directory, "<directory>");
+    if command.has("up") && line.starts_with("Attaching to ") {
+        return String::new();
+    }
     let mut shown = String::new();
     for piece in pieces(&line) {
         shown.push_str(&normal_piece(&piece));
     }
     let mut text = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    for (age, word) in [("Less than a second", "<age>"), ("About a minute", "<age>"), ("About an hour", "<age>")] {
+    for (age, word) in
+        [("Less than a second", "<age>"), ("About a minute", "<age>"), ("About an hour", "<age>")]
+    {
         text = text.replace(age, word);
     }
     let words: Vec<&str> = text.split(' ').collect();
@@ -100,7 +137,12 @@ fn normal_words(command: &Words<'_>, line: &str) -> String {
     for word in &words {
         let unit = word.trim_end_matches(['"', ',']);
         let counted = out.last().is_some_and(|last| last.trim_start_matches('"').parse::<u32>().is_ok());
-        if counted && matches!(unit, "second" | "seconds" | "minutes" | "hours" | "days" | "weeks" | "months" | "years") {
+        if counted
+            && matches!(
+                unit,
+                "second" | "seconds" | "minutes" | "hours" | "days" | "weeks" | "months" | "years"
+            )
+        {
             let before = out.pop().unwrap_or_default();
             let quote = if before.starts_with('"') { "\"" } else { "" };
             out.push(format!("{quote}<age>{}", &word[unit.len()..]));
@@ -132,12 +174,19 @@ fn normal_piece(piece: &str) -> String {
         Some(rest) => ("sha256:", rest),
         None => ("", piece),
     };
-    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let hexadecimal =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if matches!(tail.len(), 12 | 64) && hexadecimal(tail) {
         return format!("{head}<id{}>", tail.len());
     }
-    let date = piece.len() >= 10 && piece.as_bytes()[4] == b'-' && piece.as_bytes()[7] == b'-' && piece[..4].parse::<u32>().is_ok();
-    let clock = piece.len() >= 8 && piece.as_bytes()[2] == b':' && piece.as_bytes()[5] == b':' && piece[..2].parse::<u32>().is_ok();
+    let date = piece.len() >= 10
+        && piece.as_bytes()[4] == b'-'
+        && piece.as_bytes()[7] == b'-'
+        && piece[..4].parse::<u32>().is_ok();
+    let clock = piece.len() >= 8
+        && piece.as_bytes()[2] == b':'
+        && piece.as_bytes()[5] == b':'
+        && piece[..2].parse::<u32>().is_ok();
     if date || clock {
         return if date { "<time>".to_owned() } else { String::new() };
     }

@@ -10,20 +10,20 @@ const SUITE_MAX: usize = 500;
 
 /// A project and what is done to it.
 #[derive(Debug)]
-pub struct Scenario {
-    pub name: String,
+pub(crate) struct Scenario {
+    pub(crate) name: String,
     /// Files by name.
-    pub files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, String)>,
     /// A folder whose content is the project's.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// The folder has a `compose.yaml` of its own.
-    pub keeps_default_file: bool,
-    pub steps: Vec<Step>,
+    pub(crate) keeps_default_file: bool,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// One thing that is done.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Both have time to come to rest.
     Settle,
     /// A command line.
@@ -31,11 +31,12 @@ pub enum Step {
 }
 
 /// The scenarios beside this file.
-pub fn own() -> Vec<Scenario> {
+pub(crate) fn own() -> Vec<Scenario> {
     [
         ("reading", include_str!("reading.txt")),
         ("formats", include_str!("formats.txt")),
         ("living", include_str!("living.txt")),
+        ("events", include_str!("events.txt")),
         ("one-shots", include_str!("one-shots.txt")),
         ("nothing", include_str!("nothing.txt")),
     ]
@@ -46,8 +47,13 @@ pub fn own() -> Vec<Scenario> {
 
 /// `== FILE` begins a file, `==` the command lines; `settle` is none of them, and `#` begins a remark.
 fn parse(name: &str, text: &str) -> Scenario {
-    let mut scenario =
-        Scenario { name: name.to_owned(), files: Vec::new(), folder: None, keeps_default_file: false, steps: Vec::new() };
+    let mut scenario = Scenario {
+        name: name.to_owned(),
+        files: Vec::new(),
+        folder: None,
+        keeps_default_file: false,
+        steps: Vec::new(),
+    };
     let mut inside = false;
     for line in text.lines() {
         match line.strip_prefix("==").map(str::trim) {
@@ -72,25 +78,31 @@ fn parse(name: &str, text: &str) -> Scenario {
     scenario
 }
 
-/// Words of a line; quotation marks keep spaces together.
+/// Words of a line; quotation marks keep spaces together, and empty words.
 fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut mark = None;
+    let mut words: Vec<String> = Vec::new();
+    let (mut mark, mut inside) = (None, false);
     for letter in line.chars() {
         match (letter, mark) {
             (_, Some(open)) if letter == open => mark = None,
-            ('\'' | '"', None) => mark = Some(letter),
-            (' ', None) => words.push(String::new()),
-            _ => words.last_mut().expect("one").push(letter),
+            (' ', None) => inside = false,
+            _ => {
+                if !std::mem::replace(&mut inside, true) {
+                    words.push(String::new());
+                }
+                match letter {
+                    '\'' | '"' if mark.is_none() => mark = Some(letter),
+                    _ => words.last_mut().expect("one").push(letter),
+                }
+            }
         }
     }
-    words.retain(|word| !word.is_empty());
     words
 }
 
 /// Every Compose file below `suite` that names images only this comparison has, brought up, looked at, stopped
 /// and taken down.
-pub fn of_suite(suite: &Path) -> Vec<Scenario> {
+pub(crate) fn of_suite(suite: &Path) -> Vec<Scenario> {
     let mut files = Vec::new();
     collect(suite, &mut files);
     files.sort();
@@ -134,9 +146,19 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
         let named = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         let text = fs::read_to_string(&path).unwrap_or_default();
         let images = text.lines().filter_map(|line| line.trim().strip_prefix("image:")).map(str::trim);
-        let known = |image: &str| matches!(image.trim_matches(['"', '\'']), "alpine" | "alpine:latest" | "busybox" | "busybox:latest");
+        let known = |image: &str| {
+            matches!(
+                image.trim_matches(['"', '\'']),
+                "alpine" | "alpine:latest" | "busybox" | "busybox:latest"
+            )
+        };
         let all: Vec<&str> = images.collect();
-        if named && !all.is_empty() && all.iter().all(|image| known(image)) && !text.contains("build:") {
+        if named
+            && !all.is_empty()
+            && all.iter().all(|image| known(image))
+            && !text.contains("build:")
+            && text.contains("services:")
+        {
             files.push(path);
         }
     }

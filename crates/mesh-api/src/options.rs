@@ -63,6 +63,8 @@ pub struct CreateOptions {
     pub substitute: Option<Substitute>,
     /// `--ports`: over the project's way, from now on.
     pub ports: Option<Ports>,
+    /// Go on with containers that came from another directory.
+    pub take_over: bool,
 }
 
 /// Options of `down`.
@@ -156,6 +158,8 @@ pub struct RunOptions {
     pub substitute: Option<Substitute>,
     /// `--ports`: over the project's way, from now on.
     pub ports: Option<Ports>,
+    /// Go on with containers that came from another directory.
+    pub take_over: bool,
     /// Remove containers of services the file no longer has.
     pub remove_orphans: bool,
     /// Say nothing of them.

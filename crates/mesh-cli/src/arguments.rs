@@ -88,6 +88,9 @@ pub(crate) struct Global {
     /// Where ports are published
     #[arg(long, value_enum, global = true, help_heading = "Global options", value_name = "WHERE")]
     pub(crate) ports: Option<PortsWhere>,
+    /// Go on with a project whose containers came from another directory
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) take_over: bool,
     /// Ignored; objects are always worked on side by side
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub(crate) parallel: Option<i32>,

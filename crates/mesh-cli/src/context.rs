@@ -103,8 +103,24 @@ impl Context {
     /// checkout of the same name.
     pub(crate) fn own_target(&self) -> Result<Target, CliError> {
         let target = self.target()?;
-        target.check_checkout()?;
+        self.check_checkout(&target)?;
         Ok(target)
+    }
+
+    /// Refuses where the project's containers belong to another checkout of the same name.
+    fn check_checkout(&self, target: &Target) -> Result<(), CliError> {
+        let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
+        let Some(project) = target.project.as_deref().filter(|_| !self.settings.take_over) else { return Ok(()) };
+        if !std::fs::read_dir(target.paths.directory.join("containers")).is_ok_and(there) {
+            return Ok(());
+        }
+        match record::load(&target.paths.record)? {
+            record::Loaded::Found(found) if !checkout::is_same(&found.project, project) => {
+                let (message, hint) = checkout::refusal(&found.project, project);
+                Err(CliError::said(message).with_hint(hint))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The project as loaded for bringing something up.
@@ -137,7 +153,7 @@ impl Context {
         services: &[String],
         no_deps: bool,
     ) -> Result<(), CliError> {
-        target.check_checkout()?;
+        self.check_checkout(target)?;
         let Some(project) = target.project.as_deref() else { return Ok(()) };
         if services.is_empty() && project.services.is_empty() {
             return Err(CliError::said("no service selected"));
@@ -242,22 +258,6 @@ impl Target {
             None if names.is_empty() => error,
             None => error.with_hint(format!("the services are {}", names.join(", "))),
         })
-    }
-
-    /// Refuses where the project's containers belong to another checkout of the same name.
-    pub(crate) fn check_checkout(&self) -> Result<(), CliError> {
-        let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
-        let Some(project) = &self.project else { return Ok(()) };
-        if !std::fs::read_dir(self.paths.directory.join("containers")).is_ok_and(there) {
-            return Ok(());
-        }
-        match record::load(&self.paths.record)? {
-            record::Loaded::Found(found) if !checkout::is_same(&found.project, project) => {
-                let (message, hint) = checkout::refusal(&found.project, project);
-                Err(CliError::said(message).with_hint(hint))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Tells of names that neither the project nor a container has. Docker Compose shows nothing for them and

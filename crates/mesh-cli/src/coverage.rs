@@ -62,12 +62,15 @@ fn every_verb_and_flag_of_docker_compose_is_known() {
             continue;
         };
         for flag in words {
-            let (long, short) = flag.split_once('/').map_or((flag, None), |(long, short)| (long, short.chars().next()));
+            let (long, short) =
+                flag.split_once('/').map_or((flag, None), |(long, short)| (long, short.chars().next()));
             let known = command.get_arguments().any(|argument| {
                 let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
                 let hidden = argument.get_all_aliases().unwrap_or_default();
                 (longs.contains(&long) || hidden.contains(&long))
-                    && short.is_none_or(|short| argument.get_short_and_visible_aliases().unwrap_or_default().contains(&short))
+                    && short.is_none_or(|short| {
+                        argument.get_short_and_visible_aliases().unwrap_or_default().contains(&short)
+                    })
             });
             if !known {
                 missing.push(format!("{verb} --{long}"));
@@ -80,5 +83,7 @@ fn every_verb_and_flag_of_docker_compose_is_known() {
 #[test]
 fn every_verb_takes_a_dry_run() {
     let definition = CommandLine::command();
-    assert!(definition.get_arguments().any(|argument| argument.get_id() == "dry_run" && argument.is_global_set()));
+    assert!(
+        definition.get_arguments().any(|argument| argument.get_id() == "dry_run" && argument.is_global_set())
+    );
 }

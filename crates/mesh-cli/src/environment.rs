@@ -19,6 +19,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "MESH_HOME", meaning: "keep data, state and sockets under this one directory" },
     Variable { name: "MESH_LOG", meaning: "what the supervisor writes into its log, such as `debug`" },
     Variable { name: "MESH_SUBSTITUTE", meaning: "default of --substitute" },
+    Variable { name: "MESH_TAKE_OVER", meaning: "as --take-over, where it is true" },
     Variable { name: "MESH_PORTS", meaning: "default of --ports" },
     Variable {
         name: "MESH_REGISTRY_MIRRORS",

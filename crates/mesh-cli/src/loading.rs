@@ -2,7 +2,7 @@
 
 use crate::{console, environment::Environment, failure::CliError, settings::Settings};
 use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip};
-use std::{io::Read, path::Path};
+use std::{collections::BTreeMap, io::Read, path::Path};
 
 /// Largest Compose file on standard input in bytes.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub(crate) fn try_load(
         env_files: settings.env_files.clone(),
         profiles: settings.profiles.clone(),
         services: wanted.services.clone(),
-        environment: environment.all().clone(),
+        environment: variables(settings, environment),
         interpolate: !wanted.no_interpolate,
         all_resources: settings.all_resources,
         skip: wanted.skip,
@@ -76,6 +76,14 @@ pub(crate) fn load(
         Outcome::Loaded(loaded) => Ok(loaded),
         Outcome::NoFile(error) => Err(error),
     }
+}
+
+/// What files may use: the environment, in which the working directory has its name even where no shell gave it.
+fn variables(settings: &Settings, environment: &Environment) -> BTreeMap<String, String> {
+    let mut variables = environment.all().clone();
+    let directory = || settings.working_directory.display().to_string();
+    variables.entry("PWD".to_owned()).or_insert_with(directory);
+    variables
 }
 
 fn input(path: &Path) -> Result<InputFile, CliError> {

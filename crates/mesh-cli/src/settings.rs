@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) substitute: Option<Substitute>,
     /// `--ports`.
     pub(crate) ports: Option<Ports>,
+    /// `--take-over`.
+    pub(crate) take_over: bool,
     /// `COMPOSE_STATUS_STDOUT`: progress goes to standard output.
     pub(crate) status_stdout: bool,
     /// `--dry-run`.
@@ -116,6 +118,7 @@ impl Settings {
             error_colour: colour(terminals.stderr),
             substitute: substitute.map(Substitute::from),
             ports: ports.map(Ports::from),
+            take_over: global.take_over || environment.is_true("MESH_TAKE_OVER"),
             status_stdout: environment.is_true("COMPOSE_STATUS_STDOUT"),
             dry_run: global.dry_run,
         })

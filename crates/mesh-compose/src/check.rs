@@ -181,7 +181,9 @@ impl<'n> Checker<'_> {
             }
             Shape::Word(words) => (words.contains(&text.as_str()), None),
             // A number was read as octal already.
-            Shape::Mode => (value::mode(&text).is_some() || matches!(node.value, Value::Int(0..=0o7777)), None),
+            Shape::Mode => {
+                (value::mode(&text).is_some() || matches!(node.value, Value::Int(0..=0o7777)), None)
+            }
             Shape::Parsed(parses, _) => (parses(&text), None),
             _ => (true, None),
         };

@@ -89,7 +89,9 @@ impl Document {
             Section::Networks => "networks",
             Section::Volumes => "volumes",
         };
-        sorted(self.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str))
+        sorted(
+            self.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str),
+        )
     }
 
     /// The models that services use.

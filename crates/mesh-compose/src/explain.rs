@@ -3,7 +3,6 @@
 use crate::{
     context::{At, Context},
     node::{Map, Node},
-    template::{self, Use, Variables},
 };
 use mesh_diag::Place;
 use mesh_redact::Secret;
@@ -60,21 +59,10 @@ pub enum Source {
 pub struct Usage {
     /// Where.
     pub place: Option<Place>,
-    /// How.
-    pub form: UsageForm,
-}
-
-/// How a file uses a variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UsageForm {
-    /// `${A}`.
-    Plain,
-    /// `${A:-word}`.
-    Default(String),
-    /// `${A:+word}`.
-    Alternate(String),
-    /// `${A:?word}`.
-    Required,
+    /// What stands behind the name: nothing, `-`, `:-`, `+`, `:+`, `?` or `:?`.
+    pub operator: String,
+    /// What follows on the operator: a default, another value, a message.
+    pub word: String,
 }
 
 /// A variable of a container.
@@ -142,10 +130,13 @@ impl Watch {
     ) -> Explanation {
         let name = self.name.as_str();
         let mut origins = Vec::new();
-        let project = environment.get(name).filter(|value| name == "COMPOSE_PROJECT_NAME" && shell.get(name) != Some(value));
+        let project = environment
+            .get(name)
+            .filter(|value| name == "COMPOSE_PROJECT_NAME" && shell.get(name) != Some(value));
         origins.extend(project.map(|value| Origin::new(Source::Project, None, value)));
         origins.extend(shell.get(name).map(|value| Origin::new(Source::Shell, None, value)));
-        for (stage, source) in [(Stage::Project, Source::EnvFile), (Stage::Include, Source::IncludedEnvFile)] {
+        for (stage, source) in [(Stage::Project, Source::EnvFile), (Stage::Include, Source::IncludedEnvFile)]
+        {
             origins.extend(self.of_stage(&stage, source, cx));
         }
         Explanation {
@@ -171,10 +162,12 @@ impl Watch {
     fn usages(&self, cx: &Context) -> Vec<Usage> {
         let mut found = Vec::new();
         for (at, text) in &self.texts {
-            let mut forms = Forms { name: &self.name, found: Vec::new() };
-            // What is wrong with it was told when it was read.
-            let _ = template::substitute(text, &mut forms);
-            found.extend(forms.found.into_iter().map(|form| Usage { place: cx.place(*at), form }));
+            let forms = forms(text, &self.name);
+            found.extend(forms.map(|(operator, word)| Usage {
+                place: cx.place(*at),
+                operator: operator.to_owned(),
+                word: word.to_owned(),
+            }));
         }
         found.truncate(NOTES_MAX);
         found
@@ -184,7 +177,8 @@ impl Watch {
         let services = tree.get("services").and_then(Node::as_map);
         let mut found = Vec::new();
         for (service, entry) in services.into_iter().flatten() {
-            let Some(variable) = entry.node.get("environment").and_then(Node::as_map).and_then(|map| map.get(&self.name))
+            let Some(variable) =
+                entry.node.get("environment").and_then(Node::as_map).and_then(|map| map.get(&self.name))
             else {
                 continue;
             };
@@ -213,27 +207,57 @@ fn makes_a_secret(tree: &Node, name: &str) -> bool {
     secrets.into_iter().any(|entry| entry.node.get("environment").and_then(Node::as_text) == Some(name))
 }
 
-/// Collects how one variable is used.
-struct Forms<'n> {
-    name: &'n str,
-    found: Vec<UsageForm>,
+/// Operator and word of every reference to `name` in `text`, also of those inside of other references.
+fn forms<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = (&'t str, &'t str)> {
+    // Each pair of `$` is one of its own.
+    let mut free = 0;
+    text.match_indices('$').filter_map(move |(at, _)| {
+        if at < free {
+            return None;
+        }
+        let rest = &text[at + 1..];
+        if rest.starts_with('$') {
+            free = at + 2;
+            return None;
+        }
+        let Some(inside) = rest.strip_prefix('{') else { return after_name(rest, name).map(|_| ("", "")) };
+        let after = after_name(inside, name)?;
+        let after = &after[..closing(after)?];
+        let operator = after.find(|c| !matches!(c, ':' | '-' | '+' | '?')).unwrap_or(after.len()).min(2);
+        let operator = if after.starts_with(':') { operator } else { operator.min(1) };
+        Some(after.split_at(operator))
+    })
 }
 
-impl Variables for Forms<'_> {
-    fn value(&mut self, _name: &str) -> Option<String> {
-        None
-    }
+/// What follows on `name`, where `text` starts with it and with no longer one.
+fn after_name<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.strip_prefix(name).filter(|after| !after.starts_with(is_name))
+}
 
-    fn used(&mut self, name: &str, how: Use<'_>) {
-        if name == self.name {
-            self.found.push(match how {
-                Use::Plain => UsageForm::Plain,
-                Use::Default(word) => UsageForm::Default(word.to_owned()),
-                Use::Alternate(word) => UsageForm::Alternate(word.to_owned()),
-                Use::Required => UsageForm::Required,
-            });
+/// Index of the brace that closes.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 0 => return true,
+            b'}' => open -= 1,
+            _ => {}
         }
-    }
+        false
+    })
+}
 
-    fn unset(&mut self, _name: &str) {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_is_found() {
+        let found = |text| forms(text, "A").collect::<Vec<_>>();
+        assert_eq!(found("$A-${A}/${A:-b}"), [("", ""), ("", ""), (":-", "b")]);
+        assert_eq!(found("$$A ${AB} $AB ${B:-${A?no}} ${A-{x}}"), [("?", "no"), ("-", "{x}")]);
+        assert_eq!(found("${A ${ $"), []);
+    }
 }

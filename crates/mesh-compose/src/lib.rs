@@ -31,7 +31,7 @@ mod value;
 mod yaml;
 
 pub use document::{Document, Section};
-pub use explain::{Explanation, Origin, ServiceVariable, Source, Usage, UsageForm};
+pub use explain::{Explanation, Origin, ServiceVariable, Source, Usage};
 pub use load::load;
 pub use refusals::Refusals;
 

@@ -8,7 +8,7 @@ use crate::{
     decode::{self, Frame},
     explain::{Stage, Watch},
     locate::{self, Located},
-    node::{Map, Node},
+    node::Node,
     relations::{self, Inactive},
     resolve::{Resolver, Scope},
     template, yaml,
@@ -50,7 +50,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     tree.set("name", Node::text(name.clone(), At::default()));
     check::check(&tree, &mut cx);
     // As it is written, the file has all its services.
-    let inactive = if options.interpolate { active(&mut tree, options, &environment, &mut cx) } else { Inactive::new() };
+    let inactive =
+        if options.interpolate { active(&mut tree, options, &environment, &mut cx) } else { Inactive::new() };
     let mut absent = Vec::new();
     let profiles_of_inactive = inactive.values().flatten().cloned().collect();
     if options.interpolate {

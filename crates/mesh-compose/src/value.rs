@@ -141,8 +141,7 @@ pub(crate) fn is_container_name(text: &str) -> bool {
 }
 
 /// What `pull_policy` takes, for messages.
-pub(crate) const PULL_POLICIES: &str =
-    "always, never, missing, if_not_present, build, refresh, daily, weekly or every_<time>, such as every_12h";
+pub(crate) const PULL_POLICIES: &str = "always, never, missing, if_not_present, build, refresh, daily, weekly or every_<time>, such as every_12h";
 
 pub(crate) fn is_pull_policy(text: &str) -> bool {
     pull_policy(text).is_some()

@@ -119,8 +119,11 @@ fn all_findings_come_at_once_and_warnings_do_not_stop() {
     assert_eq!(errors.lines().count(), 4, "{errors}");
     let loaded = service("runtime: runc\nuser: $NOT_SET").loaded();
     let shown = mesh_diag::render(&loaded.findings, mesh_diag::Style::default());
-    assert!(shown.contains("`runtime` has no effect")
-            && shown.contains("The \"NOT_SET\" variable is not set. Defaulting to a blank string."), "{shown}");
+    assert!(
+        shown.contains("`runtime` has no effect")
+            && shown.contains("The \"NOT_SET\" variable is not set. Defaulting to a blank string."),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -183,6 +186,17 @@ fn contents_of_secrets_are_nowhere() {
         Given::new(&[("compose.yaml", ONE), (".env", "A=1\nB C=hunter2\n")]).load().expect_err("broken");
     let shown = mesh_diag::render(broken.findings().expect("findings"), mesh_diag::Style::default());
     assert!(shown.starts_with(".env:2:1: error") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_secret_without_its_variable_keeps_those_that_use_it_from_starting() {
+    let text =
+        "services:\n  a: {image: x, secrets: [s]}\n  b: {image: x}\nsecrets: {s: {environment: NOT_SET}}\n";
+    let given = Given::new(&[("compose.yaml", text)]);
+    let refused = given.refused();
+    assert!(refused.contains("`secrets.s` takes its content from NOT_SET, which is not set"), "{refused}");
+    assert!(refused.starts_with("compose.yaml:4:28: error"), "{refused}");
+    assert!(given.loaded().refusals.of(|name| name == "b").is_empty());
 }
 
 #[test]
@@ -294,7 +308,9 @@ fn what_cannot_be_had_is_loaded_and_keeps_only_its_service_from_starting() {
 #[test]
 fn the_bridge_of_an_engine_is_the_default_network() {
     let loaded = service("network_mode: bridge").loaded();
-    let NetworkMode::Networks(joined) = &loaded.project.services["a"].network.mode else { panic!("networks") };
+    let NetworkMode::Networks(joined) = &loaded.project.services["a"].network.mode else {
+        panic!("networks")
+    };
     assert_eq!(joined.keys().collect::<Vec<_>>(), ["default"]);
     assert_eq!(loaded.project.networks["default"].name, "demo_default");
     assert!(!loaded.document.to_yaml().contains("demo_default"));
@@ -336,7 +352,10 @@ fn hooks_and_watches_are_in_the_model() {
     let watch = &a.watch[0];
     assert_eq!(watch.path, given.path().join("src"));
     assert_eq!((watch.action, watch.target.as_deref()), (WatchAction::SyncExec, Some("/src")));
-    assert_eq!((&watch.ignore[..], &watch.include[..]), (&["a".to_owned()][..], &["b".to_owned(), "c".to_owned()][..]));
+    assert_eq!(
+        (&watch.ignore[..], &watch.include[..]),
+        (&["a".to_owned()][..], &["b".to_owned(), "c".to_owned()][..])
+    );
     assert!(watch.initial_sync && watch.exec.as_ref().is_some_and(|hook| hook.command == ["z"]));
     assert_eq!(a.watch[1].action, WatchAction::Rebuild);
 }

@@ -105,8 +105,8 @@ fn marks_reach_through_extends_and_include() {
     let over = "services:\n  a:\n    extends: {file: other.yaml, service: o}\n    ports: !override ['81:81']\n    \
                 environment: {A: !reset null}\n";
     let other = "services:\n  o: {ports: ['82:82'], environment: {A: o, C: o}}\n";
-    let given = Given::new(&[("a.yaml", base), ("b.yaml", over), ("other.yaml", other)])
-        .files(&["a.yaml", "b.yaml"]);
+    let given =
+        Given::new(&[("a.yaml", base), ("b.yaml", over), ("other.yaml", other)]).files(&["a.yaml", "b.yaml"]);
     let service = &given.json()["services"]["a"];
     assert_eq!(service["ports"][0]["published"], "81");
     assert_eq!(service["ports"].as_array().map(Vec::len), Some(1));
@@ -219,6 +219,41 @@ fn include_brings_a_project_with_its_own_paths_and_variables() {
     assert_eq!(services["s"]["image"], "x:sub");
     assert_eq!(services["s"]["volumes"][0]["source"], "DIR/sub/d");
     assert_eq!((&services["o"]["image"], &services["o"]["user"]), (&json!("y:o"), &json!("1")));
+}
+
+#[test]
+fn files_that_include_others_twice_are_bounded() {
+    let names: Vec<String> = (0..14).map(|level| format!("f{level}.yaml")).collect();
+    let mut files: Vec<(String, String)> = names
+        .windows(2)
+        .map(|pair| (pair[0].clone(), format!("include: [{0}, {0}]\nservices: {{}}\n", pair[1])))
+        .collect();
+    files.push((names[13].clone(), "services: {a: {image: x}}\n".to_owned()));
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let errors = Given::new(&files).files(&["f0.yaml"]).errors();
+    assert!(errors.contains("more than 1000 projects are included"), "{errors}");
+}
+
+#[test]
+fn what_is_not_on_this_machine_is_told_with_its_place() {
+    let text = "include: ['oci://registry.example/a:1']\nservices:\n  a: {extends: {file: 'https://example.com/a.git', \
+                service: b}}\n";
+    let errors = Given::new(&[("compose.yaml", text)]).errors();
+    for want in
+        ["compose.yaml:1:11: error: `oci://registry.example/a:1` is not on this machine", "compose.yaml:3:"]
+    {
+        assert!(errors.contains(want), "{errors}");
+    }
+}
+
+#[test]
+fn values_taken_from_others_are_bounded() {
+    let labels: String = (0..30_000).map(|index| format!("      l{index}: v\n")).collect();
+    let base = format!("services:\n  b:\n    image: x\n    labels:\n{labels}");
+    let services: String =
+        (0..60).map(|index| format!("  s{index}: {{extends: {{file: b.yaml, service: b}}}}\n")).collect();
+    let given = Given::new(&[("compose.yaml", &format!("services:\n{services}")), ("b.yaml", &base)]);
+    assert!(given.errors().contains("services take more than 1000000 values from others"));
 }
 
 #[test]

@@ -73,7 +73,9 @@ fn passwords_are_named_and_never_shown() {
     let redis = |password: &str, rest: &str| {
         Given::new(&[(
             "compose.yaml",
-            &format!("services:\n  a: {{image: x, x-mesh: {{probe: {{redis: {{password: {password}}}}}}}}}\n{rest}"),
+            &format!(
+                "services:\n  a: {{image: x, x-mesh: {{probe: {{redis: {{password: {password}}}}}}}}}\n{rest}"
+            ),
         )])
         .variable("SECRET_OF_REDIS", "hunter2")
     };

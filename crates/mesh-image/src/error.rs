@@ -291,7 +291,9 @@ impl ImageError {
         Some(match self {
             Self::NoSource { hint, .. } => hint.clone(),
             Self::Pull { source, .. } => return source.hint(),
-            Self::InUse { .. } => "remove the container first, or use --force to take only the name".to_owned(),
+            Self::InUse { .. } => {
+                "remove the container first, or use --force to take only the name".to_owned()
+            }
             Self::SeveralNames { .. } => "name one of them, or use --force for all".to_owned(),
             Self::NoSuchImage { .. } => "`mesh image ls` shows what there is".to_owned(),
             Self::NotStored { reference } => {

@@ -8,7 +8,13 @@
 //! asks for it. Packages stand in only where the image cannot be had: one that is there and is broken is
 //! an error.
 
-use crate::{catalog::catalog, error::ImageError, progress::{Reporter, Request}, resolve::label, store::Inner};
+use crate::{
+    catalog::catalog,
+    error::ImageError,
+    progress::{Reporter, Request},
+    resolve::label,
+    store::Inner,
+};
 use mesh_model::{image::Image, project::Substitute, service::PullPolicy};
 use mesh_oci::{platform::Platform, reference::Reference};
 
@@ -64,7 +70,11 @@ impl Inner {
     }
 
     /// The image itself, where it is stored and its pull policy is content with that.
-    fn stored_image(&self, request: &Request, platform: Option<&Platform>) -> Result<Option<Image>, ImageError> {
+    fn stored_image(
+        &self,
+        request: &Request,
+        platform: Option<&Platform>,
+    ) -> Result<Option<Image>, ImageError> {
         if request.pull == PullPolicy::Always && crate::oci::find::id(&request.reference).is_none() {
             return Ok(None);
         }

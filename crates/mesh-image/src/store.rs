@@ -177,7 +177,12 @@ impl ImageStore {
     /// # Errors
     /// When there is no such image, when it is in use or has several names, and when the index or a layer
     /// cannot be removed.
-    pub async fn remove(&self, reference: &str, in_use: Vec<Use>, forced: bool) -> Result<Removed, ImageError> {
+    pub async fn remove(
+        &self,
+        reference: &str,
+        in_use: Vec<Use>,
+        forced: bool,
+    ) -> Result<Removed, ImageError> {
         let reference = reference.to_owned();
         self.blocking(&reference.clone(), move |inner| inner.remove_image(&reference, &in_use, forced)).await
     }

@@ -75,7 +75,7 @@ async fn an_image_is_fetched_once_and_then_stored() {
     assert!(started.elapsed() < STORED_MAX, "{:?}", started.elapsed());
     assert_eq!(again, image);
     let listed = store.list().await.unwrap();
-    assert!(listed.iter().any(|stored| stored.reference == "busybox:1.36" && stored.bytes > 0));
+    assert!(listed.iter().any(|stored| stored.reference.as_deref() == Some("busybox:1.36") && stored.bytes > 0));
 
     let missing =
         store.resolve(&Request { pull: PullPolicy::Never, ..Request::new("nats:none") }, silent).await;

@@ -113,16 +113,18 @@ pub fn anonymous_paths(service: &Service, image: &Image) -> BTreeSet<String> {
     paths
 }
 
-/// The command line of a container: the service's words over the image's, by Docker's rule that an
-/// entrypoint of one's own clears the image's command.
+/// The command line of a container: the service's words over the image's, by Docker's rules: an entrypoint
+/// of one's own clears the image's command, one without words only the image's entrypoint, and a command
+/// without words says nothing.
 #[must_use]
 pub fn arguments(service: &Service, image: &Image) -> Vec<String> {
     let own = &service.process;
     let mut arguments = own.entrypoint.clone().unwrap_or_else(|| image.config.entrypoint.clone());
-    match (&own.command, &own.entrypoint) {
-        (Some(command), _) => arguments.extend(command.iter().cloned()),
-        (None, None) => arguments.extend(image.config.command.iter().cloned()),
-        (None, Some(_)) => {}
+    let has_own = own.entrypoint.as_ref().is_some_and(|words| !words.is_empty());
+    match own.command.as_ref().filter(|words| !words.is_empty()) {
+        Some(command) => arguments.extend(command.iter().cloned()),
+        None if has_own => {}
+        None => arguments.extend(image.config.command.iter().cloned()),
     }
     arguments
 }

@@ -62,6 +62,7 @@ fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
             if fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
                 let name = fs::read_to_string(directory.path().join("comm")).unwrap_or_default();
                 return Some(match supervised(&directory.path()) {
+                    Some(_) if pid == std::process::id() => "another port of this project".to_owned(),
                     Some(project) => format!("project {project} of another Mesh home (process {pid})"),
                     None => format!("{} (process {pid})", name.trim()),
                 });

@@ -23,7 +23,7 @@ pub struct ImageConfig {
     #[serde(default, deserialize_with = "or_null")]
     pub config: Execution,
     /// What its layers contain.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub rootfs: RootFs,
 }
 
@@ -117,7 +117,9 @@ impl ImageConfig {
 }
 
 /// Docker writes `null` for what is empty.
-fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -165,7 +167,10 @@ mod tests {
     #[test]
     fn little_or_nothing_is_a_config_too() {
         assert_eq!(ImageConfig::read(b"{}").unwrap(), ImageConfig::default());
-        assert_eq!(ImageConfig::read(br#"{"config":null}"#).unwrap().config, Execution::default());
+        assert_eq!(
+            ImageConfig::read(br#"{"config":null,"rootfs":null}"#).unwrap().config,
+            Execution::default()
+        );
         assert!(ImageConfig::read(b"[]").is_err());
         assert!(ImageConfig::read(br#"{"config":{"Env":"A=b"}}"#).is_err());
     }

@@ -6,7 +6,7 @@
 
 pub use crate::{config::ImageConfig, platform::Platform};
 
-use crate::{digest::Digest, media};
+use crate::{config::or_null, digest::Digest, media};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub struct Descriptor {
     /// Its size in bytes.
     pub size: u64,
     /// Other places to have it from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "or_null")]
     pub urls: Vec<String>,
     /// Notes: `org.opencontainers.image.ref.name` and others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map_or_null")]
@@ -75,7 +75,7 @@ pub struct Manifest {
     /// The image's config.
     pub config: Descriptor,
     /// Its layers, lowest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub layers: Vec<Descriptor>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map_or_null")]
@@ -92,7 +92,7 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// The manifests.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub manifests: Vec<Descriptor>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map_or_null")]
@@ -103,7 +103,7 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// Several.
     Index(Index),
 }
@@ -209,7 +209,9 @@ impl Document {
         match (outline.manifests.is_some(), has_layers) {
             (true, true) => Err(ManifestError::Ambiguous),
             (true, false) if !media::is_manifest(kind) => Index::read(bytes).map(Self::Index),
-            (false, true) if !media::is_index(kind) => Manifest::read(bytes).map(Self::Manifest),
+            (false, true) if !media::is_index(kind) => {
+                Manifest::read(bytes).map(|manifest| Self::Manifest(Box::new(manifest)))
+            }
             (true, false) | (false, true) => Err(ManifestError::Ambiguous),
             (false, false) => Err(ManifestError::Kind { media_type: shortened(kind) }),
         }
@@ -337,6 +339,7 @@ mod tests {
         let gzip = layer(media::OCI_LAYER_GZIP);
         check(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{gzip}]}}"#), "manifest of 1");
         check(&format!(r#"{{"schemaVersion":2,"manifests":[{gzip}],"annotations":null}}"#), "index of 1");
+        check(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":null}}"#), "manifest of 0");
         check(r#"{"schemaVersion":1,"fsLayers":[]}"#, "schema 1");
         check(r#"{"schemaVersion":3,"manifests":[]}"#, "version is 3");
         check(r#"{"schemaVersion":2}"#, "neither");

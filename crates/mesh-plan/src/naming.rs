@@ -4,7 +4,7 @@ use crate::hash::hexadecimal;
 use mesh_model::{
     container::{ContainerId, anonymous_paths},
     image::Image,
-    project::Project,
+    project::{Project, Volume},
     service::{Condition, Service},
 };
 use std::collections::BTreeMap;
@@ -75,9 +75,19 @@ pub fn labels(
         ("depends_on", depends_on.join(",")),
         ("project.working_dir", project.directory.display().to_string()),
         ("project.config_files", files.join(",")),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     let mut labels = service.labels.clone();
     labels.extend(own.map(|(key, value)| (format!("com.docker.compose.{key}"), value)));
+    labels
+}
+
+/// The labels by which tools of Compose know a volume of a project.
+#[must_use]
+pub fn volume_labels(project: &str, volume: &Volume) -> BTreeMap<String, String> {
+    let own = [("project", project), ("volume", volume.key.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
+    let mut labels = volume.labels.clone();
+    labels.extend(own.map(|(key, value)| (format!("com.docker.compose.{key}"), value.to_owned())));
     labels
 }
 

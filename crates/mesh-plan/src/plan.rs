@@ -335,6 +335,10 @@ impl ServicePlan<'_> {
             let old = old.filter(|_| !self.options.renew_anonymous_volumes)?;
             old.anonymous_volumes.get(path).cloned()
         };
+        let mut labels = naming::labels(project, service, index, false, hash, &self.image.digest);
+        if let Some(old) = old {
+            labels.insert("com.docker.compose.replace".to_owned(), old.name.clone());
+        }
         ContainerSpec {
             id: naming::container_id(random()),
             name: naming::container_name(&project.name, service, index),
@@ -345,7 +349,7 @@ impl ServicePlan<'_> {
             image: self.image.clone(),
             config_hash: hash.to_owned(),
             resources: resources.clone(),
-            labels: naming::labels(project, service, index, false, hash, &self.image.digest),
+            labels,
             anonymous_volumes: naming::anonymous_volumes(service, self.image, inherited, random),
         }
     }

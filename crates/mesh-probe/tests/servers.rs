@@ -73,7 +73,11 @@ async fn http_answers_are_judged_by_status_and_body() {
         (None, "HTTP/1.1 204 No Content\r\n\r\n", Ok(())),
         (None, "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", Ok(())),
         (Some("ok"), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nit ok", Ok(())),
-        (Some("ok"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", Ok(())),
+        (
+            Some("ok"),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+            Ok(()),
+        ),
         (
             Some("ok"),
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
@@ -135,7 +139,8 @@ async fn redis_is_asked_with_its_password_and_never_repeats_it() {
 async fn a_password_is_read_from_its_file_each_time() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"from-file\r\n").unwrap();
-    let redis = |path| Question::Redis { user: Some("me".to_owned()), password: Some(FileSource::File(path)) };
+    let redis =
+        |path| Question::Redis { user: Some("me".to_owned()), password: Some(FileSource::File(path)) };
     let auth = "*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$9\r\nfrom-file\r\n";
     let turns = script(&[(auth, "+OK\r\n"), ("PING", "+PONG\r\n")]);
     assert_eq!(check(redis(file.path().to_owned()), turns).await, Ok(()));
@@ -165,7 +170,10 @@ async fn postgres_is_ready_when_it_takes_sessions() {
         (vec![(startup.clone(), message(b'R', b"\0\0\0\x0ASCRAM-SHA-256\0\0"))], None),
         (vec![(startup.clone(), starting)], Some("FATAL: the database system is starting up (57P03)")),
         (vec![(startup.clone(), no_database)], Some("does not exist (3D000)")),
-        (vec![(startup.clone(), ready), (b"SELECT 1\0".to_vec(), pooler)], Some("ERROR: server login failed")),
+        (
+            vec![(startup.clone(), ready), (b"SELECT 1\0".to_vec(), pooler)],
+            Some("ERROR: server login failed"),
+        ),
         (vec![(startup.clone(), Vec::new())], Some("closed the connection")),
         (vec![(startup.clone(), b"HTTP/1.1 400 Bad".to_vec())], Some("is not PostgreSQL")),
         (vec![(startup.clone(), message(b'N', &[]).repeat(2000))], Some("never comes to its end")),
@@ -187,7 +195,8 @@ async fn serve_grpc(listener: TcpListener, answer: &'static [u8], status: &'stat
         let Ok((request, mut respond)) = call else { return };
         assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
         let response = hyper::Response::builder().header("content-type", "application/grpc");
-        let trailers = || hyper::HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
+        let trailers =
+            || hyper::HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
         if alone {
             respond.send_response(response.header("grpc-status", status).body(()).unwrap(), true).unwrap();
             continue;
@@ -213,15 +222,18 @@ async fn grpc_health_is_asked_over_http_2() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asking = asked(address, Question::Grpc { service: "shop".to_owned() });
-        let (got, ()) = timeout(PATIENCE, async { tokio::join!(asking, serve_grpc(listener, answer, status, alone)) })
-            .await
-            .expect("an end");
+        let (got, ()) =
+            timeout(PATIENCE, async { tokio::join!(asking, serve_grpc(listener, answer, status, alone)) })
+                .await
+                .expect("an end");
         match want {
             None => assert!(got.is_ok(), "{got:?}"),
             Some(want) => assert!(got.as_ref().is_err_and(|got| got.to_string().contains(want)), "{got:?}"),
         }
     }
-    let got = check(Question::Grpc { service: String::new() }, script(&[("PRI", "HTTP/1.1 400 Bad\r\n\r\n")])).await;
+    let got =
+        check(Question::Grpc { service: String::new() }, script(&[("PRI", "HTTP/1.1 400 Bad\r\n\r\n")]))
+            .await;
     assert!(got.as_ref().is_err_and(|got| got.contains("is not HTTP/2")), "{got:?}");
 }
 

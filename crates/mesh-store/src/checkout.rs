@@ -21,7 +21,10 @@ pub fn refusal(known: &Project, project: &Project) -> (String, String) {
     let (there, here) = (known.directory.display(), project.directory.display());
     (
         format!("project {} is that of {there}, whose containers are there, and not of {here}", project.name),
-        format!("give this one a name of its own with `-p NAME`, or run `mesh down` in {there} first"),
+        format!(
+            "give this one a name of its own with `-p NAME`, or run `mesh down` in {there} first; `--take-over` \
+             goes on with those containers"
+        ),
     )
 }
 
@@ -59,7 +62,11 @@ mod tests {
         let file = |directory: &Path| directory.join("compose.yaml");
         std::fs::write(file(&a), "").unwrap();
         let check = |one: (&Path, &Path), other: (&Path, &Path), want: bool| {
-            assert_eq!(is_same(&project(one.0, &[one.1]), &project(other.0, &[other.1])), want, "{one:?} {other:?}");
+            assert_eq!(
+                is_same(&project(one.0, &[one.1]), &project(other.0, &[other.1])),
+                want,
+                "{one:?} {other:?}"
+            );
         };
         check((&a, &file(&a)), (&a, &file(&b)), true);
         check((&a, &file(&a)), (&link, &file(&link)), true);

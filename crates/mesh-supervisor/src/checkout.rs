@@ -9,9 +9,15 @@ use mesh_model::project::Project;
 use mesh_store::checkout;
 
 impl Desk {
-    /// Refuses a project from another directory than that of the containers that are there.
-    pub(crate) fn check_checkout(&self, project: &Project, turn: &Turn) -> Result<(), ApiError> {
-        let there = !self.owner.now().containers.is_empty();
+    /// Refuses a project from another directory than that of the containers that are there, unless it is to take
+    /// them over.
+    pub(crate) fn check_checkout(
+        &self,
+        project: &Project,
+        take_over: bool,
+        turn: &Turn,
+    ) -> Result<(), ApiError> {
+        let there = !take_over && !self.owner.now().containers.is_empty();
         let known = turn.record().map(|record| &record.project).filter(|_| there);
         match known.filter(|known| !checkout::is_same(known, project)) {
             None => Ok(()),

@@ -73,7 +73,7 @@ impl Desk {
             self.gated(&view, &all.iter().filter(resting).cloned().collect::<Vec<_>>(), services.is_empty());
         let deadline = wait_timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         let goal = if wait { Goal::Ready } else { Goal::Started };
-        self.launch(Made { start, all }, goal, deadline, &mut turn, outlet).await
+        self.launch(Made { start, all, prepare: true }, goal, deadline, &mut turn, outlet).await
     }
 
     /// Containers with what they wait for: of the `whole` project everything that shall be there, of a
@@ -141,7 +141,7 @@ impl Desk {
         }
         self.end(&ids, seconds(timeout_seconds), Fate::Stays, outlet).await?;
         let start = self.gated(&self.owner.now(), &ids, services.is_empty());
-        self.launch(Made { start, all: ids }, Goal::Started, None, &mut turn, outlet).await
+        self.launch(Made { start, all: ids, prepare: false }, Goal::Started, None, &mut turn, outlet).await
     }
 
     /// Waits for the turn of a `kill`. Who has it may be waiting for the very end that the kill brings, as

@@ -13,6 +13,9 @@ pub(crate) fn of(container: &Container, action: &str) -> Event {
     if action == "die"
         && let Some(exit) = container.facts.exit
     {
+        let began = container.facts.started_unix_ms.unwrap_or(exit.at_unix_ms);
+        let ran_s = exit.at_unix_ms.saturating_sub(began) / 1000;
+        attributes.insert("execDuration".to_owned(), ran_s.to_string());
         attributes.insert("exitCode".to_owned(), exit.code.to_string());
     }
     Event {

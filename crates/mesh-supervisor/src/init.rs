@@ -98,14 +98,20 @@ impl Desk {
         Ok(steps)
     }
 
-    /// Removes the steps that ended well.
-    pub(crate) async fn clear_steps(&self, steps: &Starts, outlet: &Outlet) -> Result<(), ApiError> {
+    /// Removes the steps that ended well, and where they were `cut_off` those that still wait or run.
+    pub(crate) async fn clear_steps(
+        &self,
+        steps: &Starts,
+        cut_off: bool,
+        outlet: &Outlet,
+    ) -> Result<(), ApiError> {
         let view = self.owner.now();
-        let ended_well = |id: &&ContainerId| {
-            let phase = view.containers.get(*id).map(|found| &found.phase);
-            matches!(phase, Some(Phase::Exited { exit, .. }) if exit.code == 0)
+        let goes = |id: &&ContainerId| match view.containers.get(*id).map(|found| &found.phase) {
+            Some(Phase::Exited { exit, .. }) => exit.code == 0,
+            Some(Phase::Failed { .. }) | None => false,
+            Some(_) => cut_off,
         };
-        let ids: Vec<ContainerId> = steps.iter().map(|(id, _)| id).filter(ended_well).cloned().collect();
+        let ids: Vec<ContainerId> = steps.iter().map(|(id, _)| id).filter(goes).cloned().collect();
         self.end(&ids, None, Fate::Goes { volumes: false }, outlet).await
     }
 

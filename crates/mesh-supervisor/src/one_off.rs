@@ -87,7 +87,7 @@ impl Desk {
         outlet: &Outlet,
     ) -> Result<ContainerSpec, ApiError> {
         self.check_name(&project)?;
-        self.check_checkout(&project, turn)?;
+        self.check_checkout(&project, options.take_over, turn)?;
         self.choose_ports(&mut project, options.ports).await;
         self.treat_orphans(&project, options, outlet).await?;
         let Some(service) = project.services.get(&options.service) else {
@@ -103,6 +103,7 @@ impl Desk {
                 services,
                 substitute: options.substitute,
                 ports: options.ports,
+                take_over: options.take_over,
                 // They were seen to.
                 ignore_orphans: true,
                 ..CreateOptions::default()

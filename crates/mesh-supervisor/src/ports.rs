@@ -23,6 +23,9 @@ const ADDRESSES_TRIED_MAX: u64 = 16;
 /// Free ports that are tried for one that is not free itself.
 const FREE_PORTS_TRIED_MAX: usize = 16;
 
+/// Free ports that are remembered; a file that changes for years does not make a record grow for years.
+const GIVEN_MAX: usize = 1 << 16;
+
 /// A port that somebody listens on.
 type Listener = (SocketAddr, Protocol);
 
@@ -43,7 +46,10 @@ impl Desk {
         let view = self.owner.now();
         let before = view.project.as_ref().map(|before| before.publishing.clone()).unwrap_or_default();
         let in_file = project.publishing.in_file;
-        let publishing = Publishing { in_file, commanded: commanded.or(before.commanded), ..before };
+        let mut publishing = Publishing { in_file, commanded: commanded.or(before.commanded), ..before };
+        if publishing.given.len() > GIVEN_MAX {
+            publishing.given.clear();
+        }
         project.publishing = publishing.clone();
         if publishing.ports() != Ports::Auto {
             return;
@@ -53,10 +59,13 @@ impl Desk {
         let (ours, address) = (ours.collect(), Ipv4Addr::LOCALHOST);
         let mut choice = Choice { desk: self, ours, taken: BTreeSet::new(), publishing, address };
         choice.address = choice.own_address(project).await;
-        for service in project.services.values_mut() {
-            let several = service.scale > 1;
-            for mapping in &mut service.network.ports {
-                choice.place(&service.name, several, mapping).await;
+        // What is fixed comes first: of a range, another port does as well.
+        for ranges in [false, true] {
+            for service in project.services.values_mut() {
+                let ports = service.network.ports.iter_mut();
+                for mapping in ports.filter(|mapping| is_range(mapping) == ranges) {
+                    choice.place(&service.name, service.scale > 1, mapping).await;
+                }
             }
         }
         project.publishing = Publishing { address: Some(choice.address), ..choice.publishing };
@@ -68,7 +77,8 @@ impl Desk {
         if let (Ports::Auto, Some(address), true) =
             (project.publishing.ports(), project.publishing.address, publishes)
         {
-            let text = format!("ports of project {} are published on {address}, its own address", project.name);
+            let text =
+                format!("ports of project {} are published on {address}, its own address", project.name);
             outlet.note(Level::Info, text).await;
         }
     }
@@ -95,7 +105,9 @@ impl Choice<'_> {
             }
             let mut free = true;
             for (port, protocol) in &wanted {
-                free &= self.trial(SocketAddr::from((address, *port)), *protocol).await != PortTrial::Taken;
+                let listener = (SocketAddr::from((address, *port)), *protocol);
+                free &=
+                    self.is_ours(&listener) || self.trial(listener.0, *protocol).await != PortTrial::Taken;
             }
             if free {
                 return address;
@@ -113,16 +125,27 @@ impl Choice<'_> {
             _ => IpAddr::V4(self.address),
         };
         mapping.host_ip = Some(address);
-        let Published::Port(written) = mapping.published else { return };
+        let written = match mapping.published {
+            Published::Port(port) => port..=port,
+            Published::OneOf(first, last) => first..=last,
+            Published::Any => return,
+        };
         if several {
             // Its containers cannot share one port.
-            mapping.published = Published::Any;
+            if !is_range(mapping) {
+                mapping.published = Published::Any;
+            }
             return;
         }
-        let chosen = self.publishing.given.get(&key).copied().unwrap_or(written);
-        if self.take(address, chosen, mapping.protocol).await {
-            mapping.published = Published::Port(chosen);
-            return;
+        let given = self.publishing.given.get(&key).copied();
+        for chosen in given.into_iter().chain(written.filter(|_| given.is_none())) {
+            if self.take(address, chosen, mapping.protocol).await {
+                if is_range(mapping) {
+                    self.publishing.given.insert(key, chosen);
+                }
+                mapping.published = Published::Port(chosen);
+                return;
+            }
         }
         if let Some(port) = self.any(address, mapping.protocol).await {
             self.publishing.given.insert(key, port);
@@ -149,17 +172,27 @@ impl Choice<'_> {
         if self.taken.contains(&listener) {
             return false;
         }
-        let free = self.ours.contains(&listener)
-            || matches!(self.trial(listener.0, protocol).await, PortTrial::Free(_));
+        let free =
+            self.is_ours(&listener) || matches!(self.trial(listener.0, protocol).await, PortTrial::Free(_));
         if free {
             self.taken.insert(listener);
         }
         free
     }
 
+    /// Whether one of the project's own containers listens there, if only on all addresses: it will make room.
+    fn is_ours(&self, (address, protocol): &Listener) -> bool {
+        let same = |ip: IpAddr| ip == address.ip() || ip.is_unspecified();
+        self.ours.iter().any(|(held, of)| held.port() == address.port() && of == protocol && same(held.ip()))
+    }
+
     async fn trial(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
         self.desk.runtime.try_port(address, protocol).await
     }
+}
+
+fn is_range(mapping: &PortMapping) -> bool {
+    matches!(mapping.published, Published::OneOf(..))
 }
 
 /// Whether the project's own address serves in place of the one that the file names.
@@ -176,7 +209,8 @@ fn key(service: &str, mapping: &PortMapping) -> String {
     let host = mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
     let published = match mapping.published {
         Published::Port(port) => port.to_string(),
-        Published::Any | Published::OneOf(..) => String::new(),
+        Published::OneOf(first, last) => format!("{first}-{last}"),
+        Published::Any => String::new(),
     };
     format!("{service} {host}:{published}:{}/{}", mapping.target, mapping.protocol)
 }

@@ -211,11 +211,20 @@ impl Desk {
 
     async fn volumes(&self) -> Result<Answer, ApiError> {
         let volumes = self.ground("volumes", self.runtime.volumes()).await?;
-        let row = |volume: mesh_runtime::observed::VolumeStatus| VolumeRow {
-            name: volume.name,
-            driver: volume.driver,
-            mountpoint: volume.mountpoint,
-            labels: volume.labels,
+        let (_, project) = self.project();
+        // Those by which tools of Compose know a volume.
+        let own = |key: String| {
+            let own = [
+                ("project", project.name.clone()),
+                ("version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("volume", key),
+            ];
+            own.map(|(key, value)| (format!("com.docker.compose.{key}"), value))
+        };
+        let row = |volume: mesh_runtime::observed::VolumeStatus| {
+            let mut labels = volume.labels;
+            labels.extend(volume.key.into_iter().flat_map(own));
+            VolumeRow { name: volume.name, driver: volume.driver, mountpoint: volume.mountpoint, labels }
         };
         Ok(Answer::Volumes(volumes.into_iter().map(row).collect()))
     }

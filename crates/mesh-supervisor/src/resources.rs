@@ -7,7 +7,10 @@ use mesh_model::{
     network::Network,
     project::{Project, Volume},
 };
-use mesh_plan::plan::{Plan, PresentNetwork};
+use mesh_plan::{
+    naming,
+    plan::{Plan, PresentNetwork},
+};
 use mesh_runtime::{
     error::RuntimeError,
     observed::{NetworkStatus, VolumeStatus},
@@ -60,8 +63,12 @@ impl Desk {
 
     /// Makes one volume; an external one must be there.
     pub(crate) async fn make_volume(&self, volume: &Volume) -> Result<(), ApiError> {
+        let labelled = match volume.external {
+            true => volume.clone(),
+            false => Volume { labels: naming::volume_labels(&self.name, volume), ..volume.clone() },
+        };
         let made = async {
-            match self.runtime.create_volume(volume).await {
+            match self.runtime.create_volume(&labelled).await {
                 Err(RuntimeError::Missing { .. }) if volume.external => Ok(Err(no_external_volume(volume))),
                 made => made.map(Ok),
             }

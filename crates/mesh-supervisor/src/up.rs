@@ -48,6 +48,8 @@ pub(crate) struct Made {
     pub(crate) start: Vec<(ContainerId, Arc<Gates>)>,
     /// All containers of the chosen services.
     pub(crate) all: Vec<ContainerId>,
+    /// Whether what a file has run before a start is run.
+    pub(crate) prepare: bool,
 }
 
 /// What is made in place of what.
@@ -89,7 +91,10 @@ impl Desk {
         turn: &mut Turn,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
-        let steps = self.make_steps(&made.start, outlet).await?;
+        let steps = match made.prepare {
+            true => self.make_steps(&made.start, outlet).await?,
+            false => Vec::new(),
+        };
         let started: Vec<ContainerId> = steps.iter().chain(&made.start).map(|(id, _)| id.clone()).collect();
         self.unmark_stopped(&started, turn).await?;
         let held = steps.iter().cloned().chain(made.start).collect();
@@ -102,7 +107,7 @@ impl Desk {
         };
         let followed =
             self.follow(Aim { ids: &ids, unchanged: &unchanged, goal, deadline }, turn, outlet).await;
-        self.clear_steps(&steps, outlet).await?;
+        self.clear_steps(&steps, followed.is_err(), outlet).await?;
         followed.map(|()| Answer::Done)
     }
 
@@ -165,7 +170,7 @@ impl Desk {
         outlet: &Outlet,
     ) -> Result<Made, ApiError> {
         self.check_name(&project)?;
-        self.check_checkout(&project, turn)?;
+        self.check_checkout(&project, options.take_over, turn)?;
         self.tell_limits(outlet).await;
         self.choose_ports(&mut project, options.ports).await;
         let project = Arc::new(project);
@@ -325,7 +330,7 @@ async fn divide(view: &View, project: &Project, plan: Plan, outlet: &Outlet) -> 
         make: Vec::new(),
         replaced: Vec::new(),
         stopped: Vec::new(),
-        made: Made { start: Vec::new(), all: Vec::new() },
+        made: Made { start: Vec::new(), all: Vec::new(), prepare: true },
     };
     let gates: BTreeMap<String, Arc<Gates>> =
         plan.gates.into_iter().map(|(service, gates)| (service, Arc::new(gates))).collect();

@@ -155,7 +155,9 @@ pub(crate) fn hint(error: &RuntimeError) -> Option<String> {
                         of its own with `--ports auto`";
             Some(ways.to_owned())
         }
-        RuntimeError::PortForbidden { .. } => Some("publish a port from 1024 on, or run as root".to_owned()),
+        RuntimeError::PortForbidden { .. } => Some(
+            "publish a port from 1024 on, run as root, or have one chosen with `--ports auto`".to_owned(),
+        ),
         RuntimeError::DiskFull { .. } => Some(FREE_SPACE.to_owned()),
         _ => None,
     }

@@ -283,9 +283,9 @@ mod tests {
     fn bytes_have_a_bar_where_there_is_room() {
         let stage = ImageStage::Downloading { bytes: 5_000_000, bytes_total: 10_000_000 };
         let image = Progress::Image { reference: "redis:7".to_owned(), services: Vec::new(), stage };
-        let wide = " ⠋ Image redis:7  Downloading 5.0MB/10.0MB  [==========>         ]  3s";
+        let wide = " ⠋ Image redis:7  Downloading 5MB/10MB  [==========>         ]  3s";
         check(std::slice::from_ref(&image), 80, 24, &[wide]);
-        check(&[image], 60, 24, &[" ⠋ Image redis:7  Downloading 5.0MB/10.0MB  3s"]);
+        check(&[image], 60, 24, &[" ⠋ Image redis:7  Downloading 5MB/10MB  3s"]);
         assert_eq!(
             (bar(9, 0), bar(7, 7)),
             (format!("  [>{}]", " ".repeat(19)), format!("  [{}]", "=".repeat(20)))

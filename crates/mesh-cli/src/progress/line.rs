@@ -118,7 +118,7 @@ mod tests {
         let image = |stage| Progress::Image { reference: "redis:7".to_owned(), services: Vec::new(), stage };
         check(
             image(ImageStage::Downloading { bytes: 5, bytes_total: 7_000_000 }),
-            " Image redis:7  Downloading 7.0MB",
+            " Image redis:7  Downloading 7MB",
         );
         check(
             image(ImageStage::Ready { source: "debian 7.0".to_owned() }),

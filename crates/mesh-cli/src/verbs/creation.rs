@@ -145,6 +145,7 @@ impl CreationArguments {
             pull: self.pull.and_then(Pull::policy),
             substitute: settings.substitute,
             ports: settings.ports,
+            take_over: settings.take_over,
         })
     }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return rehearse(context, &target, &options).await;
     }
     // Nothing builds images, so none is local.
-    let unwanted = if arguments.rmi.as_deref() == Some("all") { images(&target, &options) } else { BTreeSet::new() };
+    let unwanted =
+        if arguments.rmi.as_deref() == Some("all") { images(&target, &options) } else { BTreeSet::new() };
     // Volumes outlive containers: they may be there although nothing is up.
     let leftovers = options.volumes && target.paths.directory.exists();
     let client = match target.attend().await? {

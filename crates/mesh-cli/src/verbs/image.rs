@@ -228,7 +228,8 @@ fn split(name: &str) -> (String, String) {
 async fn load(store: &ImageStore, arguments: Load) -> Result<u8, CliError> {
     let platform = arguments.platform.as_deref().map(Platform::parse).transpose();
     let platform = platform.map_err(|error| CliError::said(error.to_string()))?;
-    let source: Box<dyn Read + Send> = match arguments.input.as_deref().filter(|path| *path != Path::new("-")) {
+    let source: Box<dyn Read + Send> = match arguments.input.as_deref().filter(|path| *path != Path::new("-"))
+    {
         Some(path) => {
             let open = format!("open {}", path.display());
             Box::new(File::open(path).map_err(CliError::io(open))?)
@@ -268,7 +269,8 @@ async fn save(store: &ImageStore, arguments: Save) -> Result<u8, CliError> {
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
     let file = File::create_new(&part).map_err(CliError::io(format!("write {}", part.display())))?;
-    let saved = interruptible(store.save(arguments.images, form, Box::new(Flushed(io::BufWriter::new(file))))).await;
+    let saved =
+        interruptible(store.save(arguments.images, form, Box::new(Flushed(io::BufWriter::new(file))))).await;
     let outcome = match saved {
         Ok(()) => std::fs::rename(&part, path).map_err(CliError::io(format!("write {}", path.display()))),
         Err(error) => Err(error),
@@ -345,7 +347,9 @@ pub(crate) fn remove_those_of_a_project(names: &BTreeSet<String>) -> Result<(), 
     let mut command = Command::new(own);
     command.args(["image", "rm", "--ignore-missing"]).args(names).stdin(Stdio::null());
     let output = command.output().map_err(CliError::io("remove images"))?;
-    for name in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.strip_prefix("Untagged: ")) {
+    for name in
+        String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.strip_prefix("Untagged: "))
+    {
         console::err_line(&format!(" Image {name}  Removed"));
     }
     for line in String::from_utf8_lossy(&output.stderr).lines() {

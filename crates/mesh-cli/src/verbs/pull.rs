@@ -1,10 +1,18 @@
 //! `pull`.
+//!
+//! Fetches again what a registry may have newer, unless `--policy missing`. Services whose file says never
+//! to pull, or to build, are left out and said so, as long as `--policy` does not overrule it.
 
-use super::creation::Pull;
 use crate::{console, context::Context, failure::CliError, supervisor::Client};
-use clap::Args;
-use mesh_api::request::Request;
-use mesh_model::project::Project;
+use clap::{Args, ValueEnum};
+use mesh_api::{
+    message::{Level, Progress},
+    request::Request,
+};
+use mesh_model::{
+    project::Project,
+    service::{PullPolicy, Service},
+};
 use std::collections::BTreeSet;
 
 /// Arguments of `pull`.
@@ -13,9 +21,9 @@ pub(crate) struct Arguments {
     /// Services; none: all active ones
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
-    /// Which images are fetched: those that are missing, or all again
+    /// Which images are fetched, whatever the file says
     #[arg(long, value_enum, value_name = "WHEN")]
-    policy: Option<Pull>,
+    policy: Option<Policy>,
     /// Also images of the services that these depend on
     #[arg(long)]
     include_deps: bool,
@@ -30,13 +38,25 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
+/// `--policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// Those that are not stored
+    Missing,
+    /// All, again
+    Always,
+}
+
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let target = context.load(&arguments.services)?;
     let project = target.required_project()?;
-    let services = chosen(&project, &arguments);
+    let services = wanted(context, &project, &arguments);
+    if services.is_empty() {
+        return Ok(0);
+    }
     let client = target.supervise().await?;
-    let refresh = !matches!(arguments.policy, Some(Pull::Missing | Pull::Never));
+    let refresh = arguments.policy != Some(Policy::Missing);
     let substitute = context.settings.substitute;
     if !arguments.ignore_pull_failures {
         let request = Request::Pull { project, services, refresh, substitute };
@@ -62,8 +82,46 @@ async fn perform(context: &Context, client: &Client, request: Request, quiet: bo
     Ok(())
 }
 
-/// The services whose images are meant, by name: never an empty list unless there are none.
-fn chosen(project: &Project, arguments: &Arguments) -> Vec<String> {
+/// The services whose images are fetched, by name; of each that is left out it is said why.
+fn wanted(context: &Context, project: &Project, arguments: &Arguments) -> Vec<String> {
+    let mut reporter = context.reporter();
+    let mut wanted = Vec::new();
+    for name in chosen(project, arguments) {
+        let reason = match project.services.get(&name) {
+            Some(service) => left_out(service, arguments),
+            None => None,
+        };
+        match reason {
+            None => wanted.push(name),
+            Some(_) if arguments.quiet => {}
+            Some(reason) => {
+                let text = format!("{name} is skipped: {reason}");
+                reporter.tell(Progress::Note { level: Level::Info, text });
+            }
+        }
+    }
+    reporter.finish();
+    wanted
+}
+
+/// Why a service's image is not fetched.
+fn left_out(service: &Service, arguments: &Arguments) -> Option<&'static str> {
+    if service.image.is_none() {
+        return Some("no image to be pulled");
+    }
+    if service.build && arguments.ignore_buildable {
+        return Some("its image can be built");
+    }
+    match service.pull_policy {
+        _ if arguments.policy.is_some() => None,
+        PullPolicy::Never => Some("its pull policy is never"),
+        PullPolicy::Build => Some("its pull policy is build"),
+        _ => None,
+    }
+}
+
+/// The services that are meant, by name.
+fn chosen(project: &Project, arguments: &Arguments) -> BTreeSet<String> {
     let mut chosen: BTreeSet<String> = match arguments.services.as_slice() {
         [] => project.services.keys().cloned().collect(),
         named => named.iter().cloned().collect(),
@@ -75,7 +133,4 @@ fn chosen(project: &Project, arguments: &Arguments) -> Vec<String> {
         }
     }
     chosen
-        .into_iter()
-        .filter(|name| !(arguments.ignore_buildable && project.services.get(name).is_some_and(|s| s.build)))
-        .collect()
 }

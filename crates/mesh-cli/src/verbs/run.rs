@@ -171,6 +171,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         tty,
         substitute: context.settings.substitute,
         ports: context.settings.ports,
+        take_over: context.settings.take_over,
         remove_orphans: arguments.remove_orphans,
         ignore_orphans: target.orphans.ignore,
         detach_keys: if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() },
@@ -226,8 +227,7 @@ fn inexecutable(error: &CliError) -> Option<u8> {
     Some(if absent { 127 } else { 126 })
 }
 
-/// Waits for the end with the terminal in raw mode, where there is one, and gives it back on every way
-/// out. A signal hangs up, upon which the supervisor ends the container. `None`: the keys were typed that let
+/// Waits for the end, and gives the terminal back as it was on every way out, where there is one. A signal hangs up, upon which the supervisor ends the container. `None`: the keys were typed that let
 /// go of it, and it goes on.
 async fn attended(
     call: impl Future<Output = Result<Answer, CliError>>,
@@ -237,7 +237,8 @@ async fn attended(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::io("watch for SIGHUP"))?;
-    let _raw = if tty { RawMode::enter().ok() } else { None };
+    // The container's shim makes it raw once the program has it.
+    let _kept = if tty { RawMode::keep().ok() } else { None };
     tokio::select! {
         answer = call => answer.map(Some),
         () = let_go.notified() => Ok(None),

@@ -45,6 +45,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         ignore_orphans: target.orphans.ignore,
         substitute: context.settings.substitute,
         ports: context.settings.ports,
+        take_over: context.settings.take_over,
         ..CreateOptions::default()
     };
     if context.settings.dry_run {

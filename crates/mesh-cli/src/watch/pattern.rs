@@ -21,6 +21,23 @@ enum Piece {
     Set { ranges: Vec<(u8, u8)>, without: bool },
 }
 
+impl Piece {
+    /// Whether it is this one byte.
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Self::Byte(wanted) => byte == *wanted,
+            Self::One => byte != b'/',
+            Self::Set { ranges, without } => {
+                byte != b'/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *without
+            }
+            Self::Some | Self::Any | Self::Directories => false,
+        }
+    }
+}
+
+/// Steps in which a match is tried in ways that may be many.
+const STEPS_MAX: u32 = 2000;
+
 /// A pattern, and whether what it matches is taken out of what those before it matched.
 #[derive(Debug, Clone)]
 struct Pattern {
@@ -82,6 +99,12 @@ impl Pattern {
 
     fn matches(&self, path: &Path) -> bool {
         let text = path.as_os_str().as_encoded_bytes();
+        let mut steps = STEPS_MAX;
+        attempt(&self.pieces, text, &mut steps).unwrap_or_else(|| self.matches_surely(text))
+    }
+
+    /// The same in a time that is known.
+    fn matches_surely(&self, text: &[u8]) -> bool {
         // For each place of the text: whether the pieces so far can end there.
         let mut ends = vec![false; text.len() + 1];
         ends[0] = true;
@@ -92,21 +115,48 @@ impl Pattern {
     }
 }
 
+/// Tries one way after the other, which is quick where the first letters differ. `None`: there were too
+/// many ways.
+fn attempt(pieces: &[Piece], text: &[u8], steps: &mut u32) -> Option<bool> {
+    let (mut pieces, mut text) = (pieces, text);
+    loop {
+        *steps = steps.checked_sub(1)?;
+        let Some((piece, rest)) = pieces.split_first() else { return Some(text.is_empty()) };
+        let starts: Vec<usize> = match piece {
+            Piece::Byte(_) | Piece::One | Piece::Set { .. } => {
+                match text.split_first() {
+                    Some((byte, after)) if piece.takes(*byte) => (pieces, text) = (rest, after),
+                    _ => return Some(false),
+                }
+                continue;
+            }
+            Piece::Any if rest.is_empty() => return Some(true),
+            Piece::Any => (0..=text.len()).collect(),
+            Piece::Some => {
+                let part = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+                (0..=part).collect()
+            }
+            Piece::Directories => {
+                let slashes = text.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+                std::iter::once(0).chain(slashes.map(|(at, _)| at + 1)).collect()
+            }
+        };
+        for start in starts {
+            if attempt(rest, &text[start..], steps)? {
+                return Some(true);
+            }
+        }
+        return Some(false);
+    }
+}
+
 /// Where a piece can end that begins where the ones before it ended.
 fn step(piece: &Piece, text: &[u8], begins: &[bool]) -> Vec<bool> {
     let mut ends = vec![false; begins.len()];
-    let one = |byte: u8| match piece {
-        Piece::Byte(wanted) => byte == *wanted,
-        Piece::One => byte != b'/',
-        Piece::Set { ranges, without } => {
-            byte != b'/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *without
-        }
-        Piece::Some | Piece::Any | Piece::Directories => false,
-    };
     match piece {
         Piece::Byte(_) | Piece::One | Piece::Set { .. } => {
             for (at, byte) in text.iter().enumerate() {
-                ends[at + 1] = begins[at] && one(*byte);
+                ends[at + 1] = begins[at] && piece.takes(*byte);
             }
         }
         Piece::Some | Piece::Any => {
@@ -255,5 +305,6 @@ mod tests {
         let pattern = "**/*a".repeat(60);
         let path = "a/".repeat(500);
         check(&[&pattern], &format!("{path}b"), false);
+        check(&[&"*a".repeat(60)], &"a".repeat(70), true);
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Tree {
     queue: Receiver,
     directories: HashMap<i32, PathBuf>,
     rules: Vec<Rule>,
+    /// Paths of this burst that the rules were asked about.
+    asked: HashMap<PathBuf, bool>,
 }
 
 impl Tree {
@@ -57,18 +59,16 @@ impl Tree {
     pub(crate) fn open(rules: &[Rule]) -> Result<Self, CliError> {
         let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(instances)?;
         let queue = Receiver::from_owned_fd_unchecked(queue).map_err(CliError::io("watch for changes"))?;
-        let mut tree = Self { queue, directories: HashMap::new(), rules: rules.to_vec() };
-        for rule in rules {
-            tree.look_after(&rule.watch.path)?;
-        }
+        let mut tree = Self { queue, directories: HashMap::new(), rules: rules.to_vec(), asked: HashMap::new() };
+        tree.look_again(&mut BTreeSet::new())?;
         Ok(tree)
     }
 
     /// A path of a rule: a directory with what is in it; a file by the directory it is in, for editors put
     /// another file in its place; and what is not there yet by the nearest directory that is.
-    fn look_after(&mut self, path: &Path) -> Result<(), CliError> {
+    fn look_after(&mut self, path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), CliError> {
         if path.is_dir() {
-            return self.add_below(path, &mut BTreeSet::new(), 0);
+            return self.add_below(path, files, 0);
         }
         match path.ancestors().skip(1).find(|path| path.is_dir()) {
             Some(directory) => self.add(directory).map(drop),
@@ -80,6 +80,7 @@ impl Tree {
     pub(crate) async fn changes(&mut self) -> Result<Batch, CliError> {
         let mut paths = BTreeSet::new();
         let mut lost = false;
+        self.asked = HashMap::new();
         let mut limit: Option<Instant> = None;
         loop {
             let now = Instant::now();
@@ -124,7 +125,7 @@ impl Tree {
         for Event { number, kind, name } in events {
             if kind.contains(ReadFlags::QUEUE_OVERFLOW) {
                 lost = true;
-                self.look_again()?;
+                self.look_again(&mut BTreeSet::new())?;
                 continue;
             }
             if kind.contains(ReadFlags::IGNORED) {
@@ -135,7 +136,7 @@ impl Tree {
             let path = directory.join(name);
             if kind.contains(ReadFlags::ISDIR) {
                 self.directory_changed(&path, kind, paths)?;
-            } else if self.rules.iter().any(|rule| rule.concerns(&path)) {
+            } else if self.concerns(&path) {
                 paths.insert(path);
             }
         }
@@ -152,23 +153,33 @@ impl Tree {
             // What was put into it before it was looked after is found by looking.
             let on_the_way = self.rules.iter().any(|rule| rule.watch.path.starts_with(path));
             if on_the_way {
-                return self.look_again();
+                return self.look_again(paths);
             }
             return self.add_below(path, paths, 0);
         }
         if kind.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
             self.forget_below(path);
-            if self.rules.iter().any(|rule| rule.concerns(path)) {
+            if self.concerns(path) {
                 paths.insert(path.to_owned());
             }
         }
         Ok(())
     }
 
-    /// Looks after whatever the rules mean and was missed.
-    fn look_again(&mut self) -> Result<(), CliError> {
+    /// Looks after whatever the rules mean, and collects its files.
+    fn look_again(&mut self, files: &mut BTreeSet<PathBuf>) -> Result<(), CliError> {
         let paths: Vec<PathBuf> = self.rules.iter().map(|rule| rule.watch.path.clone()).collect();
-        paths.iter().try_for_each(|path| self.look_after(path))
+        paths.iter().try_for_each(|path| self.look_after(path, files))
+    }
+
+    /// Whether any rule means a path; each is asked once in a burst.
+    fn concerns(&mut self, path: &Path) -> bool {
+        if let Some(answer) = self.asked.get(path) {
+            return *answer;
+        }
+        let answer = self.rules.iter().any(|rule| rule.concerns(path));
+        self.asked.insert(path.to_owned(), answer);
+        answer
     }
 
     /// Looks after a directory and those in it, and collects the files.
@@ -193,9 +204,7 @@ impl Tree {
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.add_below(&path, files, depth + 1)?,
-                Ok(_) if self.rules.iter().any(|rule| rule.concerns(&path)) => {
-                    files.insert(path);
-                }
+                Ok(_) if self.concerns(&path) => drop(files.insert(path)),
                 _ => {}
             }
         }

@@ -14,12 +14,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// Rewrites the whole tree.
-pub(crate) fn as_written(
-    tree: &mut Node,
-    project: &str,
-    environment: &BTreeMap<String, String>,
-    skip: Skip,
-) {
+pub(crate) fn as_written(tree: &mut Node, project: &str, environment: &BTreeMap<String, String>, skip: Skip) {
     let services = tree.get_mut("services").and_then(Node::as_map_mut);
     for entry in services.into_iter().flat_map(Map::values_mut) {
         service(&mut entry.node);
@@ -115,7 +110,7 @@ fn one_to_list(node: &mut Node) {
 fn dependencies(node: &mut Node) {
     scalars::names(node);
     for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
-        super::service::dependency(&mut entry.node);
+        super::dependencies::dependency(&mut entry.node);
     }
 }
 
@@ -246,7 +241,7 @@ fn build(node: &mut Node) {
 /// What follows from other keys.
 fn normal(service: &mut Node, environment: &BTreeMap<String, String>) {
     super::service::normal_values(service);
-    super::service::implied_dependencies(service);
+    super::dependencies::implied(service);
     with(service, "environment", |node| resolve(node, environment, true));
     with(service, "build", |build| {
         super::service::default_dockerfile(build);

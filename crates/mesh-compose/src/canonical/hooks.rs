@@ -42,7 +42,11 @@ fn provider(service: &mut Node) {
     let Some(options) = service.get_mut("provider").and_then(|provider| provider.get_mut("options")) else {
         return;
     };
-    options.as_map_mut().into_iter().flat_map(Map::values_mut).for_each(|entry| scalars::list(&mut entry.node));
+    options
+        .as_map_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .for_each(|entry| scalars::list(&mut entry.node));
 }
 
 /// A request names devices or counts them; -1 is all of them, which is also meant where it does neither.

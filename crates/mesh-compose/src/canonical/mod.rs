@@ -2,6 +2,7 @@
 //! the printed document rely on. What cannot be read is reported and left out.
 
 mod as_written;
+mod dependencies;
 mod files;
 mod hooks;
 mod ports;

@@ -1,14 +1,14 @@
 //! The long forms of one service.
 
 use super::{
-    Surface,
+    Surface, dependencies,
     files::resolve_unset,
     ports,
     scalars::{self, each},
     volumes,
 };
 use crate::{
-    context::{At, Context},
+    context::Context,
     node::{Map, Node, Value},
     resolve::hosts_to_mapping,
     value,
@@ -25,9 +25,9 @@ pub(crate) fn service(service: &mut Node, surface: &mut Surface<'_>) {
     map.retain(|key, entry| !entry.node.is_null() || matches!(key.as_str(), "command" | "entrypoint"));
     single_values(service);
     collections(service, surface.cx);
-    dependencies(service);
+    dependencies::dependencies(service);
     if !surface.cx.skip.normalisation {
-        implied_dependencies(service);
+        dependencies::implied(service);
         normal_values(service);
     }
     super::hooks::hooks(service, surface.cx);
@@ -202,56 +202,6 @@ fn extra_hosts(node: &mut Node, cx: &mut Context) {
     node.value = Value::List(lines);
 }
 
-/// `depends_on` with its defaults.
-fn dependencies(service: &mut Node) {
-    let Some(node) = service.get_mut("depends_on") else { return };
-    scalars::names(node);
-    node.as_map_mut().into_iter().flat_map(Map::values_mut).for_each(|entry| dependency(&mut entry.node));
-}
-
-pub(super) fn dependency(node: &mut Node) {
-    if node.is_null() {
-        node.value = Value::Map(Map::new());
-    }
-    let at = node.at;
-    node.set_default("condition", Node::text("service_started", at));
-    node.set_default("required", Node::new(Value::Bool(true), at));
-    each(node, &["required", "restart"], scalars::boolean);
-}
-
-/// The dependencies that other keys imply.
-pub(super) fn implied_dependencies(service: &mut Node) {
-    let mut implied: Vec<(String, At, bool)> = Vec::new();
-    let first = |text: &str| text.split(':').next().unwrap_or(text).to_owned();
-    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
-        implied.extend(link.as_text().map(|text| (first(text), link.at, true)));
-    }
-    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
-        if let Some(mode) = service.get(key)
-            && let Some(shared) = mode.as_text().and_then(|mode| mode.strip_prefix("service:"))
-        {
-            implied.push((shared.to_owned(), mode.at, true));
-        }
-    }
-    for from in service.get("volumes_from").and_then(Node::as_list).unwrap_or_default() {
-        let text = from.as_text().filter(|text| !text.starts_with("container:"));
-        implied.extend(text.map(|text| (first(text), from.at, false)));
-    }
-    if implied.is_empty() {
-        return;
-    }
-    let at = service.at;
-    service.set_default("depends_on", Node::map(at));
-    let Some(node) = service.get_mut("depends_on") else { return };
-    for (name, at, restart) in implied {
-        if node.get(&name).is_none() {
-            let mut target = scalars::entry(vec![("restart", Value::Bool(restart))], at);
-            dependency(&mut target);
-            node.set(&name, target);
-        }
-    }
-}
-
 /// Other names of the same value.
 pub(super) fn normal_values(service: &mut Node) {
     if let Some(policy) = service.get_mut("pull_policy")
@@ -316,11 +266,11 @@ fn build(node: &mut Node, environment: &BTreeMap<String, String>, cx: &mut Conte
     let at = node.at;
     node.set_default("context", Node::text(".", at));
     each(node, &["args"], |node| scalars::pairs(node, None));
-    if let Some(args) = node.get_mut("args").and_then(Node::as_map_mut) {
-        if !cx.skip.normalisation {
-            resolve_unset(args, environment);
-            args.retain(|_, entry| !entry.node.is_null());
-        }
+    if !cx.skip.normalisation
+        && let Some(args) = node.get_mut("args").and_then(Node::as_map_mut)
+    {
+        resolve_unset(args, environment);
+        args.retain(|_, entry| !entry.node.is_null());
     }
     each(node, &["shm_size"], scalars::bytes);
     each(node, &["provenance", "sbom"], scalars::text);

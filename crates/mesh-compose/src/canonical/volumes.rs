@@ -49,7 +49,10 @@ fn short_form(text: &str, item: &Node, cx: &mut Context) -> Node {
     }
     pairs.push(("target", Value::Text(short.target.to_owned())));
     let mut node = entry(pairs, at);
-    node.set(if bind { "bind" } else { "volume" }, Node::map(at));
+    // A text as short as this is not looked into.
+    if text.len() > 2 {
+        node.set(if bind { "bind" } else { "volume" }, Node::map(at));
+    }
     for option in short.options.into_iter().flat_map(|options| options.split(',')) {
         let written = self::option(&mut node, option, at);
         match option {

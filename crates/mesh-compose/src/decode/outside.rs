@@ -173,10 +173,16 @@ fn password(
         (Some(key), _) => {
             let Some(declared) = tree.at_path(&["secrets", &key]) else {
                 let message = format!("the probe's password is secret `{key}`, which is not declared");
-                cx.error_with_hint(node.at, "unknown-secret", message, "declare it under `secrets` at the top");
+                cx.error_with_hint(
+                    node.at,
+                    "unknown-secret",
+                    message,
+                    "declare it under `secrets` at the top",
+                );
                 return None;
             };
-            source("secrets", &key, declared, environment, cx)
+            let users = [cx.service.clone()];
+            source(("secrets", &key), declared, &users, environment, cx)
         }
         (None, Some(name)) => match environment.get(&name) {
             Some(value) => Some(FileSource::Content(mesh_redact::Secret::new(value.clone()))),

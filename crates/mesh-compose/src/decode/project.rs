@@ -71,9 +71,12 @@ struct Used<'t> {
     /// With the services that join them.
     networks: BTreeMap<&'t str, Vec<&'t String>>,
     volumes: BTreeSet<String>,
-    secrets: BTreeSet<String>,
-    configs: BTreeSet<String>,
+    secrets: Users,
+    configs: Users,
 }
+
+/// Keys, each with the services that use it.
+type Users = BTreeMap<String, Vec<String>>;
 
 impl<'t> Used<'t> {
     fn by(tree: &'t Node) -> Self {
@@ -86,8 +89,11 @@ impl<'t> Used<'t> {
                 used.networks.entry(key).or_default().push(name);
             }
             used.volumes.extend(items(service.get("volumes")).filter_map(|mount| text(mount, "source")));
-            used.secrets.extend(items(service.get("secrets")).filter_map(|mount| text(mount, "source")));
-            used.configs.extend(items(service.get("configs")).filter_map(|mount| text(mount, "source")));
+            for (section, users) in [("secrets", &mut used.secrets), ("configs", &mut used.configs)] {
+                for key in items(service.get(section)).filter_map(|mount| text(mount, "source")) {
+                    users.entry(key).or_default().push(name.clone());
+                }
+            }
         }
         used
     }
@@ -184,24 +190,25 @@ fn volume(key: &str, node: &Node) -> Volume {
 fn sources(
     tree: &Node,
     section: &str,
-    used: &BTreeSet<String>,
+    used: &Users,
     frame: &Frame<'_>,
     cx: &mut Context,
 ) -> BTreeMap<String, FileSource> {
     let mut sources = BTreeMap::new();
-    for (key, node) in entries(tree.get(section)).filter(|(key, _)| used.contains(key.as_str())) {
-        if let Some(source) = source(section, key, node, frame.environment, cx) {
+    for (key, node) in entries(tree.get(section)) {
+        let Some(users) = used.get(key.as_str()) else { continue };
+        if let Some(source) = source((section, key), node, users, frame.environment, cx) {
             sources.insert(key.clone(), source);
         }
     }
     sources
 }
 
-/// Where the content of one secret or config comes from.
+/// Where the content of one secret or config comes from. Where it cannot be had, `users` are not started.
 pub(super) fn source(
-    section: &str,
-    key: &str,
+    (section, key): (&str, &str),
     node: &Node,
+    users: &[String],
     environment: &BTreeMap<String, String>,
     cx: &mut Context,
 ) -> Option<FileSource> {
@@ -216,11 +223,11 @@ pub(super) fn source(
     }
     let variable = node.get("environment")?;
     let name = variable.scalar().unwrap_or_default();
-    let Some(value) = environment.get(&name) else {
+    let value = environment.get(&name).cloned();
+    for user in value.is_none().then_some(users).into_iter().flatten() {
         let message = format!("`{section}.{key}` takes its content from {name}, which is not set");
         let hint = format!("set {name} in the environment or in a `.env` file");
-        cx.error_with_hint(variable.at, "variable-missing", message, hint);
-        return None;
-    };
-    Some(FileSource::Content(Secret::new(value.clone())))
+        cx.refuse(user, variable.at, "variable-missing", message, Some(hint));
+    }
+    Some(FileSource::Content(Secret::new(value.unwrap_or_default())))
 }

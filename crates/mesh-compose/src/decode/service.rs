@@ -63,10 +63,14 @@ pub(super) fn service(
 fn image_or_build(node: &Node, cx: &mut Context) {
     let Some(build) = node.get("build") else { return };
     if text(node, "image").is_some_and(|image| !image.is_empty()) {
-        let message = format!("`build` of service `{}` has no effect: its image is used as it is", cx.service);
+        let message =
+            format!("`build` of service `{}` has no effect: its image is used as it is", cx.service);
         cx.warn(build.at, "no-effect", message);
     } else {
-        let message = format!("service `{}` has no image: it has only a `build`, and images are not built here", cx.service);
+        let message = format!(
+            "service `{}` has no image: it has only a `build`, and images are not built here",
+            cx.service
+        );
         let hint = "build the image elsewhere, and name it with `image`".to_owned();
         cx.refuse_this(build.at, "unsupported", message, Some(hint));
     }
@@ -77,7 +81,8 @@ fn container_name(node: &Node, cx: &mut Context) {
     let text = name.scalar().unwrap_or_default();
     if !value::is_container_name(&text) {
         let message = format!("`{text}` cannot name a container");
-        let hint = "a name takes letters, digits, `_`, `.` and `-`, and starts with a letter or digit".to_owned();
+        let hint =
+            "a name takes letters, digits, `_`, `.` and `-`, and starts with a letter or digit".to_owned();
         cx.refuse_this(name.at, "bad-value", message, Some(hint));
     }
 }

@@ -18,14 +18,21 @@ impl Document {
         let mut next: Vec<String> = Vec::new();
         for name in names {
             let before = next.len();
-            next.extend(self.active().map(|(known, _)| known).filter(|known| fits(name, known)).map(ToOwned::to_owned));
+            next.extend(
+                self.active()
+                    .map(|(known, _)| known)
+                    .filter(|known| fits(name, known))
+                    .map(ToOwned::to_owned),
+            );
             if next.len() == before {
                 return Err(name.clone());
             }
         }
         while let Some(name) = next.pop() {
             let depends = self.tree.at_path(&["services", &name, "depends_on"]).and_then(Node::as_map);
-            next.extend(depends.into_iter().flat_map(Map::keys).filter(|name| !kept.contains(*name)).cloned());
+            next.extend(
+                depends.into_iter().flat_map(Map::keys).filter(|name| !kept.contains(*name)).cloned(),
+            );
             kept.insert(name);
         }
         if let Some(services) = self.tree.get_mut("services").and_then(Node::as_map_mut) {

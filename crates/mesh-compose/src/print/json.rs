@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn texts_and_numbers_are_written_as_go_writes_them() {
         for (view, want) in [
-            (View::text("a\"\\\n\t\u{1}<b>&\u{7f}é\u{2028}"), "\"a\\\"\\\\\\n\\t\\u0001\\u003cb\\u003e\\u0026\u{7f}é\\u2028\""),
+            (
+                View::text("a\"\\\n\t\u{1}<b>&\u{7f}é\u{2028}"),
+                "\"a\\\"\\\\\\n\\t\\u0001\\u003cb\\u003e\\u0026\u{7f}é\\u2028\"",
+            ),
             (View::Float(1_000_000.0), "1000000"),
             (View::Float(1e21), "1e+21"),
             (View::Float(1e-7), "1e-7"),

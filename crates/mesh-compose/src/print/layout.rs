@@ -253,22 +253,23 @@ static BLOCK_IO: Record = Record {
 };
 
 static WEIGHT: Record = Record {
-    slots: &[cased("path", "Path", Kind::One(Scalar::Text)), cased("weight", "Weight", Kind::One(Scalar::Int))],
+    slots: &[
+        cased("path", "Path", Kind::One(Scalar::Text)),
+        cased("weight", "Weight", Kind::One(Scalar::Int)),
+    ],
 };
 
 static RATE: Record = Record {
     slots: &[cased("path", "Path", Kind::One(Scalar::Text)), cased("rate", "Rate", Kind::One(Scalar::Bytes))],
 };
 
-static FILE_MOUNT: Record = Record {
-    slots: &[text("source"), text("target"), text("uid"), text("gid"), set("mode", Scalar::Mode)],
-};
+static FILE_MOUNT: Record =
+    Record { slots: &[text("source"), text("target"), text("uid"), text("gid"), set("mode", Scalar::Mode)] };
 
 static CREDENTIAL: Record = Record { slots: &[text("config"), text("file"), text("registry")] };
 
-static DEPENDENCY: Record = Record {
-    slots: &[text("condition"), flag("restart"), always("required", Kind::One(Scalar::Bool))],
-};
+static DEPENDENCY: Record =
+    Record { slots: &[text("condition"), flag("restart"), always("required", Kind::One(Scalar::Bool))] };
 
 static DEPLOY: Record = Record {
     slots: &[
@@ -320,9 +321,8 @@ static DEVICE_REQUEST: Record = Record {
 
 static GENERIC: Record = Record { slots: &[object("discrete_resource_spec", &DISCRETE)] };
 
-static DISCRETE: Record = Record {
-    slots: &[always("kind", Kind::One(Scalar::Text)), always("value", Kind::One(Scalar::Int))],
-};
+static DISCRETE: Record =
+    Record { slots: &[always("kind", Kind::One(Scalar::Text)), always("value", Kind::One(Scalar::Int))] };
 
 static RESTART: Record = Record {
     slots: &[
@@ -343,9 +343,8 @@ static DEVICE: Record = Record { slots: &[text("source"), text("target"), text("
 
 static PROVIDER: Record = Record { slots: &[text("type"), slot("options", Kind::Lists)] };
 
-static ENV_FILE: Record = Record {
-    slots: &[text("path"), slot("required", Kind::UnlessTrue), text("format")],
-};
+static ENV_FILE: Record =
+    Record { slots: &[text("path"), slot("required", Kind::UnlessTrue), text("format")] };
 
 static EXTENDS: Record = Record { slots: &[text("file"), text("service")] };
 
@@ -406,7 +405,12 @@ static MOUNT: Record = Record {
 };
 
 static BIND: Record = Record {
-    slots: &[text("selinux"), text("propagation"), slot("create_host_path", Kind::UnlessTrue), text("recursive")],
+    slots: &[
+        text("selinux"),
+        text("propagation"),
+        slot("create_host_path", Kind::UnlessTrue),
+        text("recursive"),
+    ],
 };
 
 static VOLUME_MOUNT: Record = Record { slots: &[labels("labels"), flag("nocopy"), text("subpath")] };

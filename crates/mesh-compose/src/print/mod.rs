@@ -8,7 +8,7 @@ mod style;
 mod view;
 mod yaml;
 
-pub(crate) use json::{to_json, to_compact_json};
+pub(crate) use json::{to_compact_json, to_json};
 pub(crate) use layout::{PROJECT, SERVICE};
 pub(crate) use record::record;
 pub(crate) use view::{Format, View};

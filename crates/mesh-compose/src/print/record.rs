@@ -137,7 +137,10 @@ fn slot_view<'n>(node: Option<&'n Node>, slot: &'static Slot, format: Format) ->
 
 /// What JSON shows of an object that is always there and was not written.
 fn empty_part<'n>(record: &'static Record) -> View<'n> {
-    let shown = record.slots.iter().filter_map(|slot| Some((Cow::Borrowed(slot.name), slot_view(None, slot, Format::Json)?)));
+    let shown = record
+        .slots
+        .iter()
+        .filter_map(|slot| Some((Cow::Borrowed(slot.name), slot_view(None, slot, Format::Json)?)));
     View::Map(shown.collect())
 }
 
@@ -211,7 +214,8 @@ fn pairs<'n>(node: &'n Node, missing: View<'n>, format: Format) -> View<'n> {
         Value::List(items) => {
             let pair = |item: &'n Node| {
                 let line = item.as_text()?;
-                let (name, value) = line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
+                let (name, value) =
+                    line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
                 Some((Cow::Borrowed(name), or_missing(value.map_or(View::Null, View::text))))
             };
             View::sorted(items.iter().filter_map(pair).collect(), format)
@@ -235,7 +239,9 @@ fn keys(node: &Node) -> View<'_> {
     match &node.value {
         Value::List(items) => {
             let items = items.iter().filter_map(Node::as_text);
-            let split = items.map(|item| item.split_once('=').map_or((item, None), |(id, path)| (id, Some(path.to_owned()))));
+            let split = items.map(|item| {
+                item.split_once('=').map_or((item, None), |(id, path)| (id, Some(path.to_owned())))
+            });
             View::List(split.map(|(id, path)| line(id, path)).collect())
         }
         Value::Map(map) => View::List(map.iter().map(|(id, entry)| line(id, entry.node.scalar())).collect()),

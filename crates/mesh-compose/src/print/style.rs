@@ -91,7 +91,9 @@ impl Traits {
 
 fn is_indicator_at_start(character: char, blank_follows: bool) -> bool {
     match character {
-        '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => true,
+        '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => {
+            true
+        }
         '?' | ':' | '-' => blank_follows,
         _ => false,
     }
@@ -111,14 +113,42 @@ fn reads_as_text(text: &str) -> bool {
     let Some(first) = text.bytes().next() else { return false };
     match first {
         b'0'..=b'9' | b'+' | b'-' => {
-            !(is_timestamp(text) || is_integer(text) || is_float(text) || is_base_60(text) || is_infinite(text))
+            !(is_timestamp(text)
+                || is_integer(text)
+                || is_float(text)
+                || is_base_60(text)
+                || is_infinite(text))
         }
         b'.' => !(is_float(text) || is_infinite(text) || matches!(text, ".nan" | ".NaN" | ".NAN")),
         _ => !matches!(
             text,
-            "true" | "True" | "TRUE" | "false" | "False" | "FALSE" | "null" | "Null" | "NULL" | "~" | "<<"
-                | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON"
-                | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+            "true"
+                | "True"
+                | "TRUE"
+                | "false"
+                | "False"
+                | "FALSE"
+                | "null"
+                | "Null"
+                | "NULL"
+                | "~"
+                | "<<"
+                | "y"
+                | "Y"
+                | "yes"
+                | "Yes"
+                | "YES"
+                | "on"
+                | "On"
+                | "ON"
+                | "n"
+                | "N"
+                | "no"
+                | "No"
+                | "NO"
+                | "off"
+                | "Off"
+                | "OFF"
         ),
     }
 }
@@ -176,7 +206,9 @@ fn is_base_60(text: &str) -> bool {
     first.starts_with(|c: char| c.is_ascii_digit())
         && first.bytes().all(|b| b.is_ascii_digit() || b == b'_')
         && !rest.is_empty()
-        && rest.iter().all(|part| digits(part) && part.parse::<u8>().is_ok_and(|part| part < 60) && part.len() < 3)
+        && rest
+            .iter()
+            .all(|part| digits(part) && part.parse::<u8>().is_ok_and(|part| part < 60) && part.len() < 3)
 }
 
 /// `2001-12-14`, also with a time.
@@ -193,7 +225,9 @@ fn is_timestamp(text: &str) -> bool {
             && text.bytes().all(|byte| byte.is_ascii_digit())
             && text.parse::<u32>().is_ok_and(|value| value <= last)
     };
-    let date = within(month, 12) && within(day, days(year, month)) && !matches!(month, "0" | "00")
+    let date = within(month, 12)
+        && within(day, days(year, month))
+        && !matches!(month, "0" | "00")
         && !matches!(day, "0" | "00");
     date && match time.chars().next() {
         None => true,
@@ -248,17 +282,87 @@ mod tests {
             (
                 Style::Plain,
                 &[
-                    "a", "a b", "a:b", "a#b", "-c", "--flag", ":80", "?x", "=", "é☃", "1.2.3", "22:99", "0x", "08x",
-                    "2024-13-01", "1_a", "_1", "a\u{a0}b", "2001-12-14 21:59:43.10 -5",
+                    "a",
+                    "a b",
+                    "a:b",
+                    "a#b",
+                    "-c",
+                    "--flag",
+                    ":80",
+                    "?x",
+                    "=",
+                    "é☃",
+                    "1.2.3",
+                    "22:99",
+                    "0x",
+                    "08x",
+                    "2024-13-01",
+                    "1_a",
+                    "_1",
+                    "a\u{a0}b",
+                    "2001-12-14 21:59:43.10 -5",
                 ],
             ),
-            (Style::Single, &["- a", "a: b", "a:", "#a", "a #b", " a", "a ", "*x", "!x", "%x", "@x", "`x", "{a}", "---x", "...", "-", "?", "it's a: 'b'", "'"]),
+            (
+                Style::Single,
+                &[
+                    "- a",
+                    "a: b",
+                    "a:",
+                    "#a",
+                    "a #b",
+                    " a",
+                    "a ",
+                    "*x",
+                    "!x",
+                    "%x",
+                    "@x",
+                    "`x",
+                    "{a}",
+                    "---x",
+                    "...",
+                    "-",
+                    "?",
+                    "it's a: 'b'",
+                    "'",
+                ],
+            ),
             (
                 Style::Double,
                 &[
-                    "", "yes", "No", "on", "null", "~", "true", "<<", "1", "1.", ".5", "1e3", "0x1f", "017", "08", "1_000",
-                    "12:30", "190:20:30.15", "2024-01-01", "2024-1-1T1:2:3Z", "2024-02-29 01:02:03.5", "-.inf", ".nan",
-                    "a\tb", "\u{7}", "\n", "a\n ", "a \nb", "a\r\nb", "😀", "\u{feff}x", "\u{2028}", "\n  a",
+                    "",
+                    "yes",
+                    "No",
+                    "on",
+                    "null",
+                    "~",
+                    "true",
+                    "<<",
+                    "1",
+                    "1.",
+                    ".5",
+                    "1e3",
+                    "0x1f",
+                    "017",
+                    "08",
+                    "1_000",
+                    "12:30",
+                    "190:20:30.15",
+                    "2024-01-01",
+                    "2024-1-1T1:2:3Z",
+                    "2024-02-29 01:02:03.5",
+                    "-.inf",
+                    ".nan",
+                    "a\tb",
+                    "\u{7}",
+                    "\n",
+                    "a\n ",
+                    "a \nb",
+                    "a\r\nb",
+                    "😀",
+                    "\u{feff}x",
+                    "\u{2028}",
+                    "\n  a",
                 ],
             ),
             (Style::Literal, &["a\nb", "a\nb\n", "\na", "  a\nb", "a\n\n", "#a\nb", "a\n b", "\ta\nb"]),

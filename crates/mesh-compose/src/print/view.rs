@@ -40,9 +40,9 @@ impl<'n> View<'n> {
             Value::Text(text) => Self::Text(Cow::Borrowed(text)),
             Value::List(items) => Self::List(items.iter().map(|item| Self::whole(item, format)).collect()),
             Value::Map(map) => {
-                let pairs = map.iter().map(|(key, entry)| {
-                    (Cow::Borrowed(key.as_str()), Self::whole(&entry.node, format))
-                });
+                let pairs = map
+                    .iter()
+                    .map(|(key, entry)| (Cow::Borrowed(key.as_str()), Self::whole(&entry.node, format)));
                 Self::sorted(pairs.collect(), format)
             }
         }
@@ -78,7 +78,9 @@ pub(super) fn sort(mut pairs: Vec<Pair<'_>>, format: Format) -> Vec<Pair<'_>> {
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
             pairs
         }
-        Format::Yaml if pairs.is_sorted_by(|a, b| a.0.bytes().eq(b.0.bytes()) || natural(&a.0, &b.0)) => pairs,
+        Format::Yaml if pairs.is_sorted_by(|a, b| a.0.bytes().eq(b.0.bytes()) || natural(&a.0, &b.0)) => {
+            pairs
+        }
         Format::Yaml => merge_sort(pairs),
     }
 }
@@ -138,7 +140,12 @@ fn natural_of<S: Symbol>(a: &[S], b: &[S]) -> bool {
     }
     // A zero inside of a number does not start one.
     let inside = (first == '0' || second == '0')
-        && a[..at].iter().rev().map(|symbol| symbol.character()).take_while(char::is_ascii_digit).any(|c| c != '0');
+        && a[..at]
+            .iter()
+            .rev()
+            .map(|symbol| symbol.character())
+            .take_while(char::is_ascii_digit)
+            .any(|c| c != '0');
     let (one, one_digits) = number(&a[at..], inside);
     let (two, two_digits) = number(&b[at..], inside);
     if one != two {
@@ -166,7 +173,8 @@ mod tests {
     fn keys_are_sorted_as_a_reader_would() {
         let check = |given: &str, format: Format, want: &str| {
             let pairs = given.split(' ').map(|key| (Cow::Borrowed(key), View::Null)).collect();
-            let keys: Vec<String> = sort(pairs, format).into_iter().map(|(key, _)| key.into_owned()).collect();
+            let keys: Vec<String> =
+                sort(pairs, format).into_iter().map(|(key, _)| key.into_owned()).collect();
             assert_eq!(keys.join(" "), want);
         };
         check("a10 a9 a1 b a", Format::Yaml, "a a1 a9 a10 b");

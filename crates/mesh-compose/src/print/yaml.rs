@@ -207,11 +207,68 @@ mod tests {
     };
 
     const TEXTS: [&str; 62] = [
-        "", "a", "yes", "null", "1", "1.0", "0x1", "-", "- a", "a: b", "a:b", "a:", "#a", "a #b", "a#b", "'", "\"",
-        "\\", "a\nb", "a\nb\n", "a\n\n", "\na", " a", "a ", "a\tb", "\u{7}", "é☃", "*x", "&x", "!x", "%x", "@x",
-        "`x", "{a}", "[a]", "~", "true", "22:22", "--flag", "-c", ":80", "<<", "a\n b\n  c", "a \nb", "\u{85}",
-        "...", "---", "=", "2024-01-01", "a\r\nb", ",", "?", "? a", "a, b", "${X}", "|", ">-", "a\n\n\nb", "\n",
-        "a\n#b\n", "-\n", "😀\u{feff}",
+        "",
+        "a",
+        "yes",
+        "null",
+        "1",
+        "1.0",
+        "0x1",
+        "-",
+        "- a",
+        "a: b",
+        "a:b",
+        "a:",
+        "#a",
+        "a #b",
+        "a#b",
+        "'",
+        "\"",
+        "\\",
+        "a\nb",
+        "a\nb\n",
+        "a\n\n",
+        "\na",
+        " a",
+        "a ",
+        "a\tb",
+        "\u{7}",
+        "é☃",
+        "*x",
+        "&x",
+        "!x",
+        "%x",
+        "@x",
+        "`x",
+        "{a}",
+        "[a]",
+        "~",
+        "true",
+        "22:22",
+        "--flag",
+        "-c",
+        ":80",
+        "<<",
+        "a\n b\n  c",
+        "a \nb",
+        "\u{85}",
+        "...",
+        "---",
+        "=",
+        "2024-01-01",
+        "a\r\nb",
+        ",",
+        "?",
+        "? a",
+        "a, b",
+        "${X}",
+        "|",
+        ">-",
+        "a\n\n\nb",
+        "\n",
+        "a\n#b\n",
+        "-\n",
+        "😀\u{feff}",
     ];
 
     fn parsed(yaml: &str) -> Node {
@@ -256,7 +313,8 @@ mod tests {
 
     #[test]
     fn blocks_stand_below_their_key() {
-        let list = View::List(vec![View::text("  x\ny"), View::Map(vec![("k".into(), View::text("a\nb\n"))])]);
+        let list =
+            View::List(vec![View::text("  x\ny"), View::Map(vec![("k".into(), View::text("a\nb\n"))])]);
         let view = View::Map(vec![("s".into(), list)]);
         assert_eq!(to_yaml(&view), "s:\n  - |2-\n      x\n    y\n  - k: |\n      a\n      b\n");
     }

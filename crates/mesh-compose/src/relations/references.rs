@@ -19,7 +19,9 @@ pub(crate) type Absent = (String, String, Entry);
 pub(crate) fn restore(tree: &mut Node, absent: Vec<Absent>) {
     for (service, target, entry) in absent {
         let service = tree.get_mut("services").and_then(|services| services.get_mut(&service));
-        if let Some(depends) = service.and_then(|service| service.get_mut("depends_on")).and_then(Node::as_map_mut) {
+        if let Some(depends) =
+            service.and_then(|service| service.get_mut("depends_on")).and_then(Node::as_map_mut)
+        {
             depends.insert(target, entry);
         }
     }

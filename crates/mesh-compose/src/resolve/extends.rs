@@ -1,15 +1,18 @@
 //! `extends`: a service starts from another one, of the same file or of another.
 
 use super::{
-    CHAIN_LINKS_MAX, Resolver, Surroundings,
+    CHAIN_LINKS_MAX, INHERITED_NODES_MAX, Resolver, Surroundings,
     merge::{Marks, Merging, merge},
-    paths, read_text, strip_marks,
+    paths, strip_marks,
 };
 use crate::{
     context::At,
     node::{Node, Value},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 /// What `extends` names.
 struct Target {
@@ -54,11 +57,22 @@ impl Resolver<'_> {
     ) -> Option<Node> {
         let mut service = document.at_path(&["services", name])?.clone();
         let Some(extends) = service.remove("extends") else { return Some(service) };
-        let Some(target) = self.target(&extends) else { return Some(service) };
+        let Some(target) = self.target(&extends).filter(|_| self.inherited < usize::MAX) else {
+            return Some(service);
+        };
         chain.push((path.to_owned(), name.to_owned()));
         let base = self.base(document, path, &target, chain, around);
         chain.pop();
         let Some(mut base) = base else { return Some(service) };
+        self.inherited = self.inherited.saturating_add(size(&base));
+        if self.inherited > INHERITED_NODES_MAX {
+            if self.inherited < usize::MAX {
+                let message = format!("services take more than {INHERITED_NODES_MAX} values from others");
+                self.cx.error(extends.at, "too-large", message);
+                self.inherited = usize::MAX;
+            }
+            return Some(service);
+        }
         if self.cx.marked {
             strip_marks(&mut base);
         }
@@ -90,6 +104,11 @@ impl Resolver<'_> {
     ) -> Option<Node> {
         // Paths of `extends` start where those of its file do.
         let directory = if chain.len() > 1 { path.parent().unwrap_or(path) } else { around.directory };
+        if let Some(file) = target.file.as_ref().filter(|file| super::include::is_remote(file)) {
+            let message = format!("`{file}` is not on this machine, and nothing is fetched");
+            self.cx.error_with_hint(target.at, "unsupported", message, "name a file of a checkout of it");
+            return None;
+        }
         let other = target.file.as_ref().map(|file| paths::absolute(file, directory, around.environment));
         let base_path = other.clone().unwrap_or_else(|| path.to_owned());
         let cycle = chain.iter().any(|(file, name)| *file == base_path && *name == target.service);
@@ -139,18 +158,18 @@ impl Resolver<'_> {
     }
 
     /// The file that a service of another file comes from, interpolated, read once.
-    fn extended_file(&mut self, path: &Path, at: At, around: &Surroundings<'_>) -> Option<Node> {
+    fn extended_file(&mut self, path: &Path, at: At, around: &Surroundings<'_>) -> Option<Rc<Node>> {
         let key = (path.to_owned(), around.number);
         if let Some(known) = self.extended.get(&key) {
             return known.clone();
         }
-        let document = self.read_extended(path, at, around);
+        let document = self.read_extended(path, at, around).map(Rc::new);
         self.extended.insert(key, document.clone());
         document
     }
 
     fn read_extended(&mut self, path: &Path, at: At, around: &Surroundings<'_>) -> Option<Node> {
-        let text = match read_text(path) {
+        let text = match self.read(path) {
             Ok(text) => text,
             Err(error) => {
                 let message = format!("could not read {}: {error}", self.shown(path));
@@ -170,5 +189,14 @@ impl Resolver<'_> {
         }
         self.interpolate(&mut tree, around.environment);
         Some(tree)
+    }
+}
+
+/// Number of values in a tree.
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(items) => items.iter().map(size).sum::<usize>(),
+        Value::Map(map) => map.values().map(|entry| size(&entry.node)).sum(),
+        _ => 0,
     }
 }

@@ -1,10 +1,9 @@
 //! `include`: another project's files, resolved on their own, brought into this tree.
 
 use super::{
-    CHAIN_LINKS_MAX, Resolver, Surroundings,
+    CHAIN_LINKS_MAX, PROJECTS_MAX, Resolver, Surroundings,
     merge::{Marks, Merging, merge},
     paths::absolute,
-    read_text,
 };
 use crate::{
     context::At,
@@ -41,6 +40,12 @@ impl Resolver<'_> {
             return;
         }
         for item in items {
+            if self.environments > PROJECTS_MAX {
+                // Files that include others twice would be read without end.
+                let message = format!("more than {PROJECTS_MAX} projects are included");
+                self.cx.error(item.at, "too-large", message);
+                return;
+            }
             let Some(included) = self.included(&item, around) else { continue };
             if let Some(project) = self.included_project(included, around) {
                 self.import(tree, project);
@@ -53,6 +58,11 @@ impl Resolver<'_> {
         let paths: Vec<(PathBuf, At)> = texts(paths_node)
             .map(|(path, at)| (absolute(&path, around.directory, around.environment), at))
             .collect();
+        if let Some((path, at)) = texts(paths_node).find(|(path, _)| is_remote(path)) {
+            let message = format!("`{path}` is not on this machine, and nothing is fetched");
+            self.cx.error_with_hint(at, "unsupported", message, "include a file of a checkout of it");
+            return None;
+        }
         let Some((first, _)) = paths.first() else {
             let hint = "write a path, or a mapping with `path`, `project_directory` and `env_file`";
             self.cx.error_with_hint(item.at, "include", "an entry of `include` names no file", hint);
@@ -92,7 +102,7 @@ impl Resolver<'_> {
         }
         let mut values = BTreeMap::new();
         for (path, at) in files {
-            match read_text(&path) {
+            match self.read(&path) {
                 Ok(text) => {
                     let file = self.cx.add_variables(&self.shown(&path));
                     let lookup = |name: &str| around.environment.get(name).cloned();
@@ -120,7 +130,7 @@ impl Resolver<'_> {
                 self.cx.error(at, "include-cycle", message);
                 return None;
             }
-            let text = match read_text(&path) {
+            let text = match self.read(&path) {
                 Ok(text) => text,
                 Err(error) => {
                     let message = format!("could not read {}: {error}", self.shown(&path));
@@ -158,6 +168,14 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// A Git repository or an artifact of a registry.
+pub(super) fn is_remote(path: &str) -> bool {
+    path.contains("://")
+        || path.starts_with("git@")
+        || path.starts_with("github.com/")
+        || path.contains(".git#")
 }
 
 fn texts(node: Option<&Node>) -> impl Iterator<Item = (String, At)> + '_ {

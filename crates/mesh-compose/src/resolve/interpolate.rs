@@ -10,6 +10,9 @@ use crate::{
 use mesh_redact::Secret;
 use std::collections::BTreeMap;
 
+/// Most bytes that all substitutions of one load may produce together.
+const PRODUCED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Variables with values from one environment.
 pub(crate) struct Scope<'s> {
     pub(crate) environment: &'s BTreeMap<String, String>,
@@ -49,6 +52,7 @@ impl Resolver<'_> {
     /// Replaces the variables of every text in `node`. An unset variable is told once a load.
     pub(super) fn interpolate(&mut self, node: &mut Node, environment: &BTreeMap<String, String>) {
         match &mut node.value {
+            Value::Text(_) if self.told_too_much => {}
             Value::Text(text) if text.contains('$') => {
                 let mut scope = Scope { environment, uses: &mut self.variables, unset: Vec::new() };
                 let result = template::substitute(text, &mut scope);
@@ -60,7 +64,14 @@ impl Resolver<'_> {
                     return;
                 }
                 match result {
-                    Ok(value) => *text = value,
+                    Ok(value) => {
+                        self.produced = self.produced.saturating_add(value.len());
+                        *text = value;
+                        if self.produced > PRODUCED_BYTES_MAX {
+                            self.too_much(node);
+                            return;
+                        }
+                    }
                     Err(error) => self.template_error(node.at, &error),
                 }
                 self.tell_unset(node.at, unset);
@@ -70,6 +81,16 @@ impl Resolver<'_> {
                 map.values_mut().for_each(|entry| self.interpolate(&mut entry.node, environment));
             }
             _ => {}
+        }
+    }
+
+    /// One value may be long and stand in many places.
+    fn too_much(&mut self, node: &mut Node) {
+        node.value = Value::Null;
+        if !std::mem::replace(&mut self.told_too_much, true) {
+            let mebibytes = PRODUCED_BYTES_MAX / 1024 / 1024;
+            let message = format!("the values of variables come to more than {mebibytes} MiB");
+            self.cx.error(node.at, "variable-limit", message);
         }
     }
 

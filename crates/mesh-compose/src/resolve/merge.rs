@@ -195,7 +195,8 @@ fn append(base: Node, over: Node, path: &[String]) -> Node {
     let (Value::List(mut items), Value::List(more)) = (base.value, over.value) else {
         return Node::new(Value::Null, at);
     };
-    items.extend(more);
+    // An entry cannot be taken back, so one that is marked so says nothing.
+    items.extend(more.into_iter().filter(|item| item.mark != Mark::Reset));
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     if let Some(identity) = unique::identity(&path).or_else(|| unique::identity_across(&path)) {
         items = unique::keep_last(items, identity);

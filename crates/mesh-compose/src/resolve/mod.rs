@@ -20,11 +20,20 @@ use crate::{
 use merge::{Marks, Merging};
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// Longest chain of files that include or extend one another.
 pub(crate) const CHAIN_LINKS_MAX: usize = 32;
+
+/// Most projects of one load, included ones counted each time they are.
+pub(crate) const PROJECTS_MAX: usize = 1000;
+/// Most values that services may take from others in one load.
+pub(crate) const INHERITED_NODES_MAX: usize = 1_000_000;
+/// Most bytes read for `include` and `extends` in one load.
+const READ_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What the passes of one load share.
 pub(crate) struct Resolver<'c> {
@@ -33,10 +42,17 @@ pub(crate) struct Resolver<'c> {
     /// Paths are shown relative to it.
     pub(crate) working_directory: PathBuf,
     /// Files that were read for `extends`, interpolated, by path and by the project that asked.
-    extended: HashMap<(PathBuf, usize), Option<Node>>,
+    extended: HashMap<(PathBuf, usize), Option<Rc<Node>>>,
     /// Every file read, in order.
     pub(crate) files: Vec<PathBuf>,
     told_unset: std::collections::BTreeSet<String>,
+    /// Bytes that substitutions gave so far.
+    produced: usize,
+    told_too_much: bool,
+    /// Bytes that were read so far.
+    read: usize,
+    /// Values that services took from others so far.
+    inherited: usize,
     environments: usize,
 }
 
@@ -59,6 +75,10 @@ impl<'c> Resolver<'c> {
             extended: HashMap::new(),
             files: Vec::new(),
             told_unset: std::collections::BTreeSet::new(),
+            produced: 0,
+            told_too_much: false,
+            read: 0,
+            inherited: 0,
             environments: 0,
         }
     }
@@ -117,6 +137,18 @@ impl<'c> Resolver<'c> {
             strip_marks(tree);
         }
         unique::enforce(tree);
+    }
+
+    /// Reads a file that another one names.
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        let text = read_text(path)?;
+        self.read = self.read.saturating_add(text.len());
+        if self.read > READ_BYTES_MAX {
+            let mebibytes = READ_BYTES_MAX / 1024 / 1024;
+            let message = format!("the files of the project come to more than {mebibytes} MiB");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(text)
     }
 
     /// How a path is shown.

@@ -26,7 +26,8 @@ pub(crate) fn short_volume(text: &str) -> ShortVolume<'_> {
     };
     let drive = is_drive(text)
         && (text[2..].starts_with('\\')
-            || part(2, false).is_some_and(|end| text[end + 1..].starts_with('/') || is_drive(&text[end + 1..])));
+            || part(2, false)
+                .is_some_and(|end| text[end + 1..].starts_with('/') || is_drive(&text[end + 1..])));
     let Some(first) = part(0, drive).filter(|_| text.len() > 2) else {
         return ShortVolume { source: None, target: text, options: None };
     };
@@ -42,7 +43,10 @@ pub(crate) fn short_volume(text: &str) -> ShortVolume<'_> {
 /// Whether a text starts with a drive of Windows alone.
 fn is_bare_drive(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.len() > 1 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && matches!(bytes.get(2), None | Some(b':'))
+    bytes.len() > 1
+        && bytes[0].is_ascii_alphabetic()
+        && bytes[1] == b':'
+        && matches!(bytes.get(2), None | Some(b':'))
 }
 
 /// Whether a text starts with a drive of Windows and its root.
@@ -171,7 +175,9 @@ impl Base<'_> {
             Some(Value::Map(map)) => map.values_mut().for_each(|entry| path(&mut entry.node)),
             Some(Value::List(items)) => {
                 for item in items {
-                    let Some((name, value)) = item.as_text().and_then(|text| text.split_once('=')) else { continue };
+                    let Some((name, value)) = item.as_text().and_then(|text| text.split_once('=')) else {
+                        continue;
+                    };
                     let (name, mut value) = (name.to_owned(), Node::text(value, item.at));
                     path(&mut value);
                     item.value = Value::Text(format!("{name}={}", value.as_text().unwrap_or_default()));

@@ -5,7 +5,8 @@ use crate::value;
 
 const SWARM: &str = "it belongs to swarm";
 /// Why a service that asks for devices of the machine is not started.
-pub(super) const DEVICE_ACCESS: &str = "no devices are handed to services by what they can do; name them under `devices`";
+pub(super) const DEVICE_ACCESS: &str =
+    "no devices are handed to services by what they can do; name them under `devices`";
 const BACK_OFF: &str = "restarts back off by themselves";
 
 /// `deploy`.

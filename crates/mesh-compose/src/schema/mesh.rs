@@ -7,8 +7,7 @@ pub(super) const OF_PROJECT: Shape =
     Shape::Object(&[field("substitute", SUBSTITUTE), field("ports", Shape::Word(&["file", "auto"]))]);
 
 /// In a service.
-pub(super) const OF_SERVICE: Shape =
-    Shape::Object(&[field("substitute", SUBSTITUTE), field("probe", PROBE)]);
+pub(super) const OF_SERVICE: Shape = Shape::Object(&[field("substitute", SUBSTITUTE), field("probe", PROBE)]);
 
 const SUBSTITUTE: Shape = Shape::Word(&["never", "missing", "always"]);
 

@@ -29,10 +29,8 @@ pub(super) const DEVICES: Shape = Shape::List(&Shape::Either(&[
 ]));
 
 /// `ulimits`.
-pub(super) const ULIMITS: Shape = Shape::Map(&Shape::Either(&[
-    WHOLE,
-    Shape::Object(&[required("soft", WHOLE), required("hard", WHOLE)]),
-]));
+pub(super) const ULIMITS: Shape =
+    Shape::Map(&Shape::Either(&[WHOLE, Shape::Object(&[required("soft", WHOLE), required("hard", WHOLE)])]));
 
 /// `blkio_config`.
 pub(super) const BLOCK_DEVICES: Shape = Shape::Object(&[

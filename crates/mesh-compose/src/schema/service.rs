@@ -198,12 +198,10 @@ const PORT: Shape = Shape::Object(&[
 /// The specification asks only that a name is somewhere in it; the ground asks for the whole.
 fn has_container_name(text: &str) -> bool {
     let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    text.char_indices().any(|(index, first)| {
-        first.is_ascii_alphanumeric() && text[index + 1..].starts_with(named)
-    })
+    text.char_indices()
+        .any(|(index, first)| first.is_ascii_alphanumeric() && text[index + 1..].starts_with(named))
 }
 
 fn is_env_format(text: &str) -> bool {
     matches!(text, "raw" | "")
 }
-

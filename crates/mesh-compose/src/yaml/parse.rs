@@ -159,6 +159,7 @@ impl<'t> Reader<'t, '_> {
     fn mapping(&mut self, at: At, depth: usize) -> Result<Map, Stop> {
         let mut map = Map::new();
         let mut merged = Vec::new();
+        let mut merge_line = None;
         loop {
             let (event, span) = self.expect(at)?;
             if matches!(event, Event::MappingEnd) {
@@ -170,6 +171,11 @@ impl<'t> Reader<'t, '_> {
             let (event, span) = self.expect(at)?;
             let node = self.node(event, span, depth + 1)?;
             if merge_key {
+                if let Some(line) = merge_line.replace(key.at.line) {
+                    let message = format!("key `<<` is already set on line {line}");
+                    let hint = "write one, with a list: `<<: [*a, *b]`";
+                    self.cx.error_with_hint(key.at, "duplicate-key", message, hint);
+                }
                 merged.push(node);
                 continue;
             }
@@ -320,6 +326,7 @@ mod tests {
         check("a:\n\tb: 1\n", Err("t.yaml:2:"));
         check("a: 1\na: 2\n", Err("t.yaml:2:1: error: key `a` is already set on line 1"));
         check("<<: 3\n", Err("`<<` takes a mapping"));
+        check("<<: {a: 1}\n<<: {b: 1}\n", Err("t.yaml:2:1: error: key `<<` is already set on line 1"));
         check("a: *nope\n", Err("not valid YAML"));
         check("a: &a [*a]\n", Err("inside the value it refers to"));
         check("1: a\n", Err("t.yaml:1:1: error: the key 1 is a number, not a string"));

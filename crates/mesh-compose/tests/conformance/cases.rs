@@ -36,6 +36,8 @@ pub(crate) fn of(suite: &Path, scratch: &Path) -> Vec<Case> {
             found.go_test(file);
         } else if shown.ends_with(".env") {
             found.env_file(file);
+        } else if shown.ends_with(".md") {
+            found.document(file);
         } else {
             found.compose_file(file);
         }
@@ -52,7 +54,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>, depth: usize) {
         if path.is_symlink() || name.starts_with('.') {
             continue;
         }
-        let wanted = [".yaml", ".yml", ".env", "_test.go"].iter().any(|end| name.ends_with(end));
+        let wanted = [".yaml", ".yml", ".env", ".md", "_test.go"].iter().any(|end| name.ends_with(end));
         if path.is_dir() {
             collect(&path, files, depth + 1);
         } else if wanted && !name.contains("windows") && files.len() < CASES_MAX {
@@ -97,6 +99,19 @@ impl Found<'_> {
             }
         }
         self.add("files", name, vec![file.to_owned()], None);
+    }
+
+    /// Examples in a document that are Compose files.
+    fn document(&mut self, file: &Path) {
+        let Ok(text) = fs::read_to_string(file) else { return };
+        let name = self.shown(file);
+        for (index, block) in text.split("```").enumerate().filter(|(index, _)| index % 2 == 1) {
+            let (language, example) = block.split_once('\n').unwrap_or_default();
+            if matches!(language.trim(), "yaml" | "yml") && is_compose(example) {
+                let made = self.made(".yaml", example);
+                self.add("examples of documents", format!("{name}:{}", index / 2 + 1), vec![made], None);
+            }
+        }
     }
 
     fn env_file(&mut self, file: &Path) {

@@ -2,7 +2,7 @@
 //!
 //! It runs where `MESH_COMPOSE_PEER` names a `docker-compose` binary and `MESH_COMPOSE_SUITES` one or more
 //! checkouts, with `:` between them. Their Compose files are read as they are; texts inside their Go tests
-//! are taken out and become files. `docs/conformance.md` says what was found. With `MESH_COMPOSE_REFUSALS`
+//! and examples inside their documents are taken out and become files. `docs/conformance.md` says what was found. With `MESH_COMPOSE_REFUSALS`
 //! set, the reasons of both are shown where both refuse.
 
 mod cases;

@@ -51,7 +51,9 @@ fn with_protocol(port: &str) -> String {
 fn health(check: &HealthCheck) -> Option<HealthSettings> {
     let test = match check.test.split_first() {
         Some((kind, _)) if kind == "NONE" => return None,
-        Some((kind, words)) if kind == "CMD" && !words.is_empty() => Some(HealthTest::Command(words.to_vec())),
+        Some((kind, words)) if kind == "CMD" && !words.is_empty() => {
+            Some(HealthTest::Command(words.to_vec()))
+        }
         Some((kind, [line, ..])) if kind == "CMD-SHELL" => Some(HealthTest::Shell(line.clone())),
         _ => None,
     };
@@ -112,6 +114,9 @@ mod tests {
         assert_eq!(check(&["NONE"]), None);
         assert_eq!(check(&[]).unwrap().test, None);
         assert_eq!(check(&["CMD"]).unwrap().test, None);
-        assert_eq!(check(&["CMD", "a", "b"]).unwrap().test, Some(HealthTest::Command(vec!["a".into(), "b".into()])));
+        assert_eq!(
+            check(&["CMD", "a", "b"]).unwrap().test,
+            Some(HealthTest::Command(vec!["a".into(), "b".into()]))
+        );
     }
 }

@@ -81,7 +81,8 @@ impl Inner {
     pub(crate) fn named_or_begun(&self, text: &str) -> Result<Vec<(String, Entry)>, ImageError> {
         let named = self.named(text);
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        if digits.len() < ID_DIGITS_MIN || !is_digits(digits) || named.as_ref().is_ok_and(|it| !it.is_empty()) {
+        if digits.len() < ID_DIGITS_MIN || !is_digits(digits) || named.as_ref().is_ok_and(|it| !it.is_empty())
+        {
             return named;
         }
         let mut all = self.stored_images()?;

@@ -16,7 +16,9 @@ use crate::{
     store::Inner,
 };
 use mesh_model::image::Source;
-use mesh_oci::{config::ImageConfig, digest::Digest, manifest::Manifest as ImageManifest, reference::Reference};
+use mesh_oci::{
+    config::ImageConfig, digest::Digest, manifest::Manifest as ImageManifest, reference::Reference,
+};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::{
     fs::File,
@@ -175,7 +177,8 @@ impl Inner {
         let looked = |source| ImageError::io("look at the directories of", &files(&laid), source);
         let wanted = mend::wanted(&laid, self.abilities().opaque_name()).map_err(looked)?;
         if !wanted.is_empty() {
-            let name = hex(format!("mend {FORMAT}\n{}", names.join("\n")).as_bytes())[..NAME_LETTERS].to_owned();
+            let name =
+                hex(format!("mend {FORMAT}\n{}", names.join("\n")).as_bytes())[..NAME_LETTERS].to_owned();
             self.layers.build(&name, |files| {
                 mend::make(files, &wanted, self.owners_kept)
                     .map_err(|source| ImageError::io("make directories in", files, source))?;
@@ -224,7 +227,8 @@ impl Inner {
 
 /// A small file of a layer, unless a link is on the way to it.
 fn read_plain(files: &Path, path: &str) -> Option<String> {
-    let root = rustix::fs::open(files, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let root =
+        rustix::fs::open(files, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let file = File::from(rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve).ok()?);

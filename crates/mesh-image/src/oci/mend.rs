@@ -41,7 +41,8 @@ pub(super) fn wanted(layers: &[Laid], opaque: &str) -> io::Result<BTreeMap<PathB
     if layers.iter().all(|layer| layer.implicit.is_empty()) {
         return Ok(wanted);
     }
-    let opened: Vec<Open<'_>> = layers.iter().map(|layer| Open::new(layer, opaque)).collect::<Result<_, _>>()?;
+    let opened: Vec<Open<'_>> =
+        layers.iter().map(|layer| Open::new(layer, opaque)).collect::<Result<_, _>>()?;
     let implicit: BTreeSet<&PathBuf> = layers.iter().flat_map(|layer| &layer.implicit).collect();
     for path in implicit {
         let Some((said, true)) = truth(&opened, path)? else { continue };
@@ -83,7 +84,11 @@ enum Has {
     Nothing,
     /// Nothing, and what lies below is hidden; or something that is no directory.
     Hides,
-    Directory { stat: Box<Stat>, implicit: bool, hides: bool },
+    Directory {
+        stat: Box<Stat>,
+        implicit: bool,
+        hides: bool,
+    },
 }
 
 impl<'a> Open<'a> {
@@ -114,7 +119,9 @@ impl<'a> Open<'a> {
         }
         Ok(match stat {
             None => Has::Nothing,
-            Some(stat) => Has::Directory { stat: Box::new(stat), implicit: self.implicit.contains(path), hides },
+            Some(stat) => {
+                Has::Directory { stat: Box::new(stat), implicit: self.implicit.contains(path), hides }
+            }
         })
     }
 
@@ -174,13 +181,25 @@ mod tests {
     fn what_a_lower_layer_said_is_said_again() {
         let root = tempfile::tempdir().unwrap();
         let layers = [
-            laid(root.path(), "1", &[("tmp", 0o1777), ("etc", 0o750), ("etc/app", 0o700), ("var", 0o755)], &[]),
+            laid(
+                root.path(),
+                "1",
+                &[("tmp", 0o1777), ("etc", 0o750), ("etc/app", 0o700), ("var", 0o755)],
+                &[],
+            ),
             laid(root.path(), "2", &[("etc", 0o711)], &[]),
-            laid(root.path(), "3", &[("tmp", 0o755), ("etc/app", 0o755), ("new/deep", 0o755)], &["tmp", "etc", "etc/app", "new", "new/deep"]),
+            laid(
+                root.path(),
+                "3",
+                &[("tmp", 0o755), ("etc/app", 0o755), ("new/deep", 0o755)],
+                &["tmp", "etc", "etc/app", "new", "new/deep"],
+            ),
         ];
         let wanted = wanted(&layers, "user.overlay.opaque").unwrap();
-        let told: Vec<_> =
-            wanted.iter().map(|(path, said)| format!("{} {:o}", path.display(), said.mode & 0o7777)).collect();
+        let told: Vec<_> = wanted
+            .iter()
+            .map(|(path, said)| format!("{} {:o}", path.display(), said.mode & 0o7777))
+            .collect();
         assert_eq!(told, ["etc 711", "etc/app 700", "tmp 1777"]);
         let made = root.path().join("made");
         fs::create_dir(&made).unwrap();

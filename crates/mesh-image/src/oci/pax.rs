@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn broken_records_are_refused() {
-        for text in [&b"x"[..], b"9999 path=a\n", b"3 \n", b"5 a=b", b"0 a=b\n", b"12 size=-1xx\n", b"7 uid=\xff"] {
+        for text in
+            [&b"x"[..], b"9999 path=a\n", b"3 \n", b"5 a=b", b"0 a=b\n", b"12 size=-1xx\n", b"7 uid=\xff"]
+        {
             assert!(records(text).is_err(), "{:?}", String::from_utf8_lossy(text));
         }
     }

@@ -1,13 +1,7 @@
 //! An image from its registry: layers come side by side, and each is unpacked as soon as it is there.
 
 use super::install::{Fetched, canonical, name_key};
-use crate::{
-    error::ImageError,
-    index::Entry,
-    lock::Lock,
-    progress::Reporter,
-    store::Inner,
-};
+use crate::{error::ImageError, index::Entry, lock::Lock, progress::Reporter, store::Inner};
 use mesh_oci::{
     client::{PullEvent, Resolved},
     error::OciError,
@@ -51,8 +45,7 @@ impl Inner {
         reporter.resolving(format!("registry {}", reference.registry_name()));
         let failed = |source| pull_error(reporter.reference(), source);
         let never = AtomicBool::new(false);
-        let resolved =
-            wait(self.client.resolve(reference, platform), reporter, &never)?.map_err(failed)?;
+        let resolved = wait(self.client.resolve(reference, platform), reporter, &never)?.map_err(failed)?;
         let layers = resolved.manifest.layers.len();
         let diff_ids = resolved.config.rootfs.diff_ids.len();
         if layers != diff_ids {
@@ -158,11 +151,7 @@ impl Progress {
 }
 
 /// Waits for what a registry does as long as the caller waits and nothing tells to stop.
-fn wait<T>(
-    future: impl Future<Output = T>,
-    reporter: &Reporter,
-    stop: &AtomicBool,
-) -> Result<T, ImageError> {
+fn wait<T>(future: impl Future<Output = T>, reporter: &Reporter, stop: &AtomicBool) -> Result<T, ImageError> {
     Handle::current().block_on(async {
         let mut future = pin!(future);
         let mut look = tokio::time::interval(CHECK_EVERY);

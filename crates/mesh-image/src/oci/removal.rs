@@ -40,7 +40,12 @@ pub enum Prune {
 impl Inner {
     /// Takes an image's name away, and the image with its last name. An id takes all names, if it has
     /// several only where it is `forced`; so does one that a container was made of.
-    pub(crate) fn remove_image(&self, text: &str, in_use: &[Use], forced: bool) -> Result<Removed, ImageError> {
+    pub(crate) fn remove_image(
+        &self,
+        text: &str,
+        in_use: &[Use],
+        forced: bool,
+    ) -> Result<Removed, ImageError> {
         let _alone = self.alone()?;
         let mut taken = self.taken(text)?;
         if taken.is_empty() {
@@ -60,7 +65,10 @@ impl Inner {
         for (key, mut entry, names) in taken {
             entry.references.retain(|name| !names.contains(name));
             let last = entry.references.is_empty() && !self.is_elsewhere(&key, &entry)?;
-            if last && !forced && let Some(user) = in_use.iter().find(|user| user.digest == entry.digest) {
+            if last
+                && !forced
+                && let Some(user) = in_use.iter().find(|user| user.digest == entry.digest)
+            {
                 let (container, project) = (user.container.clone(), user.project.clone());
                 return Err(ImageError::InUse { image: text.to_owned(), container, project });
             }
@@ -205,7 +213,9 @@ impl Needed {
     }
 
     fn has_blob(&self, path: &Path) -> bool {
-        let part = |path: Option<&std::ffi::OsStr>| path.and_then(|part| part.to_str()).unwrap_or_default().to_owned();
+        let part = |path: Option<&std::ffi::OsStr>| {
+            path.and_then(|part| part.to_str()).unwrap_or_default().to_owned()
+        };
         let text = format!("{}:{}", part(path.parent().and_then(Path::file_name)), part(path.file_name()));
         Digest::parse(&text).is_ok_and(|digest| self.blobs.contains(&digest))
     }

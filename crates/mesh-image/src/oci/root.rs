@@ -95,7 +95,8 @@ impl Root {
     pub(super) fn open(path: &Path, abilities: Abilities) -> Result<Self, LayerError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let write = |source: Errno| LayerError::Write { path: path.to_owned(), source: source.into() };
-        let path = path.canonicalize().map_err(|source| LayerError::Write { path: path.to_owned(), source })?;
+        let path =
+            path.canonicalize().map_err(|source| LayerError::Write { path: path.to_owned(), source })?;
         let descriptor = rustix::fs::open(&path, flags, Mode::empty()).map_err(write)?;
         Ok(Self {
             descriptor,

@@ -42,7 +42,8 @@ pub(super) fn old_form(
             if block[at] == 0 {
                 return Ok(());
             }
-            let (offset, length) = (pax::number(&block[at..at + 12])?, pax::number(&block[at + 12..at + 24])?);
+            let (offset, length) =
+                (pax::number(&block[at..at + 12])?, pax::number(&block[at + 12..at + 24])?);
             pieces.push(Piece { offset, length });
         }
         if pieces.len() > PIECES_MAX { Err(TOO_MANY) } else { Ok(()) }
@@ -59,10 +60,7 @@ pub(super) fn old_form(
 }
 
 /// The forms of pax: pieces in the records, or before the content.
-pub(super) fn pax_form(
-    form: &SparseForm,
-    content: &mut impl Read,
-) -> Result<(Vec<Piece>, u64), LayerError> {
+pub(super) fn pax_form(form: &SparseForm, content: &mut impl Read) -> Result<(Vec<Piece>, u64), LayerError> {
     let map = if form.map_in_content { map_of(content)? } else { form.map.clone() };
     if map.len() > 2 * PIECES_MAX {
         return Err(TOO_MANY);

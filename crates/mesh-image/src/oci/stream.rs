@@ -63,7 +63,9 @@ impl<'a> Stream<'a> {
         let first = source.fill_buf().map_err(LayerError::Read)?;
         let source: Box<dyn Read + 'a> = match first {
             [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(source)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(Frames::new(source)),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                Box::new(Frames::new(source))
+            }
             [b'B', b'Z', b'h', ..] => return Err(LayerError::Compression { kind: "bzip2" }),
             [0xfd, b'7', b'z', b'X', b'Z', ..] => return Err(LayerError::Compression { kind: "xz" }),
             _ => Box::new(source),
@@ -138,7 +140,8 @@ impl<R: BufRead> Frames<R> {
             match self.decoder.reset(&mut self.source) {
                 Ok(()) => return Ok(true),
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length, ..
+                    length,
+                    ..
                 })) => {
                     let length = u64::from(length);
                     if io::copy(&mut (&mut self.source).take(length), &mut io::sink())? != length {
@@ -229,7 +232,8 @@ mod tests {
             let error = read(&bomb).unwrap_err();
             assert!(error.contains("expand past") || error.contains("expands past"), "{error}");
         }
-        let noise: Vec<u8> = (0..2_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> =
+            (0..2_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert_eq!(read(&noise).unwrap_err(), "it expands past 1048576 bytes");
         let whole = gzip(&noise[..5000]);
         assert!(read(&whole[..whole.len() / 2]).is_err());

@@ -294,7 +294,8 @@ impl Header {
     fn path(&self) -> Vec<u8> {
         let name = until_nul(self.0[NAME].to_vec());
         // GNU's own form has other things where ustar has the prefix.
-        let prefix = if &self.0[MAGIC] == b"ustar\0" { until_nul(self.0[PREFIX].to_vec()) } else { Vec::new() };
+        let prefix =
+            if &self.0[MAGIC] == b"ustar\0" { until_nul(self.0[PREFIX].to_vec()) } else { Vec::new() };
         match prefix.as_slice() {
             [] => name,
             prefix => [prefix, b"/", &name].concat(),

@@ -127,8 +127,8 @@ impl Work {
                 _ => Err(LayerError::Escape { path: entry.shown() }),
             };
         };
-        if let Some(deleted) = place.name().strip_prefix(WHITEOUT) {
-            return self.deletion(entry, &deleted.to_vec(), place);
+        if place.name().starts_with(WHITEOUT) {
+            return self.deletion(entry, place);
         }
         match entry.kind {
             Kind::File => self.file(entry, &place, content, go_on),
@@ -153,17 +153,18 @@ impl Work {
     }
 
     /// `.wh.name`: the name is deleted below; `.wh..wh..opq`: all below the directory is.
-    fn deletion(&mut self, entry: &Entry, deleted: &[u8], place: Place) -> Result<(), LayerError> {
+    fn deletion(&mut self, entry: &Entry, place: Place) -> Result<(), LayerError> {
         if place.name() == OPAQUE {
             return self.root.hide_below_parent(&place);
         }
         if place.name().starts_with(NOTES) {
             return Ok(());
         }
-        if matches!(deleted, b"" | b"." | b"..") {
+        let deleted = place.name()[WHITEOUT.len()..].to_vec();
+        if matches!(deleted.as_slice(), b"" | b"." | b"..") {
             return Err(LayerError::Escape { path: entry.shown() });
         }
-        self.root.whiteout(&place.renamed(deleted))
+        self.root.whiteout(&place.renamed(&deleted))
     }
 
     fn file(
@@ -188,9 +189,7 @@ impl Work {
         }
         self.root.own(&file, status).map_err(|errno| self.unowned(entry, place, errno))?;
         file.set_permissions(std::fs::Permissions::from_mode(status.mode)).map_err(write)?;
-        self.attributes(entry, |name, value| {
-            rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
-        })?;
+        self.attributes(entry, |name, value| rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty()))?;
         rustix::fs::futimens(&file, &times(status.modified)).map_err(|errno| self.root.failed(place, errno))
     }
 
@@ -209,8 +208,9 @@ impl Work {
             if count == 0 {
                 return Err(LayerError::CutOff);
             }
-            file.write_all(&self.buffer[..count])
-                .map_err(|error| self.root.failed(place, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            file.write_all(&self.buffer[..count]).map_err(|error| {
+                self.root.failed(place, Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            })?;
             left -= count as u64;
             if !go_on() {
                 return Err(LayerError::Cancelled);
@@ -223,9 +223,7 @@ impl Work {
         let status = status(entry)?;
         let opened = self.root.directory(place, status)?;
         self.root.own(&opened, status).map_err(|errno| self.unowned(entry, place, errno))?;
-        self.attributes(entry, |name, value| {
-            rustix::fs::fsetxattr(&opened, name, value, XattrFlags::empty())
-        })
+        self.attributes(entry, |name, value| rustix::fs::fsetxattr(&opened, name, value, XattrFlags::empty()))
     }
 
     fn own_root(&mut self, entry: &Entry) -> Result<(), LayerError> {
@@ -233,18 +231,14 @@ impl Work {
         let opened = self.root.own_status(status)?;
         let write = |errno: Errno| LayerError::Write { path: entry.shown().into(), source: errno.into() };
         self.root.own(&opened, status).map_err(write)?;
-        self.attributes(entry, |name, value| {
-            rustix::fs::fsetxattr(&opened, name, value, XattrFlags::empty())
-        })
+        self.attributes(entry, |name, value| rustix::fs::fsetxattr(&opened, name, value, XattrFlags::empty()))
     }
 
     fn place_status(&mut self, entry: &Entry, place: &Place, with_mode: bool) -> Result<(), LayerError> {
         let status = status(entry)?;
         self.root.set(place, status, with_mode).map_err(|errno| self.unowned(entry, place, errno))?;
         let path = place.through();
-        self.attributes(entry, |name, value| {
-            rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())
-        })
+        self.attributes(entry, |name, value| rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty()))
     }
 
     /// Sets the attributes that are kept. One that the file system or the user's rights do not take is
@@ -284,10 +278,7 @@ impl Work {
 /// are this machine's.
 fn is_kept(name: &[u8]) -> bool {
     (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-        || matches!(
-            name,
-            b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default"
-        )
+        || matches!(name, b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default")
 }
 
 fn status(entry: &Entry) -> Result<Status, LayerError> {

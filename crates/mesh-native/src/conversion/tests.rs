@@ -117,6 +117,28 @@ fn sole_user(spec: &mut ContainerSpec) {
 }
 
 #[test]
+fn words_of_the_service_go_over_those_of_the_image() {
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let cases: [(Option<&[&str]>, Option<&[&str]>, &str); 7] = [
+        (None, None, "ie ic"),
+        (None, Some(&["c"]), "ie c"),
+        (Some(&["e"]), None, "e"),
+        (Some(&["e"]), Some(&["c"]), "e c"),
+        (Some(&[]), None, "ic"),
+        (Some(&[]), Some(&["c"]), "c"),
+        (None, Some(&[]), "ie ic"),
+    ];
+    for (entrypoint, command, want) in cases {
+        let mut spec = fixture::spec();
+        (spec.image.config.entrypoint, spec.image.config.command) = (text(&["ie"]), text(&["ic"]));
+        spec.service.process.entrypoint = entrypoint.map(text);
+        spec.service.process.command = command.map(text);
+        let run = run(&spec, around(UserNamespace::None)).expect("converts");
+        assert_eq!(run.process.arguments.join(" "), want, "{entrypoint:?} {command:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_had_is_refused() {
     type Change = fn(&mut ContainerSpec);
     let cases: [(Change, &str); 4] = [

@@ -176,11 +176,7 @@ fn named(text: &str) -> Result<Reference, ArchiveError> {
 }
 
 /// The images of an OCI layout.
-fn from_layout(
-    index: &Index,
-    docker: &[Listed],
-    shelf: &Shelf<'_>,
-) -> Result<Vec<Image>, ArchiveError> {
+fn from_layout(index: &Index, docker: &[Listed], shelf: &Shelf<'_>) -> Result<Vec<Image>, ArchiveError> {
     let mut found: Vec<Image> = Vec::new();
     let mut others = Vec::new();
     for entry in &index.manifests {
@@ -234,7 +230,9 @@ fn of_entry(
     if entry.artifact_type.is_some() {
         return Ok(None);
     }
-    if let Some(offered) = entry.platform.as_ref().filter(|offered| shelf.platform.distance(offered).is_none()) {
+    if let Some(offered) =
+        entry.platform.as_ref().filter(|offered| shelf.platform.distance(offered).is_none())
+    {
         if offered.os != "unknown" {
             others.push(shortened(&offered.to_string()));
         }
@@ -245,9 +243,12 @@ fn of_entry(
     let bytes = shelf.content(entry, MANIFEST_BYTES_MAX, what())?;
     match Document::read(&bytes, Some(&entry.media_type)).map_err(unusable)? {
         Document::Manifest(manifest) => {
-            let image = of_manifest(manifest, entry.digest.clone(), shelf)?;
+            let image = of_manifest(*manifest, entry.digest.clone(), shelf)?;
             let made_for = &image.config.platform;
-            if entry.platform.is_none() && !made_for.os.is_empty() && shelf.platform.distance(made_for).is_none() {
+            if entry.platform.is_none()
+                && !made_for.os.is_empty()
+                && shelf.platform.distance(made_for).is_none()
+            {
                 others.push(shortened(&made_for.to_string()));
                 return Ok(None);
             }
@@ -259,7 +260,8 @@ fn of_entry(
         Document::Index(index) => {
             let serving = index.serving(shelf.platform);
             // An archive may have one platform's blobs only; the best that is there serves.
-            let there = serving.iter().find(|entry| shelf.blobs.has(&entry.digest, entry.size)).or(serving.first());
+            let there =
+                serving.iter().find(|entry| shelf.blobs.has(&entry.digest, entry.size)).or(serving.first());
             let Some(chosen) = there else {
                 others.push(index.offers());
                 return Ok(None);

@@ -19,6 +19,9 @@ pub(super) enum Kind {
     Link { target: String, symbolic: bool },
 }
 
+/// Takes one file or link: its name, what it is, its content.
+type Take<'a> = &'a mut dyn FnMut(&str, Kind, &mut dyn Read) -> Result<(), ArchiveError>;
+
 /// What extension entries said about the next one.
 #[derive(Default)]
 struct Extension {
@@ -28,11 +31,7 @@ struct Extension {
 }
 
 /// Calls `take` for each file and link, with its name as it stands there.
-pub(super) fn each<R: Read>(
-    reader: R,
-    entries_max: u64,
-    take: &mut dyn FnMut(&str, Kind, &mut dyn Read) -> Result<(), ArchiveError>,
-) -> Result<(), ArchiveError> {
+pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Result<(), ArchiveError> {
     let mut archive = Archive::new(reader);
     let mut extension = Extension::default();
     for (count, entry) in (0..).zip(archive.entries().map_err(ArchiveError::Stream)?.raw(true)) {
@@ -59,7 +58,7 @@ fn one<R: Read>(
     entry: &mut Entry<'_, R>,
     kind: EntryType,
     said: Extension,
-    take: &mut dyn FnMut(&str, Kind, &mut dyn Read) -> Result<(), ArchiveError>,
+    take: Take<'_>,
 ) -> Result<(), ArchiveError> {
     let name = said.name.unwrap_or_else(|| text(&entry.path_bytes()));
     let wrong = |reason| Err(ArchiveError::Entry { name: shortened(&name), reason });

@@ -93,7 +93,7 @@ fn manifest_of(image: &Saved, blobs: &BlobDirectory) -> Result<(Descriptor, Mani
     let bytes = content(blobs, &descriptor, MANIFEST_BYTES_MAX, what.clone())?;
     let unusable = |source| ArchiveError::Manifest { what: what.clone(), source };
     let manifest = match Document::read(&bytes, None).map_err(unusable)? {
-        Document::Manifest(manifest) => manifest,
+        Document::Manifest(manifest) => *manifest,
         Document::Index(index) => {
             let media_type = index.media_type.unwrap_or_else(|| media::OCI_INDEX.to_owned());
             return Err(unusable(ManifestError::Kind { media_type }));

@@ -107,8 +107,36 @@ impl Inner {
         progress: Progress<'_>,
     ) -> Result<(), OciError> {
         let kept = |source| OciError::Blob { reference: reference.to_string(), source };
+        let mut gone_on = partial.done > 0;
+        loop {
+            progress(partial.done, descriptor.size);
+            self.fetch_rest(candidate, reference, descriptor, partial, progress).await?;
+            let found = partial.hasher.clone().finish();
+            if found == descriptor.digest {
+                return partial.finish().await.map_err(kept);
+            }
+            partial.restart(descriptor).await.map_err(kept)?;
+            // What an earlier attempt left may have been damaged since: that is not the registry's fault.
+            if !std::mem::take(&mut gone_on) {
+                return Err(OciError::Digest {
+                    registry: candidate.registry.clone(),
+                    what: format!("blob {}", descriptor.digest),
+                    found,
+                });
+            }
+        }
+    }
+
+    /// Asks for what is missing, and again while that may help.
+    async fn fetch_rest(
+        &self,
+        candidate: &Candidate,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        partial: &mut Partial,
+        progress: Progress<'_>,
+    ) -> Result<(), OciError> {
         let mut retry = Retry::new(self.settings.backoff);
-        progress(partial.done, descriptor.size);
         while partial.done < descriptor.size {
             let before = partial.done;
             let outcome = self.stretch(candidate, reference, descriptor, partial, progress).await;
@@ -117,19 +145,10 @@ impl Inner {
                 retry.progressed();
             }
             if !retry.again(&error).await {
-                return Err(retry.told(error));
+                return Err(self.given_up(candidate, retry, error).await);
             }
         }
-        let found = partial.hasher.clone().finish();
-        if found != descriptor.digest {
-            partial.restart(descriptor).await.map_err(kept)?;
-            return Err(OciError::Digest {
-                registry: candidate.registry.clone(),
-                what: format!("blob {}", descriptor.digest),
-                found,
-            });
-        }
-        partial.finish().await.map_err(kept)
+        Ok(())
     }
 
     /// One request, and what comes of it.
@@ -152,7 +171,7 @@ impl Inner {
             },
             head: false,
         };
-        let (mut answer, place) = self.ask(candidate, &wanted).await?;
+        let (mut answer, place) = self.ask_here(candidate, &wanted).await?;
         let size = |found| OciError::Size {
             registry: candidate.registry.clone(),
             what: wanted.what.clone(),
@@ -192,7 +211,7 @@ impl Inner {
         kept: &(dyn Fn(BlobError) -> OciError + Send + Sync),
     ) -> Result<(), OciError> {
         let wanted = Wanted { headers: HeaderMap::new(), ..wanted.clone() };
-        let (mut answer, place) = self.ask(candidate, &wanted).await?;
+        let (mut answer, place) = self.ask_here(candidate, &wanted).await?;
         let found = if answer.status == StatusCode::OK { length(&answer.headers) } else { Some(0) };
         let size = |found| OciError::Size {
             registry: candidate.registry.clone(),

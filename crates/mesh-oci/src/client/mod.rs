@@ -30,6 +30,7 @@ pub struct Client {
 }
 
 type Slot<T> = Arc<tokio::sync::Mutex<T>>;
+type Grants = HashMap<(String, String), Slot<Option<Grant>>>;
 
 #[derive(Debug)]
 struct Inner {
@@ -38,7 +39,7 @@ struct Inner {
     downloads: Semaphore,
     hosts: Mutex<HashMap<String, Slot<HostState>>>,
     /// By host and repository.
-    grants: Mutex<HashMap<(String, String), Slot<Option<Grant>>>>,
+    grants: Mutex<Grants>,
 }
 
 /// Most hosts and repositories remembered; past it, all is forgotten and asked again.

@@ -48,21 +48,38 @@ impl Inner {
     ) -> Result<(Answer, Place), OciError> {
         let mut retry = Retry::new(self.settings.backoff);
         loop {
-            let place = self.reach(candidate.clone()).await?;
-            match self.ask_once(&place, wanted).await {
-                Ok(answer) => return Ok((answer, place)),
+            match self.ask_here(candidate, wanted).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) if retry.again(&error).await => {}
-                // Nobody answers there any more: the next image need not find that out for itself.
-                Err(OciError::Transport { source: source @ TransportError::Connect { .. }, .. }) => {
-                    return Err(self.lost(candidate, source).await);
-                }
-                Err(error) => return Err(retry.told(error)),
+                Err(error) => return Err(self.given_up(candidate, retry, error).await),
             }
         }
     }
 
+    /// Asks one host once.
+    pub(super) async fn ask_here(
+        &self,
+        candidate: &Candidate,
+        wanted: &Wanted,
+    ) -> Result<(Answer, Place), OciError> {
+        let place = self.reach(candidate.clone()).await?;
+        let answer = self.ask_once(&place, wanted).await?;
+        Ok((answer, place))
+    }
+
+    /// The error that is told after the last attempt.
+    pub(super) async fn given_up(&self, candidate: &Candidate, retry: Retry, error: OciError) -> OciError {
+        match error {
+            // Nobody answers there any more: the next image need not find that out for itself.
+            OciError::Transport { source: source @ TransportError::Connect { .. }, .. } => {
+                self.lost(candidate, source).await
+            }
+            error => retry.told(error),
+        }
+    }
+
     /// Asks once, with access as the registry wants it; gives only answers that succeeded.
-    pub(super) async fn ask_once(&self, place: &Place, wanted: &Wanted) -> Result<Answer, OciError> {
+    async fn ask_once(&self, place: &Place, wanted: &Wanted) -> Result<Answer, OciError> {
         let slot = slot(&self.grants, (place.origin.to_string(), place.repository.clone()));
         let mut grant: Option<Grant> =
             slot.lock().await.clone().filter(|grant| grant.is_fresh(Instant::now()));

@@ -110,7 +110,7 @@ impl Inner {
                         index,
                         manifest_digest: fetched.digest,
                         manifest_bytes: fetched.bytes,
-                        manifest,
+                        manifest: *manifest,
                         config_bytes,
                         config,
                     };

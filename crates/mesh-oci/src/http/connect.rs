@@ -55,11 +55,11 @@ pub(crate) struct Way<'a> {
 pub(crate) async fn connect(way: Way<'_>) -> Result<Connection, TransportError> {
     let within = way.within;
     let origin = way.origin.clone();
-    timeout(within, open(way)).await.unwrap_or(Err(TransportError::Timeout {
-        origin: origin.to_string(),
-        what: "no connection",
-        seconds: within.as_secs_f64(),
-    }))
+    timeout(within, open(way)).await.unwrap_or_else(|_| {
+        let text = format!("no connection within {} s", within.as_secs_f64());
+        let source = io::Error::new(io::ErrorKind::TimedOut, text);
+        Err(TransportError::Connect { origin: origin.to_string(), source })
+    })
 }
 
 async fn open(way: Way<'_>) -> Result<Connection, TransportError> {

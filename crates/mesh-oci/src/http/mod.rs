@@ -23,6 +23,8 @@ use tls::Tls;
 use tokio::time::timeout;
 use url::{Origin, Url};
 
+/// Longest time that making a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Idle connections kept for one origin.
 const IDLE_MAX: usize = 8;
 /// How long a connection may lie idle; shorter than servers usually keep them.
@@ -205,7 +207,7 @@ impl Transport {
             proxy: self.proxies.of(&url.origin),
             tls: &self.tls,
             verify: call.verify,
-            within: call.within,
+            within: call.within.min(CONNECT_MAX),
         };
         let connection = connect(way).await?;
         self.exchange(connection, url, call).await

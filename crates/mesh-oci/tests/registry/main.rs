@@ -1,6 +1,8 @@
 //! The client against registries that lie, break off, refuse, wander and fall silent. All of it on the
 //! loopback, with servers of the tests' own.
 
+#![allow(clippy::unwrap_used, reason = "a test's own steps")]
+
 mod access;
 mod image;
 mod reach;

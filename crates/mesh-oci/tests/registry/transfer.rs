@@ -116,6 +116,35 @@ async fn a_pull_that_was_cut_off_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_damaged_part_is_fetched_again() {
+    let image = Image::of(&[10_000]);
+    let own = image.clone();
+    let bed = Bed::new(move |request, _| own.answer(request)).await;
+    let partial = bed.blobs().partial(&image.manifest.layers[0].digest);
+    std::fs::create_dir_all(partial.parent().unwrap()).unwrap();
+    // Zeros, as a machine that went down leaves them; then more than the blob has.
+    for length in [4000, 10_000, 20_000] {
+        std::fs::write(&partial, vec![0; length]).unwrap();
+        bed.pull().await.unwrap();
+        assert!(bed.has(&image), "{length}");
+        std::fs::remove_file(bed.blobs().path(&image.manifest.layers[0].digest)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_fails_is_asked_a_few_times() {
+    let image = Image::of(&[1000]);
+    let own = image.clone();
+    let bed = Bed::new(move |request, _| match own.is_layer(request, 0) {
+        true => Reply::of(500, ""),
+        false => own.answer(request),
+    })
+    .await;
+    bed.fails("answered 500").await;
+    assert_eq!(bed.server.count(&image.manifest.layers[0].digest.to_string()), 5);
+}
+
+#[tokio::test]
 async fn what_never_works_is_given_up() {
     let image = Image::of(&[1000]);
     let own = image.clone();

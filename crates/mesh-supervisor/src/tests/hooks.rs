@@ -180,7 +180,25 @@ async fn steps_before_the_start_run_in_order_and_once() {
     rig.done(stop()).await;
     log(&rig);
     rig.done(Request::Start { services: vec!["db".into()], wait: false, wait_timeout_ms: None }).await;
-    assert_eq!(log(&rig).iter().filter(|words| words.starts_with("start p-db-pre_start")).count(), 2);
+    let steps = |rig: &Rig| log(rig).iter().filter(|words| words.starts_with("start p-db-pre_start")).count();
+    assert_eq!(steps(&rig), 2);
+    rig.done(Request::Restart { services: vec!["db".into()], timeout_seconds: None, no_deps: false }).await;
+    assert_eq!(steps(&rig), 0, "a restart prepares nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_are_cut_off_are_ended() {
+    let rig = Rig::new().await;
+    let project = project(vec![prepared(2)]);
+    let up = rig.up(&project, false);
+    let down = async {
+        rig.until_one_off(State::Running).await;
+        rig.ask(Request::Stop { services: vec![], timeout_seconds: None }).await.0
+    };
+    let (up, stop) = tokio::join!(up, down);
+    assert_eq!(up.unwrap_err().kind, ErrorKind::Busy);
+    stop.unwrap();
+    assert_eq!(rig.desk.owner.now().containers.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +213,7 @@ async fn a_step_that_fails_keeps_its_service_from_starting_and_stays() {
         assert!(error.message.starts_with(want), "{}", error.message);
         let log = log(&rig);
         assert!(!log.contains(&"start p-db-1".to_owned()) && !log.contains(&"start p-web-1".to_owned()));
-        assert_eq!(rig.desk.owner.now().containers.len(), 4, "db, web, and the steps that did not end well");
+        assert_eq!(rig.desk.owner.now().containers.len(), 3, "db, web, and the step that failed");
     }
     rig.done(Request::Down(DownOptions::default())).await;
     assert!(rig.fake.is_empty());

@@ -46,7 +46,10 @@ async fn an_address_of_its_own_stays_with_the_project() {
     let rig = Rig::new().await;
     let file = publishing(&[(None, 8080), (Some("127.0.0.1"), 9090), (Some("10.0.0.1"), 7070)]);
     up(&rig, &file, None).await;
-    assert_eq!(settled(&rig), (vec!["Port(8080)".into(), "127.0.0.1:9090".into(), "10.0.0.1:7070".into()], None));
+    assert_eq!(
+        settled(&rig),
+        (vec!["Port(8080)".into(), "127.0.0.1:9090".into(), "10.0.0.1:7070".into()], None)
+    );
     up(&rig, &file, Some(Ports::Auto)).await;
     let (ports, address) = settled(&rig);
     let own = address.expect("an address");
@@ -84,6 +87,23 @@ async fn free_ports_stand_in_and_stay() {
     file.services.get_mut("web").expect("web").scale = 2;
     up(&rig, &file, None).await;
     assert_eq!(settled(&rig).0[0], format!("{own} Any"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_give_way_to_what_is_fixed() {
+    let rig = Rig::new().await;
+    let mut file = publishing(&[(None, 0), (None, 0), (Some("127.0.0.2"), 8000), (Some("127.0.0.3"), 8000)]);
+    let ports = &mut file.services.get_mut("web").expect("web").network.ports;
+    ports[0].published = Published::OneOf(8000, 8001);
+    ports[1].published = Published::OneOf(8000, 8001);
+    for _ in 0..2 {
+        up(&rig, &file, Some(Ports::Auto)).await;
+        let (ports, own) = settled(&rig);
+        let own = own.expect("an address");
+        let want = [8001, 40_000, 8000, 40_000].map(|port| format!("{own}:{port}"));
+        // The ground of the imagination knows one free port only, so that the first of both has it.
+        assert_eq!((&ports[0], &ports[2], &ports[3]), (&want[0], &want[2], &want[3]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::{
     loading::{self, Wanted},
     words,
 };
-use mesh_compose::{Explanation, Origin, ServiceVariable, Source, Usage, UsageForm};
+use mesh_compose::{Explanation, Origin, ServiceVariable, Source, Usage};
 use mesh_diag::Place;
 use mesh_redact::Secret;
 use serde_json::{Value, json};
@@ -97,16 +97,23 @@ impl Shown {
             explanation.origins.iter().enumerate().filter(|(number, _)| Some(*number) != counts)
         {
             let before = match (origin.source, counts) {
-                (Source::IncludedEnvFile, None) if number == 0 => "  for included files: ",
+                (Source::IncludedEnvFile, None) if number == 0 => "  in included files: ",
                 _ => "  shadowed: ",
             };
             text.push_str(&self.line(before, origin));
         }
+        let value = counts
+            .and_then(|counts| explanation.origins[counts].value.as_ref())
+            .map(|value| value.expose().as_str());
+        let included = explanation.origins.iter().any(|origin| origin.source == Source::IncludedEnvFile);
         if !explanation.uses.is_empty() {
             text.push_str("used by files\n");
         }
         for usage in &explanation.uses {
-            text.push_str(&format!("  {}  {}\n", place(usage.place.as_ref()), self.form(name, usage)));
+            let (place, form) = (place(usage.place.as_ref()), self.form(name, usage));
+            // Included files may see another value, and which file is one is not told apart here.
+            let outcome = if included { "" } else { outcome(usage, value) };
+            text.push_str(&format!("  {place}  {form}{outcome}\n"));
         }
         if !explanation.services.is_empty() {
             text.push_str("in containers\n");
@@ -137,12 +144,9 @@ impl Shown {
     }
 
     fn form(&self, name: &str, usage: &Usage) -> String {
-        match &usage.form {
-            UsageForm::Plain => format!("${{{name}}}"),
-            UsageForm::Default(word) => format!("${{{name}:-{}}}", self.word(word)),
-            UsageForm::Alternate(word) => format!("${{{name}:+{}}}", self.word(word)),
-            UsageForm::Required => format!("${{{name}:?}}"),
-        }
+        // A default may be as secret as the value.
+        let word = if usage.operator.ends_with('?') { usage.word.clone() } else { self.word(&usage.word) };
+        format!("${{{name}{}{word}}}", usage.operator)
     }
 
     fn in_json(&self, explanation: &Explanation) -> Value {
@@ -173,6 +177,19 @@ impl Shown {
     }
 }
 
+/// What a reference comes to, where that is not the value.
+fn outcome(usage: &Usage, value: Option<&str>) -> &'static str {
+    let missing = value.is_none_or(|value| value.is_empty() && usage.operator.starts_with(':'));
+    match (usage.operator.chars().last(), missing) {
+        (Some('-'), true) => ": the default counts",
+        (Some('+'), true) => ": blank",
+        (Some('+'), false) => ": the other value counts",
+        (Some('?'), true) => ": missing, which is an error",
+        (None, true) => ": not set, which gives a blank",
+        _ => "",
+    }
+}
+
 fn kind(source: Source) -> &'static str {
     match source {
         Source::Shell => "shell",
@@ -190,7 +207,7 @@ fn source(origin: &Origin) -> String {
         Source::Shell => "the shell".to_owned(),
         Source::Project => "the project's name".to_owned(),
         Source::EnvFile => place,
-        Source::IncludedEnvFile => format!("{place}, for included files"),
+        Source::IncludedEnvFile => format!("{place}, which included files see"),
         Source::Environment => format!("`environment`, {place}"),
         Source::ServiceEnvFile => format!("`env_file` {place}"),
     }

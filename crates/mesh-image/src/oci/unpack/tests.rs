@@ -415,11 +415,15 @@ fn bombs_end_early() {
 
 #[test]
 fn files_with_holes_keep_them() {
-    let sparse = |content: &'static [u8]| part(b'0', "holes", "", content).record("GNU.sparse.size", b"1048580");
+    let sparse =
+        |content: &'static [u8]| part(b'0', "holes", "", content).record("GNU.sparse.size", b"1048580");
     let layer = layer(&[sparse(b"0123456789").record("GNU.sparse.map", b"0,6,1048576,4")]);
     layer.listing();
     let content = fs::read(layer.at("holes")).unwrap();
-    assert_eq!((content.len(), &content[..6], &content[1_048_576..]), (1_048_580, &b"012345"[..], &b"6789"[..]));
+    assert_eq!(
+        (content.len(), &content[..6], &content[1_048_576..]),
+        (1_048_580, &b"012345"[..], &b"6789"[..])
+    );
     assert!(fs::metadata(layer.at("holes")).unwrap().blocks() < 1000);
     // GNU's old form, its map in the header.
     let mut old = header(b'S', "old", "", 10, 0o644);
