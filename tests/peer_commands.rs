@@ -6,6 +6,8 @@
 //! scenarios or Compose files is named by `MESH_PEER_SUITE`). It prints a line a command; it compares, it does
 //! not judge. `docs/commands.md` says what it found.
 
+#![allow(clippy::print_stdout, reason = "what it finds is what it is for")]
+
 mod harness;
 #[path = "peer/normal.rs"]
 mod normal;

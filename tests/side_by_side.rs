@@ -175,6 +175,9 @@ fn each_checkout_has_an_address_of_its_own() {
     second.mesh(&["up", "--wait"]).succeeded();
     assert!(second.port("web", 80).starts_with(ip), "{}", second.port("web", 80));
 
+    // Two containers cannot share a port: each has one of its own.
+    second.mesh(&["up", "-d", "--scale", "web=2"]).succeeded();
+    second.mesh(&["up", "-d", "--scale", "web=1"]).succeeded();
     // As the file says, once that is asked for.
     second.write("compose.yaml", &web(&format!("127.0.0.1:{}", free_port())));
     second.mesh(&["up", "--wait", "--ports", "file"]).succeeded();

@@ -11,6 +11,11 @@ use tar::{Builder, EntryType, Header};
 /// Programs of busybox that have a name of their own.
 const PROGRAMS: &str = "sh cat ls id sleep env stat touch echo test pwd httpd wget find mkdir rm true";
 
+/// Says that a test was skipped.
+pub fn skipped(needs: &str) {
+    eprintln!("skipped: needs {needs}");
+}
+
 /// A layer that is being made.
 pub struct Layer(Builder<Vec<u8>>);
 
@@ -24,7 +29,7 @@ impl Layer {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| fs::read(path).ok());
         let busybox = busybox.filter(|bytes| !bytes.windows(9).any(|part| part == b"/ld-linux"));
         let Some(busybox) = busybox else {
-            eprintln!("skipped: needs a static busybox (the package busybox-static)");
+            skipped("a static busybox (the package busybox-static)");
             return None;
         };
         let mut layer = Self::new();

@@ -84,10 +84,8 @@ fn sort(command: &Words<'_>, document: &mut Value) {
                 if let ("RunningFor" | "Status", Value::String(text)) = (key.as_str(), &mut *value) {
                     *text = normal_words(command, text);
                 }
-                if key == "Labels" || key == "Mounts" || key == "Networks" {
-                    if let Value::String(text) = value {
-                        *text = labels(text);
-                    }
+                if let ("Labels" | "Mounts" | "Networks", Value::String(text)) = (key.as_str(), &mut *value) {
+                    *text = labels(text);
                 }
                 sort(command, value);
             }

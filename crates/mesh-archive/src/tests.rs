@@ -68,9 +68,13 @@ fn files_and_directories_do_not_replace_each_other() {
     let at = |name: &str| home.path().join(name);
     fs::create_dir_all(at("out/directory")).unwrap();
     fs::write(at("out/file"), "old").unwrap();
-    let refused = |stream: Vec<u8>| unpack(stream.as_slice(), &at("out"), &rules(Rename::Keep)).unwrap_err().to_string();
+    let refused = |stream: Vec<u8>| {
+        unpack(stream.as_slice(), &at("out"), &rules(Rename::Keep)).unwrap_err().to_string()
+    };
     assert!(refused(entry(EntryType::Regular, "directory", None)).starts_with("cannot overwrite directory"));
-    assert!(refused(entry(EntryType::Directory, "file/", None)).starts_with("cannot overwrite non-directory"));
+    assert!(
+        refused(entry(EntryType::Directory, "file/", None)).starts_with("cannot overwrite non-directory")
+    );
     unpack(entry(EntryType::Regular, "file", None).as_slice(), &at("out"), &rules(Rename::Keep)).unwrap();
     assert_eq!(fs::read_to_string(at("out/file")).unwrap(), "");
 }

@@ -117,7 +117,8 @@ fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().mode(PARENT_MODE).create(&next)?;
             }
-            found => drop(found?),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         at = next.canonicalize()?;
         if !at.starts_with(root) {
@@ -142,8 +143,7 @@ fn place_entry(
             _ => Ok(Some(Made::Directory)),
         },
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let mut file: File =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?;
+            let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?;
             io::copy(entry, &mut file)?;
             Ok(Some(Made::File))
         }

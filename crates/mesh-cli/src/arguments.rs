@@ -35,7 +35,8 @@ impl CommandLine {
     /// Reads the process's arguments; help and wrong usage are told here, and end the process.
     pub(crate) fn read() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
-        Self::read_exec(&words).unwrap_or_else(|| Self::try_parse_from(words).unwrap_or_else(|error| tell(&error)))
+        Self::read_exec(&words)
+            .unwrap_or_else(|| Self::try_parse_from(words).unwrap_or_else(|error| tell(&error)))
     }
 
     /// A sound line that begins with `exec`; what is wrong with others is told by the whole definition.

@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     environment::Environment,
     failure::CliError,
+    loading,
     settings::{Settings, Terminals},
     verbs::{self, image::Action},
 };
@@ -51,6 +52,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     };
     let terminals = Terminals { stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal() };
     let directory = std::env::current_dir().map_err(CliError::io("find the current directory"))?;
+    let environment = loading::with_settings_of_files(&line.global, environment, &directory);
     let settings = Settings::resolve(line.global, &environment, terminals, directory)?;
     let uid = rustix::process::geteuid().as_raw();
     let home =

@@ -63,6 +63,8 @@ pub(crate) const VARIABLES: &[Variable] = &[
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
+    /// `COMPOSE_*` of the project's `.env`, which count where the environment has none.
+    in_files: BTreeMap<String, String>,
 }
 
 impl Environment {
@@ -70,20 +72,26 @@ impl Environment {
     pub(crate) fn read() -> Self {
         let unicode =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self { variables: std::env::vars_os().filter_map(unicode).collect() }
+        Self { variables: std::env::vars_os().filter_map(unicode).collect(), ..Self::default() }
     }
 
     /// A snapshot from given values.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self { variables: variables.iter().map(own).collect() }
+        Self { variables: variables.iter().map(own).collect(), ..Self::default() }
     }
 
     /// A registered variable's value, if it is set and not empty.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get<'e>(&'e self, name: &str) -> Option<&'e str> {
         debug_assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name} is not registered");
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        let set = |from: &'e BTreeMap<String, String>| from.get(name).map(String::as_str);
+        set(&self.variables).or_else(|| set(&self.in_files)).filter(|value| !value.is_empty())
+    }
+
+    /// With settings that the project's files of variables have.
+    pub(crate) fn over(self, in_files: BTreeMap<String, String>) -> Self {
+        Self { in_files, ..self }
     }
 
     /// Whether a registered variable says yes.
@@ -111,8 +119,8 @@ pub(crate) fn help() -> String {
     }
     text.push_str(
         "\nExit codes: 0 done; 1 failed or wrong arguments (the text says why); `run` and `exec` give the\n\
-         program's own code (126: it cannot be executed, 127: it is not there), `wait` and `up --exit-code-from`\n\
-         the container's; `doctor` 1 where projects cannot run; 130 interrupted.",
+         program's own code (126: it cannot be executed, 127: it is not there), `wait` and\n\
+         `up --exit-code-from` the container's; `doctor` 1 where projects cannot run; 130 interrupted.",
     );
     text
 }

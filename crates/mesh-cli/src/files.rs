@@ -43,10 +43,11 @@ impl Files {
 
     /// Removes paths from one of them.
     pub(crate) async fn remove(&self, container: &str, paths: Vec<String>) -> Result<(), CliError> {
-        let mut command = self.command(container, FileOperation::Remove { paths }).await?;
-        let status = command
+        let command = self.command(container, FileOperation::Remove { paths }).await?;
+        let status = tokio::process::Command::from(command)
             .stdin(Stdio::null())
             .status()
+            .await
             .map_err(CliError::io("remove the container's files"))?;
         if status.success() { Ok(()) } else { Err(CliError::Exit(1)) }
     }

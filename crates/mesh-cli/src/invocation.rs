@@ -1,7 +1,7 @@
 //! Running what the supervisor told us to run: this binary again, with orders on descriptor 3 and our
 //! own standard streams.
 
-use crate::{console, context::unexpected, failure::CliError, terminal::RawMode};
+use crate::{console, context::unexpected, failure::CliError, terminal::KeptMode};
 use mesh_api::message::Answer;
 use mesh_linux::{
     command::{Inheritance, inherit, read_only},
@@ -68,9 +68,10 @@ pub(crate) fn become_command(mut command: Command) -> Result<u8, CliError> {
 pub(crate) async fn with_terminal(answer: Answer, keys: &[u8]) -> Result<u8, CliError> {
     let (reader, writer) = io::pipe().map_err(CliError::io("make a pipe"))?;
     let command = build(answer, vec![detach_argument(keys)], Some(writer))?;
-    let raw = RawMode::enter().ok();
+    // Its shim makes it raw, and knows how it was, should this process be killed.
+    let kept = KeptMode::keep();
     let ended = attended(command, Some(reader)).await;
-    drop(raw);
+    drop(kept);
     Ok(ended?.unwrap_or_else(|| {
         // The words and the code are Docker's.
         console::err_line("read escape sequence");
@@ -80,7 +81,7 @@ pub(crate) async fn with_terminal(answer: Answer, keys: &[u8]) -> Result<u8, Cli
 
 /// Runs a command that sees to the terminal itself, and puts the terminal back if it could not.
 pub(crate) async fn beside_terminal(command: Command) -> Result<u8, CliError> {
-    let _kept = RawMode::keep();
+    let _kept = KeptMode::keep();
     Ok(attended(command, None).await?.unwrap_or(DETACHED_CODE))
 }
 

@@ -145,6 +145,8 @@ pub(crate) struct Look {
     pub(crate) prefix: bool,
     /// Then the time.
     pub(crate) timestamps: bool,
+    /// What came from standard error goes to standard error.
+    pub(crate) split: bool,
 }
 
 /// Turns records into lines.
@@ -174,12 +176,15 @@ impl Printer {
     /// Prints records.
     pub(crate) fn print(&mut self, records: Vec<Labelled>) {
         let mut text = String::new();
+        let mut to = Stream::Stdout;
         for (label, record) in records {
+            if self.look.split && record.stream != to {
+                flush(&mut text, to);
+                to = record.stream;
+            }
             self.add(&mut text, label, record);
         }
-        if !text.is_empty() {
-            console::out(&text);
-        }
+        flush(&mut text, to);
     }
 
     fn add(&mut self, text: &mut String, label: String, record: Record) {
@@ -207,6 +212,16 @@ impl Printer {
     }
 }
 
+/// Prints what was put together for a stream.
+fn flush(text: &mut String, to: Stream) {
+    match (text.is_empty(), to) {
+        (true, _) => {}
+        (false, Stream::Stdout) => console::out(text),
+        (false, Stream::Stderr) => console::err(text),
+    }
+    text.clear();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +242,7 @@ mod tests {
 
     #[test]
     fn lines_are_prefixed_aligned_and_put_together() {
-        let look = Look { colour: false, prefix: true, timestamps: false };
+        let look = Look { colour: false, prefix: true, timestamps: false, split: false };
         check(
             look,
             &[("db-1", "one\r", true), ("gateway-1", "two", true)],
@@ -238,9 +253,9 @@ mod tests {
             &[("db-1", "par", false), ("gateway-1", "x", true), ("db-1", "ts", true)],
             "gateway-1  | x\ndb-1       | parts\n",
         );
-        let timed = Look { colour: false, prefix: false, timestamps: true };
+        let timed = Look { colour: false, prefix: false, timestamps: true, split: false };
         check(timed, &[("db-1", "one", true)], "1970-01-01T00:00:01.500000000Z one\n");
-        let coloured = Look { colour: true, prefix: true, timestamps: false };
+        let coloured = Look { colour: true, prefix: true, timestamps: false, split: false };
         check(coloured, &[("db-1", "one", true)], "\u{1b}[36mdb-1       | \u{1b}[0mone\n");
     }
 

@@ -19,6 +19,7 @@ mod journal;
 mod layout;
 mod loading;
 mod menu;
+mod moment;
 mod progress;
 mod provider;
 mod settings;

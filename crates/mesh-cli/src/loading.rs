@@ -1,6 +1,6 @@
 //! The Compose file of a command: found, loaded, and its findings told.
 
-use crate::{console, environment::Environment, failure::CliError, settings::Settings};
+use crate::{arguments::Global, console, environment::Environment, failure::CliError, settings::Settings};
 use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip};
 use std::{collections::BTreeMap, io::Read, path::Path};
 
@@ -84,6 +84,24 @@ fn variables(settings: &Settings, environment: &Environment) -> BTreeMap<String,
     let directory = || settings.working_directory.display().to_string();
     variables.entry("PWD".to_owned()).or_insert_with(directory);
     variables
+}
+
+/// `environment` over the settings that the project's `.env` has: `COMPOSE_REMOVE_ORPHANS` and the like.
+pub(crate) fn with_settings_of_files(
+    global: &Global,
+    environment: Environment,
+    directory: &Path,
+) -> Environment {
+    let named = global.files.iter().filter(|path| path.as_path() != Path::new("-"));
+    let options = LoadOptions {
+        files: named.cloned().map(InputFile::Path).collect(),
+        working_directory: directory.to_owned(),
+        project_directory: global.project_directory.clone(),
+        env_files: global.env_files.clone(),
+        environment: environment.all().clone(),
+        ..LoadOptions::default()
+    };
+    environment.over(mesh_compose::settings_of_files(&options))
 }
 
 fn input(path: &Path) -> Result<InputFile, CliError> {

@@ -3,7 +3,7 @@
 //! The terminal gives each key at once and does not show it; signals of the keyboard stay what they are.
 //! All of that is undone when this is dropped.
 
-use crate::{console, terminal::RawMode};
+use crate::{console, terminal::KeptMode};
 use rustix::{
     process::getpgrp,
     termios::{LocalModes, OptionalActions, tcgetattr, tcgetpgrp, tcsetattr},
@@ -38,7 +38,7 @@ pub(crate) enum Key {
 pub(crate) struct Menu {
     input: Receiver,
     continued: Signal,
-    _mode: RawMode,
+    _mode: KeptMode,
 }
 
 impl Menu {
@@ -53,7 +53,7 @@ impl Menu {
         let terminal = OpenOptions::new().read(true).custom_flags(NOT_WAITING).open("/dev/tty").ok()?;
         let input = Receiver::from_owned_fd_unchecked(terminal.into()).ok()?;
         let continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())).ok()?;
-        let menu = Self { input, continued, _mode: RawMode::keep().ok()? };
+        let menu = Self { input, continued, _mode: KeptMode::keep().ok()? };
         take_keys();
         menu.show(watching);
         Some(menu)

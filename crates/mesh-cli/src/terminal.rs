@@ -1,4 +1,4 @@
-//! The user's terminal: whether there is one, raw mode that is always undone, and the keys that let go of a
+//! The user's terminal: whether there is one, its mode that always comes back, and the keys that let go of a
 //! container's terminal.
 
 use crate::{environment::Environment, failure::CliError};
@@ -21,27 +21,18 @@ pub(crate) fn is_interactive() -> bool {
 
 /// The mode of standard input as it was; it comes back when this is dropped, whatever a program did to it.
 #[derive(Debug)]
-pub(crate) struct RawMode {
+pub(crate) struct KeptMode {
     before: Termios,
 }
 
-impl RawMode {
-    /// Turns raw mode on.
-    pub(crate) fn enter() -> io::Result<Self> {
-        let kept = Self::keep()?;
-        let mut raw = kept.before.clone();
-        raw.make_raw();
-        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
-        Ok(kept)
-    }
-
-    /// Leaves the mode as it is.
+impl KeptMode {
+    /// Remembers it.
     pub(crate) fn keep() -> io::Result<Self> {
         Ok(Self { before: tcgetattr(io::stdin())? })
     }
 }
 
-impl Drop for RawMode {
+impl Drop for KeptMode {
     fn drop(&mut self) {
         // Nothing can be done where the terminal is gone.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);

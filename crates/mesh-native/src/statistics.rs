@@ -214,7 +214,14 @@ mod tests {
     #[test]
     fn names_of_processes_may_hold_parentheses() {
         let line = "7 (a) (b) S 1 7 7 0 -1 0 0 0 0 0 11 22 0 0 20 0 1 0 333 0";
-        let want = Stat { name: "a) (b".to_owned(), parent: 1, terminal: 0, cpu_ticks: 33, threads: 1, start_ticks: 333 };
+        let want = Stat {
+            name: "a) (b".to_owned(),
+            parent: 1,
+            terminal: 0,
+            cpu_ticks: 33,
+            threads: 1,
+            start_ticks: 333,
+        };
         assert_eq!(parse_stat(line), Some(want));
         assert_eq!(parse_stat("7 (a S 1"), None);
     }

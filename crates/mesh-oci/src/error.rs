@@ -236,9 +236,14 @@ impl OciError {
             Self::Limited { registry, .. } => {
                 Some(format!("log in to {registry}, or name a mirror: MESH_REGISTRY_MIRRORS={registry}=HOST"))
             }
-            Self::Unreachable { registry, .. } => Some(format!(
-                "check the name and the network; a mirror is named by MESH_REGISTRY_MIRRORS={registry}=HOST, a registry without TLS by MESH_REGISTRY_INSECURE={registry}"
-            )),
+            Self::Unreachable { registry, source } => Some(match **source {
+                TransportError::Tls { .. } => format!(
+                    "put the registry's certificate into /etc/docker/certs.d/{registry}/ca.crt, or say MESH_REGISTRY_INSECURE={registry}"
+                ),
+                _ => format!(
+                    "check the name and the network; a mirror is named by MESH_REGISTRY_MIRRORS={registry}=HOST, a registry without TLS by MESH_REGISTRY_INSECURE={registry}"
+                ),
+            }),
             Self::NoPlatform { offers, .. } => {
                 Some(format!("say `platform:` with one that there is: {offers}"))
             }

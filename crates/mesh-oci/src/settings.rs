@@ -25,7 +25,8 @@ pub struct Settings {
     pub stalled: Duration,
     /// Wait before the second attempt; it doubles with each.
     pub backoff: Duration,
-    /// How long a registry that was not reached is not asked again.
+    /// How long a registry that was not reached is not asked again: long enough for all images of a run, and
+    /// over before a user has mended what was wrong.
     pub unreachable: Duration,
     /// Downloads at a time, for all images together.
     pub downloads: usize,
@@ -45,7 +46,7 @@ impl Default for Settings {
             answer: Duration::from_secs(30),
             stalled: Duration::from_secs(30),
             backoff: Duration::from_millis(500),
-            unreachable: Duration::from_secs(30),
+            unreachable: Duration::from_secs(10),
             downloads: 4,
             user_agent: concat!("mesh/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -107,7 +108,7 @@ impl Settings {
                 reason: format!("{text:?} is no number of seconds from 1 to {FIRST_ANSWER_SECONDS_MAX}"),
             })?);
         }
-        settings.proxies = Proxies::from_variables(&get)?;
+        settings.proxies = Proxies::from_variables(&get);
         Ok(settings)
     }
 }

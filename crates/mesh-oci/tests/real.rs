@@ -8,6 +8,7 @@ use mesh_oci::{
     blobs::BlobDirectory,
     client::Client,
     digest::Digest,
+    http::proxy::Proxies,
     manifest::{Descriptor, Manifest, Platform},
     media,
     reference::Reference,
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How long the registry may take to listen.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -52,17 +54,20 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    fn start(folder: &Path, auth: bool) -> Self {
-        let mut config = format!(
+    /// One that wants a name and a password.
+    fn with_password(folder: &Path) -> Self {
+        let file = folder.join("htpasswd");
+        fs::write(&file, HTPASSWD).unwrap();
+        let auth = format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", file.display());
+        Self::start(folder, "", &auth)
+    }
+
+    fn start(folder: &Path, http: &str, more: &str) -> Self {
+        let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"127.0.0.1:0\"}}\n",
+             http: {{addr: \"127.0.0.1:0\"{http}}}\n{more}",
             folder.join("registry").display()
         );
-        if auth {
-            let file = folder.join("htpasswd");
-            fs::write(&file, HTPASSWD).unwrap();
-            config.push_str(&format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", file.display()));
-        }
         let path = folder.join("registry.yml");
         fs::write(&path, config).unwrap();
         let mut child = Command::new("docker-registry")
@@ -166,7 +171,7 @@ async fn an_image_goes_to_a_registry_and_comes_back() {
         return;
     }
     let bed = Bed::new();
-    let registry = Registry::start(bed.folder.path(), true);
+    let registry = Registry::with_password(bed.folder.path());
     let source = format!("oci-archive:{}", bed.archive(Form::Oci).display());
     let target = format!("docker://{}/team/app:1", registry.address);
     skopeo(&["copy", "--dest-tls-verify=false", "--dest-creds=me:hunter2", &source, &target]);
@@ -243,4 +248,86 @@ fn another_program_reads_our_archives_and_we_read_its() {
         assert_eq!(names, ["x/y:2"], "{name}");
     }
     assert_eq!(bed.read(&bed.folder.path().join("c.tar")).manifest.layers, manifest.layers, "as it was");
+}
+
+/// A proxy that leads every tunnel to one place; it ends with this value.
+struct Proxy(tokio::task::JoinHandle<()>);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn proxy_to(target: String) -> (Proxy, String) {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let target = target.clone();
+            open.spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                assert!(
+                    head.starts_with(b"CONNECT registry.test:443 "),
+                    "{}",
+                    String::from_utf8_lossy(&head)
+                );
+                stream.write_all(b"HTTP/1.1 200 Fine\r\nX: y\r\n\r\n").await.unwrap();
+                let mut other = tokio::net::TcpStream::connect(target).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await;
+            });
+        }
+    });
+    (Proxy(task), address)
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_and_a_proxy_gone_through() {
+    if !there("docker-registry") || !there("skopeo") || !there("openssl") {
+        return;
+    }
+    let bed = Bed::new();
+    let folder = bed.folder.path();
+    let (certificate, key) = (folder.join("registry.test/ca.crt"), folder.join("key.pem"));
+    fs::create_dir(folder.join("registry.test")).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=registry.test"])
+        .args(["-addext", "subjectAltName=DNS:registry.test", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let tls = format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display());
+    let registry = Registry::start(folder, &tls, "");
+    let source = format!("oci-archive:{}", bed.archive(Form::Oci).display());
+    let target = format!("docker://{}/team/app:1", registry.address);
+    skopeo(&["copy", "--dest-tls-verify=false", &source, &target]);
+
+    let (_proxy, address) = proxy_to(registry.address.clone()).await;
+    let proxies = Proxies::from_variables(&|name| (name == "HTTPS_PROXY").then(|| address.clone()));
+    let usual = Settings { proxies, certificates: None, ..Settings::default() };
+    let reference = Reference::parse("registry.test/team/app:1").unwrap();
+    let pull = async |settings: Settings, name: &str| {
+        let blobs = BlobDirectory::new(folder.join(name));
+        let pulled = Client::new(settings).pull_image(&reference, &Platform::host(), &blobs, &|_| {}).await;
+        pulled.map(|pulled| pulled.resolved.manifest_digest)
+    };
+    let error = pull(usual.clone(), "none").await.unwrap_err();
+    assert!(error.is_unreachable(), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("could not agree on TLS with https://registry.test"), "{cause}");
+    let own = Settings { certificates: Some(folder.to_owned()), ..usual.clone() };
+    assert_eq!(pull(own, "own").await.unwrap(), bed.saved.manifest_digest);
+    let insecure = Settings { insecure: vec!["registry.test".to_owned()], ..usual };
+    assert_eq!(pull(insecure, "insecure").await.unwrap(), bed.saved.manifest_digest);
+    // On this machine itself TLS needs no setting.
+    let here = Reference::parse(&format!("{}/team/app:1", registry.address)).unwrap();
+    let found = Client::new(Settings::default()).digest(&here).await.unwrap();
+    assert_eq!(found, bed.saved.manifest_digest);
 }

@@ -7,7 +7,7 @@ use crate::{
     channel,
     console::wire::{self, CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Message, Received, Sent},
     detach::Detach,
-    failure::{Failure, Attempt as _},
+    failure::{Attempt as _, Failure},
     signals::{Signals, is_window},
     specification::{AttachSpecification, Report},
     terminal::{Raw, write_all},
@@ -163,7 +163,9 @@ impl Client {
                 match number {
                     _ if is_window(number) => {}
                     _ if self.proxies => self.send(Message::Signal(number)),
-                    libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => return End::Signal(number),
+                    libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+                        return End::Signal(number);
+                    }
                     _ => {}
                 }
             }

@@ -66,9 +66,9 @@ fn copy(operation: &CopyOperation) -> Result<(), Failure> {
         CopyOperation::Out { path } => send(path).attempt(|| format!("read {path}")),
         CopyOperation::In { directory, owner } => receive(directory, owner.as_deref()),
         CopyOperation::Look { path } => look(path).attempt(|| format!("look at {path}")),
-        CopyOperation::Remove { paths } => paths
-            .iter()
-            .try_for_each(|path| remove(&absolute(path)).attempt(|| format!("remove {path}"))),
+        CopyOperation::Remove { paths } => {
+            paths.iter().try_for_each(|path| remove(&absolute(path)).attempt(|| format!("remove {path}")))
+        }
     }
 }
 

@@ -177,12 +177,10 @@ fn start(
         return Ok(0);
     }
     let end = match passage.and_then(Passage::receive) {
-        Some(master) => {
-            match terminal::relay(&master, &pidfd, &signals, limits(deadline, detach)) {
-                End::Detached => End::Code(stay(notice, &master, &pidfd, &signals)),
-                end => end,
-            }
-        }
+        Some(master) => match terminal::relay(&master, &pidfd, &signals, limits(deadline, detach)) {
+            End::Detached => End::Code(stay(notice, &master, &pidfd, &signals)),
+            end => end,
+        },
         None => wait(&pidfd, &signals, deadline),
     };
     Ok(match end {

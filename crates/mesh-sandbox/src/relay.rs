@@ -25,7 +25,8 @@ pub(crate) struct Journal(Option<Writer>);
 impl Journal {
     /// Opens it. Where it cannot be, the container runs without.
     pub(crate) fn open(output: &Output) -> Self {
-        let Output::Journal { directory, segment_bytes_max, segments_max, disabled: false, .. } = output else {
+        let Output::Journal { directory, segment_bytes_max, segments_max, disabled: false, .. } = output
+        else {
             return Self(None);
         };
         let settings = Settings {

@@ -249,12 +249,15 @@ impl Desk {
         let (view, ids) = self.chosen(services)?;
         let (begun, done) =
             if freeze { (Action::Pausing, Action::Paused) } else { (Action::Unpausing, Action::Unpaused) };
-        let mut found_any = false;
+        let mut refused = None;
         for container in ids.iter().filter_map(|id| view.containers.get(id)) {
-            if !matches!(container.phase, Phase::Up { paused, .. } if paused != freeze) {
+            // What does not run is passed over.
+            let Phase::Up { paused, .. } = container.phase else { continue };
+            if paused == freeze {
+                let state = if freeze { "already paused" } else { "not paused" };
+                refused.get_or_insert(format!("container {} is {state}", container.spec.name));
                 continue;
             }
-            found_any = true;
             let (id, name, service) = (&container.spec.id, &container.spec.name, container.service());
             outlet.container(name, service, begun, None, None).await;
             let what = format!("service {service}");
@@ -266,12 +269,7 @@ impl Desk {
             self.owner.tell(Command::Frozen(id.clone(), freeze)).await;
             outlet.container(name, service, done, None, None).await;
         }
-        if !found_any && !services.is_empty() {
-            let state = if freeze { "running" } else { "paused" };
-            let message = format!("service {} is not {state}", services.join(", "));
-            return Err(refusal(ErrorKind::Request, message));
-        }
-        Ok(Answer::Done)
+        refused.map_or(Ok(Answer::Done), |message| Err(refusal(ErrorKind::Request, message)))
     }
 }
 

@@ -29,7 +29,10 @@ use mesh_plan::{
     hash, naming,
 };
 use mesh_runtime::exec::RunStreams;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe::{self, Receiver},
@@ -88,7 +91,7 @@ impl Desk {
     ) -> Result<ContainerSpec, ApiError> {
         self.check_name(&project)?;
         self.check_checkout(&project, options.take_over, turn)?;
-        self.choose_ports(&mut project, options.ports).await;
+        self.choose_ports(&mut project, options.ports, &BTreeMap::new()).await;
         self.treat_orphans(&project, options, outlet).await?;
         let Some(service) = project.services.get(&options.service) else {
             let inactive = project.inactive.contains(&options.service);

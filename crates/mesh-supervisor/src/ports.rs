@@ -13,7 +13,7 @@ use mesh_model::{
 };
 use mesh_runtime::observed::PortTrial;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
@@ -41,8 +41,14 @@ struct Choice<'a> {
 }
 
 impl Desk {
-    /// Puts the project's published ports where they shall be. `commanded` is what the command says of it.
-    pub(crate) async fn choose_ports(&self, project: &mut Project, commanded: Option<Ports>) {
+    /// Puts the project's published ports where they shall be. `commanded` is what the command says of it, and
+    /// `scale` how many containers it wants of a service.
+    pub(crate) async fn choose_ports(
+        &self,
+        project: &mut Project,
+        commanded: Option<Ports>,
+        scale: &BTreeMap<String, u32>,
+    ) {
         let view = self.owner.now();
         let before = view.project.as_ref().map(|before| before.publishing.clone()).unwrap_or_default();
         let in_file = project.publishing.in_file;
@@ -62,9 +68,10 @@ impl Desk {
         // What is fixed comes first: of a range, another port does as well.
         for ranges in [false, true] {
             for service in project.services.values_mut() {
+                let several = scale.get(&service.name).is_some_and(|count| *count > 1) || service.scale > 1;
                 let ports = service.network.ports.iter_mut();
                 for mapping in ports.filter(|mapping| is_range(mapping) == ranges) {
-                    choice.place(&service.name, service.scale > 1, mapping).await;
+                    choice.place(&service.name, several, mapping).await;
                 }
             }
         }

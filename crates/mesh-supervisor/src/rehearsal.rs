@@ -32,7 +32,7 @@ impl Desk {
     ) -> Result<Answer, ApiError> {
         self.check_name(project)?;
         let mut project = project.clone();
-        self.choose_ports(&mut project, options.ports).await;
+        self.choose_ports(&mut project, options.ports, &options.scale).await;
         let project = &project;
         let chosen = graph::select(project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(project, &chosen).map_err(graph_error)?;

@@ -172,7 +172,7 @@ impl Desk {
         self.check_name(&project)?;
         self.check_checkout(&project, options.take_over, turn)?;
         self.tell_limits(outlet).await;
-        self.choose_ports(&mut project, options.ports).await;
+        self.choose_ports(&mut project, options.ports, &options.scale).await;
         let project = Arc::new(project);
         let chosen = graph::select(&project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(&project, &chosen).map_err(graph_error)?;

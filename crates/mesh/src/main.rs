@@ -21,7 +21,14 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
-        _ => mesh_cli::main(Hooks { version: env!("CARGO_PKG_VERSION"), doctor, images, image_uses, enter_user_namespace, volumes: mesh_native::volumes_by_project }),
+        _ => mesh_cli::main(Hooks {
+            version: env!("CARGO_PKG_VERSION"),
+            doctor,
+            images,
+            image_uses,
+            enter_user_namespace,
+            volumes: mesh_native::volumes_by_project,
+        }),
     }
 }
 
@@ -41,7 +48,10 @@ fn images(directory: &Path) -> BTreeMap<String, ImageFacts> {
     let facts = |image: mesh_image::StoredImage| {
         let made_unix_ms = Some(image.created_seconds.saturating_mul(1000));
         let (bytes, platform) = (image.bytes, image.platform.unwrap_or_default());
-        (image.digest, ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms: made_unix_ms, platform })
+        (
+            image.digest,
+            ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms: made_unix_ms, platform },
+        )
     };
     images.into_iter().map(facts).collect()
 }

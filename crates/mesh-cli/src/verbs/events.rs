@@ -1,10 +1,10 @@
 //! `events`.
 
-use super::logs::moment;
 use crate::{
     console,
     context::{Context, containers},
     failure::CliError,
+    moment::moment,
     supervisor,
     template::{Subject, Value},
     words,

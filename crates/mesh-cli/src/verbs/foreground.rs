@@ -19,7 +19,10 @@ use mesh_api::{
 use mesh_journal::Query;
 use std::{collections::BTreeSet, pin::Pin, time::Duration};
 use tokio::{
-    signal::ctrl_c,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
@@ -75,6 +78,8 @@ pub(super) async fn follow(
     options: Options,
     since_unix_ns: u64,
 ) -> Result<u8, CliError> {
+    // From here on none is lost, whatever is being done when it comes.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::io("watch for SIGINT"))?;
     let mut screen = Screen::new(target, &options, since_unix_ns);
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);
     let mut forward = |message| {
@@ -128,7 +133,7 @@ pub(super) async fn follow(
                 ended?;
                 return Ok(0);
             }
-            _ = ctrl_c() => {
+            _ = interrupt.recv() => {
                 console::err_line(STOPPING);
                 break None;
             }
@@ -152,7 +157,7 @@ pub(super) async fn follow(
                 }
             }
             _ = &mut listening, if listens => listens = false,
-            _ = ctrl_c() => {
+            _ = interrupt.recv() => {
                 interrupts += 1;
                 // The first one is what brought us here, unless an exit did.
                 if interrupts > 1 {
@@ -169,6 +174,9 @@ pub(super) async fn follow(
     }
 }
 
+/// The watching of files, which goes on until something fails.
+type Watching<'a> = Pin<Box<dyn Future<Output = Result<(), CliError>> + 'a>>;
+
 /// What goes on beside the output: keys, and the watching of files.
 struct Aside<'a> {
     context: &'a Context,
@@ -176,7 +184,7 @@ struct Aside<'a> {
     client: &'a Client,
     services: Vec<String>,
     menu: Option<Menu>,
-    watching: Option<Pin<Box<dyn Future<Output = Result<(), CliError>> + 'a>>>,
+    watching: Option<Watching<'a>>,
 }
 
 impl<'a> Aside<'a> {

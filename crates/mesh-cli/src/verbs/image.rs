@@ -14,11 +14,15 @@ use std::{
     collections::BTreeSet,
     error::Error as _,
     fs::File,
-    io::{self, BufRead as _, IsTerminal as _, Read, Write},
+    io::{self, BufRead as _, IsTerminal as _, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 use tokio::sync::mpsc;
+
+/// Time that interrupted work is given to clean up after itself.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 /// Arguments of `image`.
 #[derive(Debug, Args)]
@@ -146,7 +150,7 @@ pub(crate) fn perform(context: &Context, action: Action) -> Result<u8, CliError>
         .enable_all()
         .build()
         .map_err(CliError::io("start the runtime"))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match action {
             Action::Ls(arguments) => list(&store, &arguments).await,
             Action::Load(arguments) => load(&store, arguments).await,
@@ -154,7 +158,10 @@ pub(crate) fn perform(context: &Context, action: Action) -> Result<u8, CliError>
             Action::Rm(arguments) => remove(context, &store, &arguments).await,
             Action::Prune(arguments) => prune(context, &store, &arguments).await,
         }
-    })
+    });
+    // A read of a pipe that gives nothing must not hold up an interrupted command.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    outcome
 }
 
 async fn list(store: &ImageStore, arguments: &List) -> Result<u8, CliError> {
@@ -280,19 +287,6 @@ async fn save(store: &ImageStore, arguments: Save) -> Result<u8, CliError> {
         let _ = std::fs::remove_file(&part);
     }
     outcome.map(|()| 0)
-}
-
-/// A file whose last bytes are not lost in silence.
-struct Flushed(io::BufWriter<File>);
-
-impl Write for Flushed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
 }
 
 async fn remove(context: &Context, store: &ImageStore, arguments: &Remove) -> Result<u8, CliError> {

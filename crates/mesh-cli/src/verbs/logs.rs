@@ -5,11 +5,12 @@ use crate::{
     context::{Context, Target, containers},
     failure::CliError,
     journal::{Feed, Look, Printer, Selection, history},
-    supervisor, words,
+    moment::moment,
+    supervisor,
 };
 use clap::Args;
 use mesh_journal::Query;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 use tokio::time::sleep;
 
 /// Arguments of `logs`.
@@ -22,7 +23,14 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     follow: bool,
     /// Only so many of the newest lines of each container; `all` is possible
-    #[arg(short = 'n', long, value_name = "LINES", default_value = "all", value_parser = parse_tail)]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "LINES",
+        default_value = "all",
+        value_parser = parse_tail,
+        allow_hyphen_values = true
+    )]
     tail: Tail,
     /// Print times before lines
     #[arg(short, long)]
@@ -48,17 +56,17 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tail(Option<usize>);
 
-fn parse_tail(text: &str) -> Result<Tail, String> {
-    match text {
-        "all" | "-1" => Ok(Tail(None)),
-        number => {
-            number.parse().map(|lines| Tail(Some(lines))).map_err(|_| "expected a number or `all`".to_owned())
-        }
-    }
+/// As Docker has it, what is no number of lines means all of them.
+fn parse_tail(text: &str) -> Result<Tail, Infallible> {
+    Ok(Tail(text.parse().ok()))
 }
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let index = arguments.index.filter(|index| *index > 0);
+    if index.is_some() && arguments.services.len() != 1 {
+        return Err(CliError::said("--index requires one service to be selected"));
+    }
     let target = context.target()?;
     target.check_services(&arguments.services)?;
     let query = Query {
@@ -68,11 +76,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     };
     let mut selection = Selection::of(&target.name, target.paths.journal.clone(), target.project.as_deref());
     selection.services = arguments.services;
-    selection.index = arguments.index;
+    selection.index = index;
     let mut printer = Printer::new(Look {
         colour: context.settings.colour && !arguments.no_color,
         prefix: !arguments.no_log_prefix,
         timestamps: arguments.timestamps,
+        split: false,
     });
     // What has an end needs no following.
     if !arguments.follow || query.until_unix_ns.is_some() {
@@ -120,15 +129,6 @@ async fn anything_runs(target: &Target, services: &[String]) -> Result<bool, Cli
     Ok(containers.iter().any(|container| meant(&container.service) && !is_over(container.state)))
 }
 
-/// The value of `--since` or `--until`.
-pub(super) fn moment(flag: &str, text: Option<&str>) -> Result<Option<u64>, CliError> {
-    let Some(text) = text else { return Ok(None) };
-    words::instant(text, words::now_unix_ns()).map(Some).ok_or_else(|| {
-        CliError::said(format!("{flag} `{text}` is no time"))
-            .with_hint("write 2026-11-21T12:00:00Z, seconds since 1970, or how long ago, as in 10m")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +137,7 @@ mod tests {
     fn tails_are_numbers_or_all() {
         assert_eq!(parse_tail("all"), Ok(Tail(None)));
         assert_eq!(parse_tail("0"), Ok(Tail(Some(0))));
-        assert!(parse_tail("some").is_err());
+        assert_eq!(parse_tail("some"), Ok(Tail(None)));
+        assert_eq!(parse_tail("-5"), Ok(Tail(None)));
     }
 }

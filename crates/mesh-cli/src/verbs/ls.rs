@@ -102,7 +102,7 @@ impl Filter {
                 ))
                 .with_hint("it is name=TEXT"));
             };
-            if key.trim().to_ascii_lowercase() != "name" {
+            if !key.trim().eq_ignore_ascii_case("name") {
                 return Err(CliError::said(format!("invalid filter '{key}'")).with_hint("it is name=TEXT"));
             }
             names.push((value.trim().to_owned(), Regex::new(value.trim()).ok()));

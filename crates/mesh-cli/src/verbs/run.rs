@@ -6,7 +6,7 @@ use crate::{
     context::{Context, Target, containers, unexpected},
     failure::CliError,
     loading, provider,
-    terminal::{self, RawMode},
+    terminal::{self, KeptMode},
 };
 use clap::Args;
 use mesh_api::{
@@ -238,7 +238,7 @@ async fn attended(
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::io("watch for SIGHUP"))?;
     // The container's shim makes it raw once the program has it.
-    let _kept = if tty { RawMode::keep().ok() } else { None };
+    let _kept = if tty { KeptMode::keep().ok() } else { None };
     tokio::select! {
         answer = call => answer.map(Some),
         () = let_go.notified() => Ok(None),

@@ -264,6 +264,7 @@ fn follow_options(
             colour: context.settings.colour && !arguments.no_color,
             prefix: !arguments.no_log_prefix,
             timestamps: arguments.timestamps,
+            split: true,
         },
         menu: context.settings.progress == crate::settings::ProgressMode::Live
             && arguments.menu.unwrap_or_else(|| {

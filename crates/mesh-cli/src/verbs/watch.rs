@@ -12,7 +12,10 @@ use mesh_api::{
     request::Request,
 };
 use mesh_store::lock::Lock;
-use tokio::signal::{ctrl_c, unix::{SignalKind, signal}};
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 /// Arguments of `watch`.
 #[derive(Debug, Args)]

@@ -24,14 +24,17 @@ use mesh_api::{
 };
 use mesh_archive::Packer;
 use mesh_model::{develop::WatchAction, hook::Hook};
-pub(crate) use rules::any;
 use rules::Rule;
+pub(crate) use rules::any;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
 };
+use tokio::task::spawn_blocking;
 use tree::{Batch, Tree};
 
 /// Paths of one batch from which on its size is told.
@@ -41,7 +44,7 @@ const LARGE_BATCH_PATHS: usize = 1000;
 pub(crate) struct Watcher<'a> {
     context: &'a Context,
     client: &'a Client,
-    rules: Vec<Rule>,
+    rules: Arc<Vec<Rule>>,
     tree: Tree,
     /// Prints a line of ours.
     say: fn(&str),
@@ -61,7 +64,7 @@ impl<'a> Watcher<'a> {
             console::err_line(&format!("warning: {note}"));
         }
         let tree = Tree::open(&rules)?;
-        Ok(Self { context, client, rules, tree, say })
+        Ok(Self { context, client, rules: Arc::new(rules), tree, say })
     }
 
     /// Copies what is to be there from the beginning, and then goes on.
@@ -80,7 +83,9 @@ impl<'a> Watcher<'a> {
             if let Batch::Paths(paths) = &batch
                 && paths.len() > LARGE_BATCH_PATHS
             {
-                (self.say)("Large batch of file changes detected. If you just switched branches, this is expected.");
+                (self.say)(
+                    "Large batch of file changes detected. If you just switched branches, this is expected.",
+                );
             }
             if let Err(error) = self.perform(&work).await {
                 let text = error.render(self.context.settings.error_colour);
@@ -147,12 +152,14 @@ impl<'a> Watcher<'a> {
         places: &Files,
         files: &BTreeMap<PathBuf, (usize, PathBuf)>,
     ) -> Result<bool, CliError> {
-        let (here, gone): (Vec<_>, Vec<_>) =
-            files.iter().partition(|(_, (_, path))| path.symlink_metadata().is_ok());
+        let (here, gone): (Vec<Change>, Vec<Change>) = files
+            .iter()
+            .map(|(target, (index, path))| (target.clone(), *index, path.clone()))
+            .partition(|(_, _, path)| path.symlink_metadata().is_ok());
         let gone: Vec<String> = gone
             .into_iter()
-            .filter(|(target, _)| target.parent().is_some())
-            .map(|(target, _)| target.to_string_lossy().into_owned())
+            .filter(|(target, ..)| target.parent().is_some())
+            .map(|(target, ..)| target.to_string_lossy().into_owned())
             .collect();
         let mut copies = Copies::default();
         for container in &places.containers {
@@ -161,36 +168,27 @@ impl<'a> Watcher<'a> {
             }
             if !here.is_empty() {
                 let operation = FileOperation::In { directory: "/".to_owned(), archive: true };
-                copies.start(places.command(container, operation).await?)?;
+                let mut command = places.command(container, operation).await?;
+                // The keyboard's signals are not for it: half a copy is worse than a late end.
+                command.process_group(0);
+                copies.start(command)?;
             }
         }
         if here.is_empty() || places.containers.is_empty() {
             return Ok(true);
         }
-        let packed = self.pack(&here, &mut copies);
-        let all_well = copies.finish()?;
-        match packed {
-            Err(error) if all_well => Err(CliError::io("read the files that changed")(error)),
-            _ => Ok(all_well),
+        // Off the one thread that hears keys and signals meanwhile.
+        let rules = Arc::clone(&self.rules);
+        let copying = spawn_blocking(move || {
+            let packed = pack(&rules, &here, &mut copies);
+            (packed, copies.finish())
+        });
+        let (packed, all_well) =
+            copying.await.map_err(|error| CliError::said(format!("the copying of files ended: {error}")))?;
+        match (packed, all_well?) {
+            (Err(error), true) => Err(CliError::io("read the files that changed")(error)),
+            (_, all_well) => Ok(all_well),
         }
-    }
-
-    fn pack(&self, files: &[(&PathBuf, &(usize, PathBuf))], copies: &mut Copies) -> io::Result<()> {
-        let mut packer = Packer::new(copies);
-        for (target, (index, path)) in files {
-            let Some(rule) = self.rules.get(*index) else { continue };
-            let name = target.strip_prefix("/").unwrap_or(target);
-            let mut wanted = |path: &Path| match path.is_dir() {
-                true => !rule.leaves_out(path),
-                false => rule.concerns(path),
-            };
-            match packer.add_where(path, name, &mut wanted) {
-                // It went while we looked: the next batch says so.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                added => added?,
-            }
-        }
-        packer.finish().map(drop)
     }
 
     /// Runs a command in every container of a service.
@@ -231,6 +229,27 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// A place in the container, the number of its rule, and the path here.
+type Change = (PathBuf, usize, PathBuf);
+
+fn pack(rules: &[Rule], files: &[Change], copies: &mut Copies) -> io::Result<()> {
+    let mut packer = Packer::new(copies);
+    for (target, index, path) in files {
+        let Some(rule) = rules.get(*index) else { continue };
+        let name = target.strip_prefix("/").unwrap_or(target);
+        let mut wanted = |path: &Path| match path.is_dir() {
+            true => !rule.leaves_out(path),
+            false => rule.concerns(path),
+        };
+        match packer.add_where(path, name, &mut wanted) {
+            // It went while we looked: the next batch says so.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            added => added?,
+        }
+    }
+    packer.finish().map(drop)
+}
+
 /// What a batch of changes asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Work {
@@ -250,18 +269,15 @@ impl Work {
         let service = || rule.service.clone();
         match rule.watch.action {
             WatchAction::Sync => {}
-            WatchAction::Restart | WatchAction::SyncRestart => drop(self.restart.insert(service())),
-            WatchAction::Rebuild => drop(self.rebuild.insert(service())),
-            WatchAction::SyncExec => drop(self.exec.insert(index)),
+            WatchAction::Restart | WatchAction::SyncRestart => _ = self.restart.insert(service()),
+            WatchAction::Rebuild => _ = self.rebuild.insert(service()),
+            WatchAction::SyncExec => _ = self.exec.insert(index),
         }
     }
 
     fn copy(&mut self, index: usize, rule: &Rule, path: &Path) {
         if let Some(target) = rule.target(path) {
-            self.copies
-                .entry(rule.service.clone())
-                .or_default()
-                .insert(target, (index, path.to_owned()));
+            self.copies.entry(rule.service.clone()).or_default().insert(target, (index, path.to_owned()));
         }
     }
 }

@@ -292,7 +292,8 @@ mod tests {
     fn files_of_patterns_have_comments_and_roots() {
         let text = "\u{feff}# comment\n/build\n\n ! /build/keep \n*.tmp\n";
         let patterns = Patterns::of_file(Path::new("/app"), text);
-        for (path, want) in [("build/x", true), ("build/keep", false), ("x.tmp", true), ("# comment", false)] {
+        for (path, want) in [("build/x", true), ("build/keep", false), ("x.tmp", true), ("# comment", false)]
+        {
             assert_eq!(patterns.matches(&Path::new("/app").join(path)), want, "{path}");
         }
         assert!(!patterns.matches_whole(Path::new("/app/build")));
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn no_pattern_takes_long() {
-        let pattern = "**/*a".repeat(60);
+        let pattern = format!("{}z", "**/*a".repeat(60));
         let path = "a/".repeat(500);
         check(&[&pattern], &format!("{path}b"), false);
         check(&[&"*a".repeat(60)], &"a".repeat(70), true);

@@ -121,10 +121,9 @@ pub(crate) fn any(project: &Project) -> bool {
 
 /// Whether a path is in the container anyway.
 fn is_bound(service: &Service, path: &Path) -> bool {
-    service
-        .mounts
-        .iter()
-        .any(|mount| matches!(&mount.source, MountSource::Bind { path: source, .. } if path.starts_with(source)))
+    service.mounts.iter().any(
+        |mount| matches!(&mount.source, MountSource::Bind { path: source, .. } if path.starts_with(source)),
+    )
 }
 
 /// `.dockerignore` of the project's directory, for services that are built.

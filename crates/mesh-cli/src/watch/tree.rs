@@ -59,7 +59,8 @@ impl Tree {
     pub(crate) fn open(rules: &[Rule]) -> Result<Self, CliError> {
         let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(instances)?;
         let queue = Receiver::from_owned_fd_unchecked(queue).map_err(CliError::io("watch for changes"))?;
-        let mut tree = Self { queue, directories: HashMap::new(), rules: rules.to_vec(), asked: HashMap::new() };
+        let mut tree =
+            Self { queue, directories: HashMap::new(), rules: rules.to_vec(), asked: HashMap::new() };
         tree.look_again(&mut BTreeSet::new())?;
         Ok(tree)
     }
@@ -204,7 +205,7 @@ impl Tree {
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.add_below(&path, files, depth + 1)?,
-                Ok(_) if self.concerns(&path) => drop(files.insert(path)),
+                Ok(_) if self.concerns(&path) => _ = files.insert(path),
                 _ => {}
             }
         }

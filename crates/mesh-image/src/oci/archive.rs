@@ -3,7 +3,7 @@
 use super::install::Fetched;
 use crate::{error::ImageError, progress::Reporter, store::Inner};
 use mesh_oci::{
-    archive::{self, Form, Limits, Saved},
+    archive::{self, ArchiveError, Form, Limits, Saved},
     platform::Platform,
     reference::Reference,
 };
@@ -21,6 +21,19 @@ pub struct Loaded {
     pub id: String,
 }
 
+/// An archive that ends with an error once nobody waits for it any more.
+struct Watched<'a> {
+    source: &'a mut dyn Read,
+    reporter: &'a Reporter,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reporter.check().map_err(std::io::Error::other)?;
+        self.source.read(buffer)
+    }
+}
+
 impl Inner {
     /// Loads every image of an archive that is for a platform, under each of its names.
     pub(crate) fn load(
@@ -31,6 +44,7 @@ impl Inner {
     ) -> Result<Vec<Loaded>, ImageError> {
         let _fetching = self.fetching()?;
         let host = Platform::host();
+        let source = &mut Watched { source, reporter };
         let images = archive::read(source, &self.blobs, platform.unwrap_or(&host), &Limits::default())
             .map_err(ImageError::archive)?;
         let mut loaded = Vec::new();
@@ -86,6 +100,8 @@ impl Inner {
             }
         }
         let images: Vec<Saved> = saved.into_values().collect();
-        archive::write(into, &images, &self.blobs, form).map_err(ImageError::archive)
+        archive::write(into, &images, &self.blobs, form).map_err(ImageError::archive)?;
+        // What is still in a buffer would be lost without a word.
+        into.flush().map_err(|source| ImageError::archive(ArchiveError::Write(source)))
     }
 }

@@ -119,7 +119,8 @@ fn sole_user(spec: &mut ContainerSpec) {
 #[test]
 fn words_of_the_service_go_over_those_of_the_image() {
     let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let cases: [(Option<&[&str]>, Option<&[&str]>, &str); 7] = [
+    type Words<'a> = Option<&'a [&'a str]>;
+    let cases: [(Words<'_>, Words<'_>, &str); 7] = [
         (None, None, "ie ic"),
         (None, Some(&["c"]), "ie c"),
         (Some(&["e"]), None, "e"),

@@ -16,6 +16,8 @@ use tokio::{
 
 /// Largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Most letters told of a failure of TLS.
+const TLS_TEXT_MAX: usize = 160;
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 128;
 
@@ -75,7 +77,8 @@ async fn open(way: Way<'_>) -> Result<Connection, TransportError> {
     let failed = |source| TransportError::Tls { origin: origin.to_string(), source };
     let name = ServerName::try_from(origin.host.clone())
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(failed)?;
+    let connecting = tokio_rustls::TlsConnector::from(config).connect(name, stream);
+    let stream = connecting.await.map_err(|error| failed(brief(&error)))?;
     over_http(Box::new(stream), origin).await
 }
 
@@ -84,6 +87,16 @@ async fn tcp(origin: &Origin) -> Result<TcpStream, TransportError> {
     let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
+}
+
+/// An error of TLS without the long lists that a certificate can have.
+fn brief(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let mut short: String = text.chars().filter(|c| !c.is_control()).take(TLS_TEXT_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    io::Error::new(error.kind(), short)
 }
 
 /// Asks a proxy for a way through.

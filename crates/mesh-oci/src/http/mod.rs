@@ -11,7 +11,7 @@ use bytes::Bytes;
 use connect::{Connection, Way, connect};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode, body::Incoming, header};
-use proxy::Proxies;
+use proxy::{Proxies, Proxy, Unusable};
 use std::{
     collections::HashMap,
     io,
@@ -50,6 +50,15 @@ pub enum TransportError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// The proxy of the environment is of a kind that is not supported.
+    #[error("could not go to {origin}")]
+    NoProxy {
+        /// Scheme, host and port.
+        origin: String,
+        /// Why not.
+        #[source]
+        source: Unusable,
     },
     /// TLS failed.
     #[error("could not agree on TLS with {origin}")]
@@ -204,13 +213,18 @@ impl Transport {
         // so that asking again is safe.
         let way = Way {
             origin: &url.origin,
-            proxy: self.proxies.of(&url.origin),
+            proxy: self.proxy(&url.origin)?,
             tls: &self.tls,
             verify: call.verify,
             within: call.within.min(CONNECT_MAX),
         };
         let connection = connect(way).await?;
         self.exchange(connection, url, call).await
+    }
+
+    fn proxy(&self, origin: &Origin) -> Result<Option<&Proxy>, TransportError> {
+        let failed = |source| TransportError::NoProxy { origin: origin.to_string(), source };
+        self.proxies.of(origin).map_err(failed)
     }
 
     async fn exchange(
@@ -240,7 +254,7 @@ impl Transport {
     }
 
     fn request(&self, url: &Url, call: &Call) -> Result<Request<Full<Bytes>>, TransportError> {
-        let proxy = self.proxies.of(&url.origin).filter(|_| !url.origin.tls);
+        let proxy = self.proxy(&url.origin)?.filter(|_| !url.origin.tls);
         // A proxy without a tunnel is told the whole address.
         let target = if proxy.is_some() { format!("{}{}", url.origin, url.path) } else { url.path.clone() };
         let mut request = Request::builder()

@@ -1,7 +1,7 @@
 //! Ways out through a proxy: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, as other programs read them.
 
 use super::url::{Origin, is_loopback};
-use crate::settings::{SettingError, list};
+use crate::settings::list;
 use base64::Engine as _;
 use mesh_redact::Secret;
 use std::net::IpAddr;
@@ -9,9 +9,19 @@ use std::net::IpAddr;
 /// Which proxy is for what.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
+    http: Option<Result<Proxy, Unusable>>,
+    https: Option<Result<Proxy, Unusable>>,
     except: Vec<String>,
+}
+
+/// A proxy that cannot be gone through. It is told when it is needed: the variable is for all programs, and
+/// may be right for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the proxy of {variable} cannot be used: it is written http://[user:password@]host[:port] for registries"
+)]
+pub struct Unusable {
+    variable: &'static str,
 }
 
 /// One proxy, spoken to in plain HTTP.
@@ -25,30 +35,29 @@ pub(crate) struct Proxy {
 
 impl Proxies {
     /// Proxies as the environment has them, small letters first.
-    ///
-    /// # Errors
-    /// When a proxy is not `[http://][user:password@]host[:port]`.
-    pub fn from_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let proxy = |small: &str, capital: &'static str| match get(small).or_else(|| get(capital)) {
-            Some(text) => Proxy::parse(&text).map(Some).ok_or_else(|| SettingError {
-                variable: capital,
-                reason: "it is written http://[user:password@]host[:port]; no other scheme is supported"
-                    .into(),
-            }),
-            None => Ok(None),
+    #[must_use]
+    pub fn from_variables(get: &dyn Fn(&str) -> Option<String>) -> Self {
+        let proxy = |small: &str, capital: &'static str| {
+            let text = get(small).or_else(|| get(capital))?;
+            Some(Proxy::parse(&text).ok_or(Unusable { variable: capital }))
         };
         let except = get("no_proxy").or_else(|| get("NO_PROXY")).unwrap_or_default();
-        Ok(Self {
-            http: proxy("http_proxy", "HTTP_PROXY")?,
-            https: proxy("https_proxy", "HTTPS_PROXY")?,
+        Self {
+            http: proxy("http_proxy", "HTTP_PROXY"),
+            https: proxy("https_proxy", "HTTPS_PROXY"),
             except: list(&except).map(str::to_ascii_lowercase).collect(),
-        })
+        }
     }
 
     /// The proxy for an origin; this machine's own addresses have none.
-    pub(crate) fn of(&self, origin: &Origin) -> Option<&Proxy> {
+    pub(crate) fn of(&self, origin: &Origin) -> Result<Option<&Proxy>, Unusable> {
         let proxy = if origin.tls { &self.https } else { &self.http };
-        proxy.as_ref().filter(|_| !is_loopback(&origin.host) && !self.is_excepted(origin))
+        match proxy {
+            Some(proxy) if !is_loopback(&origin.host) && !self.is_excepted(origin) => {
+                proxy.as_ref().map(Some).map_err(|unusable| *unusable)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn is_excepted(&self, origin: &Origin) -> bool {
@@ -138,13 +147,12 @@ mod tests {
             "no_proxy" => Some(no_proxy.to_owned()),
             _ => None,
         })
-        .unwrap()
     }
 
     #[test]
     fn a_proxy_serves_what_is_not_excepted() {
         let served = |no_proxy: &str, host: &str| {
-            proxies(no_proxy).of(&Origin::of_host(host, true).unwrap()).is_some()
+            proxies(no_proxy).of(&Origin::of_host(host, true).unwrap()).unwrap().is_some()
         };
         for (no_proxy, host, expected) in [
             ("", "ghcr.io", true),
@@ -166,13 +174,15 @@ mod tests {
     #[test]
     fn a_password_is_sent_and_never_shown() {
         let proxies = proxies("");
-        let proxy = proxies.of(&Origin::of_host("a.b", true).unwrap()).unwrap();
+        let proxy = proxies.of(&Origin::of_host("a.b", true).unwrap()).unwrap().unwrap();
         assert_eq!(proxy.authorization.as_ref().unwrap().expose(), "Basic dXNlcjpwQHNz");
         assert_eq!(proxy.origin.to_string(), "http://proxy.example:3128");
         assert!(!format!("{proxies:?}").contains("dXNl"));
         let wrong = Proxies::from_variables(&|name| {
             (name == "http_proxy").then(|| "socks5://u:hunter2@x".to_owned())
         });
-        assert!(!wrong.unwrap_err().to_string().contains("hunter2"));
+        let told = wrong.of(&Origin::of_host("a.b", false).unwrap()).unwrap_err().to_string();
+        assert!(told.contains("HTTP_PROXY") && !told.contains("hunter2"), "{told}");
+        assert!(wrong.of(&Origin::of_host("a.b", true).unwrap()).unwrap().is_none());
     }
 }

@@ -3,10 +3,15 @@
 
 use super::TransportError;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    server::ParsedCertificate,
 };
 use std::{
     collections::HashMap,
@@ -53,8 +58,8 @@ impl Tls {
         }
         // A registry with a certificate of its own needs none of the machine's.
         let mut roots = machine_roots().unwrap_or_else(|_| RootCertStore::empty());
-        add_folder(&mut roots, &folder)?;
-        let config = with_roots(roots);
+        let certificates = add_folder(&mut roots, &folder)?;
+        let config = with_own(roots, certificates, &folder)?;
         own.insert(authority.to_owned(), config.clone());
         Ok(config)
     }
@@ -85,7 +90,24 @@ fn machine_roots() -> Result<RootCertStore, TransportError> {
     Ok(roots)
 }
 
-fn add_folder(roots: &mut RootCertStore, folder: &Path) -> Result<(), TransportError> {
+/// The machine's certificates and a registry's own, which may be the very one that its server shows.
+fn with_own(
+    roots: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
+    folder: &Path,
+) -> Result<Arc<ClientConfig>, TransportError> {
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(
+        |error| TransportError::Certificate { path: folder.to_owned(), source: std::io::Error::other(error) },
+    )?;
+    let verifier = Arc::new(Own { usual, certificates });
+    Ok(Arc::new(builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+fn add_folder(
+    roots: &mut RootCertStore,
+    folder: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let mut all = Vec::new();
     let wrong = |path: &Path| {
         let path = path.to_owned();
         move |source| TransportError::Certificate { path, source }
@@ -100,17 +122,72 @@ fn add_folder(roots: &mut RootCertStore, folder: &Path) -> Result<(), TransportE
         }
         let pem = fs::read(&path).map_err(wrong(&path))?;
         let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
-        let (added, _) = roots.add_parsable_certificates(found);
+        let (added, _) = roots.add_parsable_certificates(found.iter().cloned());
         if added == 0 {
             return Err(wrong(&path)(std::io::Error::other("it has no certificate")));
         }
+        all.extend(found);
     }
-    Ok(())
+    Ok(all)
 }
 
 fn unverified() -> Arc<ClientConfig> {
     let verifier = Arc::new(Unverified(provider()));
     Arc::new(builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// Takes what the usual look takes, and a certificate that was put down for this registry although it is one
+/// of an authority: what `openssl req -x509` makes is both, and the usual look refuses that in a server.
+#[derive(Debug)]
+struct Own {
+    usual: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Own {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let outcome =
+            self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match outcome {
+            // Its times were looked at before this is said; its name was not.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.certificates.iter().any(|own| own.as_ref() == end_entity.as_ref()) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, for registries that the user said to be insecure.

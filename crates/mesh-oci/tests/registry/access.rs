@@ -61,7 +61,7 @@ async fn a_token_that_ends_in_the_middle_is_renewed() {
     let layer: Vec<_> = seen.iter().filter(|request| expected.is_layer(request, 0)).collect();
     let told =
         |request: &&Request| (request.header("authorization").to_owned(), request.header("range").to_owned());
-    let told: Vec<_> = layer.iter().map(|request| told(request)).collect();
+    let told: Vec<_> = layer.iter().map(told).collect();
     assert_eq!(told[0], ("Bearer t1".to_owned(), String::new()));
     assert_eq!(told.last().unwrap(), &("Bearer t2".to_owned(), "bytes=123456-".to_owned()), "{told:?}");
     assert_eq!(bed.server.count("/token"), 2, "one token for all layers, and one more: {seen:?}");

@@ -61,8 +61,7 @@ impl<F: AsFd> Input<F> {
 
     /// Gives the container's terminal a size.
     pub(crate) fn resize(&self, rows: u16, columns: u16) -> io::Result<()> {
-        let size =
-            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(rustix::termios::tcsetwinsize(&self.descriptor, size)?)
     }
 }

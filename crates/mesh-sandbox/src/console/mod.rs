@@ -150,10 +150,7 @@ impl Console {
             Err(_) => return self.door = None,
         };
         let client = match self.clients.len() < CLIENTS_MAX {
-            true => Client::new(
-                socket,
-                Message::Hello { terminal: self.terminal, input: self.reads },
-            ),
+            true => Client::new(socket, Message::Hello { terminal: self.terminal, input: self.reads }),
             false => return drop(Client::new(socket, Message::Full)),
         };
         self.clients.push(client);

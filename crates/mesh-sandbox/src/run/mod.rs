@@ -171,13 +171,7 @@ fn serve(streams: Streams, door: Option<OwnedFd>, pidfd: &OwnedFd, signals: &Sig
 }
 
 /// Relays a terminal to our own streams. Once it was let go of, it is there for whoever attaches.
-fn relay(
-    passage: Passage,
-    detach_keys: &[u8],
-    directory: &Path,
-    pidfd: &OwnedFd,
-    signals: &Signals,
-) -> i32 {
+fn relay(passage: Passage, detach_keys: &[u8], directory: &Path, pidfd: &OwnedFd, signals: &Signals) -> i32 {
     let Some(master) = passage.receive() else {
         terminal::missing();
         return Console::new(Vec::new(), Journal::none()).serve(pidfd, signals);
@@ -202,10 +196,7 @@ fn terminal_console(master: OwnedFd, journal: Journal, reads: bool) -> Console {
     }
 }
 
-fn streams(
-    output: &Output,
-    directory: &Path,
-) -> Result<(Streams, ContainerStreams), Failure> {
+fn streams(output: &Output, directory: &Path) -> Result<(Streams, ContainerStreams), Failure> {
     let none = ContainerStreams { stdin: None, stdout: None, stderr: None };
     match output {
         Output::Journal { terminal: true, stdin, .. } => {

@@ -4,7 +4,7 @@ use crate::world::{Container, World, binary, until};
 use mesh_linux::process::wait_pidfd;
 use mesh_sandbox::{
     spawn::{Spawned, read_report, spawn_exec, spawn_run},
-    specification::{Output, Report},
+    specification::{CopyOperation, CopySpecification, Output, Report},
 };
 use std::{
     fs,

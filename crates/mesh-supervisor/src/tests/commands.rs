@@ -298,7 +298,7 @@ async fn frozen_containers_are_not_probed_and_can_be_stopped() {
     rig.done(Request::Pause { services: vec!["db".into()] }).await;
     assert_eq!(rig.status("db").await.state, State::Paused);
     let again = rig.ask(Request::Pause { services: vec!["db".into()] }).await.0;
-    assert_eq!(again.unwrap_err().message, "service db is not running");
+    assert_eq!(again.unwrap_err().message, "container p-db-1 is already paused");
     rig.done(Request::Unpause { services: vec![] }).await;
     rig.done(Request::Pause { services: vec![] }).await;
     rig.done(stop(&[])).await;

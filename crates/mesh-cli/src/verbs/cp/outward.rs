@@ -8,13 +8,7 @@ use crate::{failure::CliError, files::Files};
 use mesh_api::{options::FileOperation, status::FileStatus};
 use mesh_archive::{Owners, Rename, Rules, unpack};
 use rustix::fs::FileType;
-use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::fs::FileTypeExt as _,
-    path::Path,
-    process::Stdio,
-};
+use std::{fs, io::ErrorKind, os::unix::fs::FileTypeExt as _, path::Path, process::Stdio};
 
 /// Set-user-id and set-group-id: a program of a container's making is not to run here as whoever copied it.
 const SET_ID_BITS: u32 = 0o6000;

@@ -1,9 +1,9 @@
 //! What suites hold, read by Mesh and by Docker Compose: accepted or refused, and every value of `config`.
 //!
-//! It runs where `MESH_COMPOSE_PEER` names a `docker-compose` binary and `MESH_COMPOSE_SUITES` one or more
+//! It runs where `MESH_COMPOSE_PEER` names a `docker-compose` binary and `MESH_COMPOSE_SUITE` one or more
 //! checkouts, with `:` between them. Their Compose files are read as they are; texts inside their Go tests
-//! and examples inside their documents are taken out and become files. `docs/conformance.md` says what was found. With `MESH_COMPOSE_REFUSALS`
-//! set, the reasons of both are shown where both refuse.
+//! and examples inside their documents are taken out and become files. `docs/conformance.md` says what was
+//! found. With `MESH_COMPOSE_REFUSALS` set, the reasons of both are shown where both refuse.
 
 mod cases;
 mod compare;
@@ -33,8 +33,8 @@ struct Count {
 
 #[test]
 fn suites_are_read_as_docker_compose_reads_them() {
-    let (Ok(peer), Ok(suites)) = (env::var("MESH_COMPOSE_PEER"), env::var("MESH_COMPOSE_SUITES")) else {
-        println!("skipped: MESH_COMPOSE_PEER and MESH_COMPOSE_SUITES do not name a binary and checkouts");
+    let (Ok(peer), Ok(suites)) = (env::var("MESH_COMPOSE_PEER"), env::var("MESH_COMPOSE_SUITE")) else {
+        println!("skipped: MESH_COMPOSE_PEER and MESH_COMPOSE_SUITE do not name a binary and checkouts");
         return;
     };
     let scratch = tempfile::tempdir().expect("temporary directory");
@@ -50,7 +50,9 @@ fn suites_are_read_as_docker_compose_reads_them() {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    judge(&peer, case, &table);
+                    if let Some(line) = judge(&peer, case, &table) {
+                        println!("{} {}: {line}", case.kind, case.name);
+                    }
                 }
             });
         }
@@ -63,7 +65,8 @@ fn suites_are_read_as_docker_compose_reads_them() {
     }
 }
 
-fn judge(peer: &str, case: &Case, table: &Mutex<BTreeMap<String, Count>>) {
+/// Counts a case; what there is to say of it.
+fn judge(peer: &str, case: &Case, table: &Mutex<BTreeMap<String, Count>>) -> Option<String> {
     let (theirs, ours) = (compare::theirs(peer, case), compare::ours(case));
     let difference = match (&theirs, &ours) {
         (Err(_), Err(_)) => None,
@@ -71,17 +74,17 @@ fn judge(peer: &str, case: &Case, table: &Mutex<BTreeMap<String, Count>>) {
         (Ok(_), Err(why)) => Some(format!("refused by Mesh only: {why}")),
         (Err(why), Ok(_)) => Some(format!("refused by Docker Compose only: {why}")),
     };
-    if let (Err(theirs), Err(ours), Ok(_)) = (&theirs, &ours, env::var("MESH_COMPOSE_REFUSALS")) {
-        println!("{} {}: refused by both: {theirs} | {ours}", case.kind, case.name);
-    }
-    if let Some(difference) = &difference {
-        println!("{} {}: {difference}", case.kind, case.name);
-    }
     let mut table = table.lock().expect("no worker failed");
     let count = table.entry(case.kind.clone()).or_default();
     match (&difference, &theirs) {
         (Some(_), _) => count.differ += 1,
         (None, Err(_)) => count.refused += 1,
         (None, Ok(_)) => count.same += 1,
+    }
+    match (theirs, ours) {
+        (Err(theirs), Err(ours)) if env::var_os("MESH_COMPOSE_REFUSALS").is_some() => {
+            Some(format!("refused by both: {theirs} | {ours}"))
+        }
+        _ => difference,
     }
 }
