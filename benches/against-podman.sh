@@ -96,8 +96,8 @@ for round in $(seq "$ROUNDS"); do
     "$MESH" down > /dev/null 2>&1 || true
     rm -rf "$MESH_HOME"
     podman=(podman --root "$WORK/podman-$round" --runroot "$WORK/run-$round" --storage-driver overlay)
-    timed "${podman[@]}" run --rm --tls-verify=false "$IMAGE" >> "$WORK/podman"
-    timed "${podman[@]}" run --rm --tls-verify=false "$IMAGE" >> "$WORK/podman-again"
+    timed "${podman[@]}" run --rm --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --tls-verify=false "$IMAGE" >> "$WORK/podman"
+    timed "${podman[@]}" run --rm --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --tls-verify=false "$IMAGE" >> "$WORK/podman-again"
     "${podman[@]}" system reset -f > /dev/null 2>&1 || true
 done
 "$MESH" version --short 2> /dev/null | sed 's/^/mesh /' || true

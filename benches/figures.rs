@@ -110,9 +110,12 @@ fn resident(lines: &[String]) -> Vec<f64> {
     found
 }
 
+/// A name for the command line, and what it measures.
+type Section = (&'static str, fn(&Bench));
+
 fn main() {
     let bench = Bench::new();
-    let sections: [(&str, fn(&Bench)); 5] = [
+    let sections: [Section; 5] = [
         ("containers", containers),
         ("redis", many_redis),
         ("readiness", readiness),

@@ -81,7 +81,9 @@ fn a_dry_run_changes_nothing_and_starts_no_supervisor() {
     }
     let attached = stack.mesh(&["up", "--dry-run"]).succeeded();
     assert!(attached.stdout.contains("end of 'compose up' output"), "{}", attached.text());
-    for line in ["create", "run a true", "scale a=2", "down -v", "stop", "start", "restart", "kill", "rm -f", "pause"] {
+    for line in
+        ["create", "run a true", "scale a=2", "down -v", "stop", "start", "restart", "kill", "rm -f", "pause"]
+    {
         let mut words = vec!["--dry-run"];
         words.extend(line.split(' '));
         stack.mesh(&words).succeeded();
@@ -173,7 +175,8 @@ fn hooks_that_fail_say_so() {
     assert_eq!(failed.code, 1);
     stack.write("compose.yaml", &hook("pre_stop", "[sh, -c, 'echo not yet; exit 3']"));
     stack.up();
-    let failed = stack.mesh(&["down"]).failed_saying(&["test hook exited with status 3: not yet", "mesh kill test"]);
+    let failed =
+        stack.mesh(&["down"]).failed_saying(&["test hook exited with status 3: not yet", "mesh kill test"]);
     assert_eq!(failed.code, 1);
     assert_eq!(stack.container("test")["State"], "running");
     stack.mesh(&["kill"]).succeeded();
@@ -315,7 +318,8 @@ esac
     let name = stack.name();
     assert!(calls.contains(&format!("compose --project-name={name} up --size=3 cloud")), "{calls}");
     assert!(calls.contains(&format!("compose --project-name={name} down --size=3 cloud")), "{calls}");
-    fs::write(&program, "#!/bin/sh\necho '{\"type\":\"error\",\"message\":\"no credit\"}'\n").expect("rewritten");
+    fs::write(&program, "#!/bin/sh\necho '{\"type\":\"error\",\"message\":\"no credit\"}'\n")
+        .expect("rewritten");
     with_own_programs(&stack, &["up", "-d"]).failed_saying(&["service cloud: no credit"]);
     assert!(stack.containers().is_empty());
     fs::remove_file(&program).expect("removed");

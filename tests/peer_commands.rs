@@ -123,7 +123,7 @@ fn play(scenario: &Scenario, peer: &str, host: &str, count: &mut Count) {
             }
         }
     }
-    theirs(&["down", "-v", "-t", "0", "--remove-orphans"].map(str::to_owned));
+    theirs(&["--profile", "*", "down", "-v", "-t", "0", "--remove-orphans"].map(str::to_owned));
 }
 
 /// Docker Compose's `events --until` ends with the error `EOF`, and often before it has printed what it was told:

@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         // A dependency that may be missing is shown without its service; a `$` of a key is doubled: both as
         // Docker Compose does it.
         let dollar_in_key =
-            yaml.lines().any(|line| line.split(':').next().is_some_and(|key| key.contains("$$")));
+            yaml.lines().any(|line| line.rsplit_once(':').is_some_and(|(key, _)| key.contains("$$")));
         if yaml.contains("required: false") || dollar_in_key {
             return;
         }

@@ -269,6 +269,9 @@ pub(crate) enum Verb {
     /// Publish the project (not available yet)
     #[command(hide = true)]
     Publish(Unavailable),
+    /// Turn the project into another form (not available yet)
+    #[command(hide = true)]
+    Bridge(Unavailable),
     /// Make an image of a container (not available yet)
     #[command(hide = true)]
     Commit(Unavailable),

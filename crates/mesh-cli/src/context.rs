@@ -110,7 +110,9 @@ impl Context {
     /// Refuses where the project's containers belong to another checkout of the same name.
     fn check_checkout(&self, target: &Target) -> Result<(), CliError> {
         let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
-        let Some(project) = target.project.as_deref().filter(|_| !self.settings.take_over) else { return Ok(()) };
+        let Some(project) = target.project.as_deref().filter(|_| !self.settings.take_over) else {
+            return Ok(());
+        };
         if !std::fs::read_dir(target.paths.directory.join("containers")).is_ok_and(there) {
             return Ok(());
         }

@@ -45,6 +45,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Doctor(arguments) => return verbs::doctor::run(&arguments, hooks),
         Verb::Build(_) => return Err(CliError::unavailable("`mesh build`")),
         Verb::Push(_) => return Err(CliError::unavailable("`mesh push`")),
+        Verb::Bridge(_) => return Err(CliError::unavailable("`mesh bridge`")),
         Verb::Publish(_) => return Err(CliError::unavailable("`mesh publish`")),
         Verb::Commit(_) => return Err(CliError::unavailable("`mesh commit`")),
         Verb::Export(_) => return Err(CliError::unavailable("`mesh export`")),

@@ -33,7 +33,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
         name: "MESH_REGISTRY_TIMEOUT",
         meaning: "seconds a registry may take to its first answer (2)",
     },
-    Variable { name: "DOCKER_CONFIG", meaning: "folder of config.json, for registries' credentials (~/.docker)" },
+    Variable {
+        name: "DOCKER_CONFIG",
+        meaning: "folder of config.json, for registries' credentials (~/.docker)",
+    },
     Variable { name: "HTTPS_PROXY", meaning: "proxy to registries; HTTP_PROXY and NO_PROXY likewise" },
     Variable { name: "COMPOSE_FILE", meaning: "default of --file, several separated by `:`" },
     Variable { name: "COMPOSE_PATH_SEPARATOR", meaning: "separator of COMPOSE_FILE" },

@@ -96,7 +96,8 @@ pub(crate) async fn up(
     if project.services.values().all(|service| service.provider.is_none()) {
         return Ok(project);
     }
-    let chosen = graph::select(&project, services, no_deps).map_err(|error| CliError::said(error.to_string()))?;
+    let chosen =
+        graph::select(&project, services, no_deps).map_err(|error| CliError::said(error.to_string()))?;
     let order = graph::levels(&project, &chosen).map_err(|error| CliError::said(error.to_string()))?;
     for name in order.into_iter().flatten() {
         let Some(service) = project.services.get(&name).filter(|service| service.provider.is_some()) else {
@@ -151,8 +152,9 @@ pub(crate) fn with_containers(project: &Project, names: &[String]) -> Vec<String
 
 /// The project without its providers. Their names stay known.
 pub(crate) fn without(mut project: Box<Project>) -> Box<Project> {
-    let (gone, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        std::mem::take(&mut project.services).into_iter().partition(|(_, service)| service.provider.is_some());
+    let (gone, left): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut project.services)
+        .into_iter()
+        .partition(|(_, service)| service.provider.is_some());
     project.services = left;
     for service in project.services.values_mut() {
         service.depends_on.retain(|other, _| !gone.contains_key(other));
@@ -232,7 +234,8 @@ fn perform(
         let _ = child.kill();
     }
     let status = child.wait().map_err(CliError::io("wait for a provider"))?;
-    let variables = heard.inspect_err(|error| say(reporter, service, Action::Failed, Some(error.to_string())))?;
+    let variables =
+        heard.inspect_err(|error| say(reporter, service, Action::Failed, Some(error.to_string())))?;
     if !status.success() {
         let message = format!("failed to {} service provider: {status}", order.deed());
         say(reporter, service, Action::Failed, Some(message.clone()));
@@ -250,7 +253,8 @@ fn hear(
 ) -> Result<Variables, CliError> {
     let mut variables = Variables::default();
     let Some(stdout) = child.stdout.take() else { return Ok(variables) };
-    let wrong = |what: &str| CliError::said(format!("service {service}: invalid response from plugin: {what}"));
+    let wrong =
+        |what: &str| CliError::said(format!("service {service}: invalid response from plugin: {what}"));
     for document in Deserializer::from_reader(stdout.take(SAID_BYTES_MAX)).into_iter::<Value>() {
         let document = document.map_err(|_| wrong("it is no JSON"))?;
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -260,7 +264,8 @@ fn hear(
             "info" => say(reporter, service, begun, message.lines().next().map(str::to_owned)),
             kind @ ("setenv" | "rawsetenv") => {
                 // The value may be a secret: it is not told.
-                let (name, value) = message.split_once('=').ok_or_else(|| wrong("a variable without a value"))?;
+                let (name, value) =
+                    message.split_once('=').ok_or_else(|| wrong("a variable without a value"))?;
                 let into = if kind == "setenv" { &mut variables.prefixed } else { &mut variables.raw };
                 into.insert(name.to_owned(), value.to_owned());
                 if into.len() > VARIABLES_MAX {
@@ -324,7 +329,7 @@ struct Metadata(Value);
 impl Metadata {
     /// What cannot be had or understood is nothing.
     fn of(mut command: Command) -> Self {
-        let read = || -> Option<Value> {
+        let mut read = || -> Option<Value> {
             let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
             let mut text = Vec::new();
             let read = child.stdout.take()?.take(METADATA_BYTES_MAX).read_to_end(&mut text);
@@ -332,13 +337,15 @@ impl Metadata {
             read.ok().filter(|_| status.success())?;
             serde_json::from_slice(&text).ok()
         };
-        let mut read = read;
         Self(read().unwrap_or(Value::Null))
     }
 
     fn is_empty(&self) -> bool {
-        let described = self.0.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-        let has = |order: &str| self.0.get(order).and_then(|block| block.get("parameters")).is_some_and(Value::is_array);
+        let described =
+            self.0.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let has = |order: &str| {
+            self.0.get(order).and_then(|block| block.get("parameters")).is_some_and(Value::is_array)
+        };
         !described && !has("up") && !has("down")
     }
 }
@@ -393,7 +400,8 @@ mod tests {
         check(Order::Up, "null", &options, Ok(Some("--project-name=p up --size=256 --type=mysql db")));
         check(Order::Down, "null", &[], Ok(Some("--project-name=p down db")));
         check(Order::Stop, "null", &options, Ok(None));
-        let metadata = r#"{"description": "d", "stop": {}, "up": {"parameters": [{"name": "type", "required": true}]}}"#;
+        let metadata =
+            r#"{"description": "d", "stop": {}, "up": {"parameters": [{"name": "type", "required": true}]}}"#;
         check(Order::Up, metadata, &options, Ok(Some("--project-name=p up --type=mysql db")));
         check(Order::Stop, metadata, &options, Ok(Some("--project-name=p stop db")));
         let missing = "required parameter \"type\" is missing from provider \"cloud\" definition";

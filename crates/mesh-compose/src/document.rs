@@ -71,7 +71,7 @@ impl Document {
         sorted(self.active().map(|(name, _)| name))
     }
 
-    /// The image of each service in the order of their names; one that is built has the project's name in it.
+    /// The image of each service, sorted; one that is built has the project's name in it.
     #[must_use]
     pub fn images(&self) -> Vec<String> {
         let project = self.tree.get("name").and_then(Node::scalar).unwrap_or_default();
@@ -79,7 +79,9 @@ impl Document {
             let image = self.tree.at_path(&["services", name, "image"]).and_then(Node::scalar);
             image.filter(|image| !image.is_empty()).unwrap_or_else(|| format!("{project}-{name}"))
         };
-        self.services().iter().map(image).collect()
+        let mut images: Vec<String> = self.services().iter().map(image).collect();
+        images.sort();
+        images
     }
 
     /// Names of a section.

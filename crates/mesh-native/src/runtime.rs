@@ -28,7 +28,9 @@ use mesh_runtime::{
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
     exec::{CopyRequest, ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams},
-    observed::{Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus},
+    observed::{
+        Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
+    },
     request::ImageRequest,
 };
 use mesh_sandbox::specification::AttachSpecification;
@@ -60,7 +62,11 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         let settings = settings.clone();
         blocking("open the ground", move || {
             record::make_private_directory(&settings.containers())?;
-            Ok((Groups::detect(&settings.project), machine(), image::open(settings.images(), settings.registry.clone())?))
+            Ok((
+                Groups::detect(&settings.project),
+                machine(),
+                image::open(settings.images(), settings.registry.clone())?,
+            ))
         })
         .await?
     };

@@ -22,10 +22,10 @@ type Script = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Asks a server that follows a script; its own address is told as `ADDRESS`.
 async fn check(question: Question, script: Script) -> Result<(), String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("it works");
+    let address = listener.local_addr().expect("it works");
     let serving = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await.expect("it works");
         for (wanted, answer) in script {
             let mut seen = Vec::new();
             let mut buffer = [0; 4096];
@@ -137,8 +137,8 @@ async fn redis_is_asked_with_its_password_and_never_repeats_it() {
 
 #[tokio::test]
 async fn a_password_is_read_from_its_file_each_time() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"from-file\r\n").unwrap();
+    let mut file = tempfile::NamedTempFile::new().expect("it works");
+    file.write_all(b"from-file\r\n").expect("it works");
     let redis =
         |path| Question::Redis { user: Some("me".to_owned()), password: Some(FileSource::File(path)) };
     let auth = "*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$9\r\nfrom-file\r\n";
@@ -150,7 +150,7 @@ async fn a_password_is_read_from_its_file_each_time() {
 
 /// A message of PostgreSQL.
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    let length = u32::try_from(body.len() + 4).expect("it works").to_be_bytes();
     [&[kind][..], &length, body].concat()
 }
 
@@ -189,21 +189,27 @@ async fn postgres_is_ready_when_it_takes_sessions() {
 
 /// Serves one call of gRPC: what it answers, and the status of the call.
 async fn serve_grpc(listener: TcpListener, answer: &'static [u8], status: &'static str, alone: bool) {
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let (stream, _) = listener.accept().await.expect("it works");
+    let mut connection = h2::server::handshake(stream).await.expect("it works");
     while let Some(call) = connection.accept().await {
         let Ok((request, mut respond)) = call else { return };
         assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
         let response = hyper::Response::builder().header("content-type", "application/grpc");
-        let trailers =
-            || hyper::HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
+        let trailers = || {
+            hyper::HeaderMap::from_iter([(
+                "grpc-status".parse().expect("it works"),
+                status.parse().expect("it works"),
+            )])
+        };
         if alone {
-            respond.send_response(response.header("grpc-status", status).body(()).unwrap(), true).unwrap();
+            respond
+                .send_response(response.header("grpc-status", status).body(()).expect("it works"), true)
+                .expect("it works");
             continue;
         }
-        let mut body = respond.send_response(response.body(()).unwrap(), false).unwrap();
-        body.send_data(Bytes::from_static(answer), false).unwrap();
-        body.send_trailers(trailers()).unwrap();
+        let mut body = respond.send_response(response.body(()).expect("it works"), false).expect("it works");
+        body.send_data(Bytes::from_static(answer), false).expect("it works");
+        body.send_trailers(trailers()).expect("it works");
     }
 }
 
@@ -219,8 +225,8 @@ async fn grpc_health_is_asked_over_http_2() {
         (b"\x01\0\0\0\0", "0", false, Some("compressed")),
         (b"", "0", false, Some("is empty")),
     ] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it works");
+        let address = listener.local_addr().expect("it works");
         let asking = asked(address, Question::Grpc { service: "shop".to_owned() });
         let (got, ()) =
             timeout(PATIENCE, async { tokio::join!(asking, serve_grpc(listener, answer, status, alone)) })
@@ -239,7 +245,7 @@ async fn grpc_health_is_asked_over_http_2() {
 
 #[tokio::test]
 async fn where_nobody_listens_that_is_told() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("it works").local_addr().expect("it works");
     let error = asked(free, Question::Tcp).await.expect_err("nobody is there");
     assert_eq!(error.to_string(), format!("connection refused at {free}"));
     assert_eq!(check(Question::Tcp, Vec::new()).await, Ok(()));

@@ -65,11 +65,12 @@ impl Desk {
         let (ours, address) = (ours.collect(), Ipv4Addr::LOCALHOST);
         let mut choice = Choice { desk: self, ours, taken: BTreeSet::new(), publishing, address };
         choice.address = choice.own_address(project).await;
-        // What is fixed comes first: of a range, another port does as well.
-        for ranges in [false, true] {
+        // What is fixed comes first: of a range, another port does as well. Last are ranges that several
+        // containers share, whose ports are found as these start.
+        for (ranges, shared) in [(false, false), (false, true), (true, false), (true, true)] {
             for service in project.services.values_mut() {
                 let several = scale.get(&service.name).is_some_and(|count| *count > 1) || service.scale > 1;
-                let ports = service.network.ports.iter_mut();
+                let ports = service.network.ports.iter_mut().filter(|_| several == shared);
                 for mapping in ports.filter(|mapping| is_range(mapping) == ranges) {
                     choice.place(&service.name, several, mapping).await;
                 }
@@ -139,7 +140,8 @@ impl Choice<'_> {
         };
         if several {
             // Its containers cannot share one port.
-            if !is_range(mapping) {
+            let taken = |port| self.taken.contains(&(SocketAddr::new(address, port), mapping.protocol));
+            if !is_range(mapping) || written.clone().any(taken) {
                 mapping.published = Published::Any;
             }
             return;

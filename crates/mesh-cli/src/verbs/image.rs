@@ -276,8 +276,7 @@ async fn save(store: &ImageStore, arguments: Save) -> Result<u8, CliError> {
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
     let file = File::create_new(&part).map_err(CliError::io(format!("write {}", part.display())))?;
-    let saved =
-        interruptible(store.save(arguments.images, form, Box::new(Flushed(io::BufWriter::new(file))))).await;
+    let saved = interruptible(store.save(arguments.images, form, Box::new(io::BufWriter::new(file)))).await;
     let outcome = match saved {
         Ok(()) => std::fs::rename(&part, path).map_err(CliError::io(format!("write {}", path.display()))),
         Err(error) => Err(error),

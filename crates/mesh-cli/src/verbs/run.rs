@@ -227,8 +227,9 @@ fn inexecutable(error: &CliError) -> Option<u8> {
     Some(if absent { 127 } else { 126 })
 }
 
-/// Waits for the end, and gives the terminal back as it was on every way out, where there is one. A signal hangs up, upon which the supervisor ends the container. `None`: the keys were typed that let
-/// go of it, and it goes on.
+/// Waits for the end, and gives the terminal back as it was on every way out, where there is one. A signal
+/// hangs up, upon which the supervisor ends the container. `None`: the keys were typed that let go of it,
+/// and it goes on.
 async fn attended(
     call: impl Future<Output = Result<Answer, CliError>>,
     let_go: &Notify,

@@ -268,7 +268,8 @@ fn follow_options(
         },
         menu: context.settings.progress == crate::settings::ProgressMode::Live
             && arguments.menu.unwrap_or_else(|| {
-                context.environment.get("COMPOSE_MENU").is_none() || context.environment.is_true("COMPOSE_MENU")
+                context.environment.get("COMPOSE_MENU").is_none()
+                    || context.environment.is_true("COMPOSE_MENU")
             }),
         watch: arguments.watch,
     })

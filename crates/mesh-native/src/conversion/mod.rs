@@ -19,7 +19,8 @@ use mesh_runtime::{
     exec::{CopyRequest, ExecRequest},
 };
 use mesh_sandbox::specification::{
-    CopyOperation, CopySpecification, ExecSpecification, MountSpecification, Output, RunSpecification, UserNamespace,
+    CopyOperation, CopySpecification, ExecSpecification, MountSpecification, Output, RunSpecification,
+    UserNamespace,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -244,8 +244,8 @@ fn hostile_archives_are_refused() {
 #[test]
 fn archives_are_bounded() {
     let small = Limits { bytes_max: 1 << 20, ..Limits::default() };
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let bomb = tar(&[Part::File("l.tar", vec![0; 64 << 20])]);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let bomb = tar(&[Part::File("l.tar", vec![0; 8 << 20])]);
     encoder.write_all(&bomb).unwrap();
     let bomb = encoder.finish().unwrap();
     assert!(bomb.len() < 100_000);
