@@ -230,6 +230,22 @@ fn run_takes_the_flags_of_compose() {
 }
 
 #[test]
+fn start_brings_what_a_service_waits_for() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "services:\n  db: {image: busybox, command: [sleep, infinity]}\n  web: {image: busybox, command: [sleep, infinity], depends_on: [db]}\n  other: {image: busybox, command: [sleep, infinity]}\n",
+    );
+    stack.mesh(&["create"]).succeeded();
+    stack.mesh(&["start", "web"]).succeeded();
+    let state = |service: &str| stack.container(service)["State"].as_str().map(str::to_owned);
+    assert_eq!(state("db").as_deref(), Some("running"));
+    assert_eq!(state("web").as_deref(), Some("running"));
+    assert_eq!(state("other").as_deref(), Some("created"));
+}
+
+#[test]
 fn wait_rm_and_kill_speak_as_compose_does() {
     if !is_root() {
         return;

@@ -38,7 +38,7 @@ impl Inner {
             };
         };
         if may_stand_in
-            && matches!(request.pull, PullPolicy::Missing | PullPolicy::Build)
+            && matches!(request.pull, PullPolicy::Unset | PullPolicy::Missing | PullPolicy::Build)
             && let Some(image) = self.stored_stand_in(request)?
         {
             reporter.ready(label(&image.source));

@@ -183,8 +183,10 @@ pub enum RestartPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PullPolicy {
-    /// If it is not stored.
+    /// The file says nothing: if it is not stored, and by `pull`.
     #[default]
+    Unset,
+    /// If it is not stored, `pull` too.
     Missing,
     /// At every `up`.
     Always,

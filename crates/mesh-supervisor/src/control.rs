@@ -57,7 +57,7 @@ impl Desk {
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
         let mut turn = self.turn(false, outlet).await?;
-        let (view, all) = self.chosen(services)?;
+        let (view, all) = self.chosen(&self.with_dependencies(services))?;
         if let Some(name) = services.iter().find(|name| view.of_service(name).next().is_none()) {
             let message = format!("service {name} has no container to start");
             return Err(ApiError {
@@ -74,6 +74,21 @@ impl Desk {
         let deadline = wait_timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         let goal = if wait { Goal::Ready } else { Goal::Started };
         self.launch(Made { start, all, prepare: true }, goal, deadline, &mut turn, outlet).await
+    }
+
+    /// These services and what they wait for, as far as that has containers; none for all.
+    fn with_dependencies(&self, services: &[String]) -> Vec<String> {
+        let (view, project) = self.project();
+        let mut found = services.to_vec();
+        let mut next = 0;
+        while let Some(name) = found.get(next) {
+            let needed = project.services.get(name).map(graph::dependencies).unwrap_or_default();
+            let there = |other: &String| !found.contains(other) && view.of_service(other).next().is_some();
+            let more: Vec<String> = needed.into_keys().filter(there).collect();
+            found.extend(more);
+            next += 1;
+        }
+        found
     }
 
     /// Containers with what they wait for: of the `whole` project everything that shall be there, of a

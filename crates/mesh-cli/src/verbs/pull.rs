@@ -56,14 +56,23 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return Ok(0);
     }
     let client = target.supervise().await?;
-    let refresh = arguments.policy != Some(Policy::Missing);
     let substitute = context.settings.substitute;
+    let (again, missing): (Vec<String>, Vec<String>) = services.into_iter().partition(|name| {
+        let policy = project.services.get(name).map(|service| service.pull_policy);
+        arguments.policy.map_or(policy != Some(PullPolicy::Missing), |policy| policy == Policy::Always)
+    });
     if !arguments.ignore_pull_failures {
-        let request = Request::Pull { project, services, refresh, substitute };
-        perform(context, &client, request, arguments.quiet).await?;
+        for (services, refresh) in [(again, true), (missing, false)] {
+            if !services.is_empty() {
+                let request = Request::Pull { project: project.clone(), services, refresh, substitute };
+                perform(context, &client, request, arguments.quiet).await?;
+            }
+        }
         return Ok(0);
     }
-    for service in services {
+    let each =
+        again.into_iter().map(|name| (name, true)).chain(missing.into_iter().map(|name| (name, false)));
+    for (service, refresh) in each {
         let (project, services) = (project.clone(), vec![service]);
         let request = Request::Pull { project, services, refresh, substitute };
         if let Err(error) = perform(context, &client, request, arguments.quiet).await {

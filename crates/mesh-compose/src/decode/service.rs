@@ -100,7 +100,7 @@ fn scale(node: &Node, cx: &mut Context) -> u32 {
 }
 
 fn pull_policy(node: &Node, cx: &mut Context) -> PullPolicy {
-    let Some(policy) = node.get("pull_policy") else { return PullPolicy::Missing };
+    let Some(policy) = node.get("pull_policy") else { return PullPolicy::Unset };
     let text = policy.scalar().unwrap_or_default();
     if text == "refresh" {
         cx.warn(policy.at, "no-effect", "`pull_policy: refresh` without a time is taken as `missing`");

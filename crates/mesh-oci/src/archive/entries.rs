@@ -5,7 +5,7 @@
 
 use super::ArchiveError;
 use crate::manifest::shortened;
-use std::io::Read;
+use std::io::{self, Read};
 use tar::{Archive, Entry, EntryType};
 
 /// Largest long name or extended header, in bytes.
@@ -35,7 +35,7 @@ pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Resu
     let mut archive = Archive::new(reader);
     let mut extension = Extension::default();
     for (count, entry) in (0..).zip(archive.entries().map_err(ArchiveError::Stream)?.raw(true)) {
-        let mut entry = entry.map_err(ArchiveError::Stream)?;
+        let mut entry = entry.map_err(|error| ArchiveError::Stream(without_content(error)))?;
         if count >= entries_max {
             return Err(ArchiveError::TooMuch { what: "entries", limit: entries_max });
         }
@@ -52,6 +52,13 @@ pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Resu
         }
     }
     Ok(())
+}
+
+/// The fault of a header, which quotes what stood in its place, without that: a file given by mistake may be
+/// of any size and secrecy.
+fn without_content(error: io::Error) -> io::Error {
+    let quotes = error.raw_os_error().is_none() && error.to_string().contains("numeric field");
+    if quotes { io::Error::other("it is no tar file, plain or compressed by gzip or zstd") } else { error }
 }
 
 fn one<R: Read>(
@@ -73,7 +80,7 @@ fn one<R: Read>(
             let target = said.link.or_else(|| entry.link_name_bytes().map(|bytes| text(&bytes)));
             let symbolic = kind == EntryType::Symlink;
             let kind = Kind::Link { target: target.unwrap_or_default(), symbolic };
-            take(&name, kind, &mut std::io::empty())
+            take(&name, kind, &mut io::empty())
         }
         EntryType::GNUSparse => wrong("has holes, which archives of images do not have"),
         // Directories say nothing that is needed; devices and pipes are of no use here.

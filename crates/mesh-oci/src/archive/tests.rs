@@ -238,6 +238,7 @@ fn hostile_archives_are_refused() {
     let lists: Vec<_> = lists.iter().map(|(name, bytes)| file(name, bytes)).collect();
     refuses(&lists, "bytes of lists");
     Bed::new().refuses(&[7; 2000], &usual, "could not read the archive");
+    Bed::new().refuses("a text, no archive\n".repeat(99).as_bytes(), &usual, "it is no tar file");
     Bed::new().refuses(&old_archive()[..1500], &usual, "could not read the archive");
 }
 
