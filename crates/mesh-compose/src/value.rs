@@ -166,6 +166,10 @@ pub(crate) fn is_size(text: &str) -> bool {
     bytes(text).is_some()
 }
 
+pub(crate) fn is_signal(text: &str) -> bool {
+    mesh_model::signal::number(text.trim()).is_some()
+}
+
 pub(crate) fn is_restart(text: &str) -> bool {
     restart(text).is_some()
 }

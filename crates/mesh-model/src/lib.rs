@@ -22,3 +22,4 @@ pub mod probe;
 pub mod project;
 pub mod provider;
 pub mod service;
+pub mod signal;

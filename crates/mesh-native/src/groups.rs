@@ -1,4 +1,7 @@
-//! Control groups of one project: `mesh/<project>/<short id>` in every hierarchy there is.
+//! Control groups of one project: `mesh/<project>.<home>/<short id>` in every hierarchy there is.
+//!
+//! The home is the identity of the directory that holds the project's state: projects of one name in two homes
+//! have nothing in common, and what clears up after one ends nothing of the other.
 //!
 //! Where groups cannot be made, containers run without limits; that is told once, in
 //! [`Groups::missing`], and never hidden.
@@ -10,7 +13,7 @@ use mesh_model::{
     limits,
 };
 use mesh_runtime::error::RuntimeError;
-use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, thread, time::Duration};
 
 /// Tries at removing a group whose processes are still being put away by the kernel.
 const REMOVE_ATTEMPTS_MAX: u32 = 100;
@@ -23,18 +26,24 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(crate) struct Groups {
     all: Cgroups,
+    /// Name of the project's group: `shop.fe01-2a41c`.
     project: String,
     lacking: BTreeSet<Controller>,
 }
 
 impl Groups {
-    /// Looks at what there is, by making a group, limiting it and removing it. Blocking.
-    pub(crate) fn detect(project: &str) -> Self {
+    /// Looks at what there is, by making a group, limiting it and removing it. `state` is the directory of
+    /// the project's state. Blocking.
+    pub(crate) fn detect(project: &str, state: &Path) -> Self {
+        let home = fs::metadata(state).map_or_else(
+            |_| "unknown".to_owned(),
+            |directory| format!("{:x}-{:x}", directory.dev(), directory.ino()),
+        );
         let all = Cgroups::detect().unwrap_or_else(|error| {
             tracing::warn!(error = crate::fault::chain(&error), "no control groups");
             Cgroups::default()
         });
-        let mut groups = Self { all, project: project.to_owned(), lacking: BTreeSet::new() };
+        let mut groups = Self { all, project: format!("{project}.{home}"), lacking: BTreeSet::new() };
         groups.lacking = groups.try_out();
         groups
     }

@@ -63,7 +63,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         blocking("open the ground", move || {
             record::make_private_directory(&settings.containers())?;
             Ok((
-                Groups::detect(&settings.project),
+                Groups::detect(&settings.project, &settings.state),
                 machine(),
                 image::open(settings.images(), settings.registry.clone())?,
             ))

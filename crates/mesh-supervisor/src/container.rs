@@ -10,6 +10,7 @@ use mesh_model::{
     mount::MountSource,
     project::Project,
     service::{Dependency, RestartPolicy},
+    signal,
 };
 use mesh_plan::plan::{Present, PresentState};
 use mesh_runtime::{exec::ProbeOutcome, observed::BoundPort};
@@ -97,7 +98,7 @@ impl Container {
     pub(crate) fn stop_order(&self, signal: Option<i32>, grace: Option<Duration>) -> StopOrder {
         let service = &self.spec.service;
         let named = service.stop_signal.as_ref().or(self.spec.image.config.stop_signal.as_ref());
-        let own = || named.and_then(|name| words::signal_number(name)).unwrap_or(words::SIGTERM);
+        let own = || named.and_then(|name| signal::number(name)).unwrap_or(words::SIGTERM);
         StopOrder {
             signal: signal.unwrap_or_else(own),
             grace: grace.unwrap_or(service.stop_grace_period),

@@ -13,7 +13,7 @@ use crate::{
 };
 use mesh_api::message::{Action, Answer, ApiError, ErrorKind, Level};
 use mesh_lifecycle::phase::Phase;
-use mesh_model::{container::ContainerId, project::Project};
+use mesh_model::{container::ContainerId, project::Project, signal};
 use mesh_plan::graph;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -192,7 +192,7 @@ impl Desk {
         remove_orphans: bool,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
-        let Some(number) = words::signal_number(signal) else {
+        let Some(number) = signal::number(signal) else {
             return Err(refusal(ErrorKind::Request, format!("no such signal: {signal}")));
         };
         let mut turn = self.turn_to_kill(services, number, outlet).await?;

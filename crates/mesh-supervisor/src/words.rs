@@ -2,7 +2,10 @@
 
 use mesh_api::message::{ApiError, ErrorKind};
 use mesh_lifecycle::phase::Exit;
-use mesh_model::image::{Image, Source};
+use mesh_model::{
+    image::{Image, Source},
+    signal,
+};
 use mesh_runtime::error::RuntimeError;
 use std::error::Error;
 
@@ -10,61 +13,6 @@ use std::error::Error;
 pub(crate) const SIGTERM: i32 = 15;
 /// The signal that ends it.
 pub(crate) const SIGKILL: i32 = 9;
-
-const SIGNALS: [(&str, i32); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
-
-/// The number of a signal given by name (`SIGINT`, `int`) or number (1 to 64). `None` if it is neither.
-pub(crate) fn signal_number(text: &str) -> Option<i32> {
-    if let Ok(number) = text.parse::<i32>() {
-        return (1..=64).contains(&number).then_some(number);
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let offset = |rest: &str, base: i32, sign: i32| {
-        let distance = if rest.is_empty() { 0 } else { rest[1..].parse::<i32>().ok()? };
-        let number = base.checked_add(sign.checked_mul(distance)?)?;
-        (34..=64).contains(&number).then_some(number)
-    };
-    if let Some(rest) = name.strip_prefix("RTMIN").filter(|rest| rest.is_empty() || rest.starts_with('+')) {
-        return offset(rest, 34, 1);
-    }
-    if let Some(rest) = name.strip_prefix("RTMAX").filter(|rest| rest.is_empty() || rest.starts_with('-')) {
-        return offset(rest, 64, -1);
-    }
-    SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
 
 /// What serves an image: `debian 15.18 for 16.4`, `debian MariaDB 10.11.6 for mysql:8.4`, `oci`. The
 /// part after `for` is there only where it is not what was asked for.
@@ -110,9 +58,8 @@ pub(crate) fn exit(exit: &Exit, memory_limit_bytes: Option<u64>) -> String {
             None => "killed: out of memory (no limit of its own)".to_owned(),
         };
     }
-    let name = SIGNALS.iter().find(|(_, number)| exit.code == 128 + number);
-    match name {
-        Some((name, _)) => format!("exited with {} (SIG{name})", exit.code),
+    match signal::name(exit.code - 128) {
+        Some(name) => format!("exited with {} (SIG{name})", exit.code),
         None => format!("exited with {}", exit.code),
     }
 }
@@ -181,25 +128,6 @@ pub(crate) fn refusal(kind: ErrorKind, message: impl Into<String>) -> ApiError {
 mod tests {
     use super::*;
     use mesh_model::image::ImageConfig;
-
-    #[test]
-    fn signals_have_names_and_numbers() {
-        for (text, want) in [
-            ("SIGTERM", Some(15)),
-            ("int", Some(2)),
-            ("9", Some(9)),
-            ("RTMIN+3", Some(37)),
-            ("SIGRTMAX", Some(64)),
-            ("RTMIN+99", None),
-            ("RTMIN+", None),
-            ("0", None),
-            ("65", None),
-            ("SIG", None),
-            ("", None),
-        ] {
-            assert_eq!(signal_number(text), want, "{text}");
-        }
-    }
 
     #[test]
     fn a_stand_in_is_told() {

@@ -121,7 +121,7 @@ pub(super) const SERVICE: Shape = Shape::Object(&[
     field("shm_size", Shape::Bytes),
     field("stdin_open", Shape::Bool),
     field("stop_grace_period", Shape::Duration),
-    field("stop_signal", Shape::Text),
+    field("stop_signal", Shape::Startable(value::is_signal, "a signal, such as SIGINT, INT or 2")),
     ignored("storage_opt", Shape::Map(&Shape::Scalar), "the size of the root file system is not limited"),
     field("sysctls", PAIRS),
     field("tmpfs", TEXT_OR_TEXTS),

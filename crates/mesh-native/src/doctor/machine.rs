@@ -182,7 +182,7 @@ fn try_overlay(root: bool) -> Result<(), String> {
 
 /// Makes a group, limits it and removes it.
 fn control_groups() -> ControlGroups {
-    let groups = Groups::detect(&format!("doctor-{}", std::process::id()));
+    let groups = Groups::detect(&format!("doctor-{}", std::process::id()), Path::new("/"));
     let refused = groups.missing(false);
     groups.release();
     match (refused.is_empty(), groups.busy()) {

@@ -4,7 +4,7 @@ use super::{ArchiveError, catalog::content};
 use crate::{
     blobs::{BlobDirectory, BlobError},
     config::{CONFIG_BYTES_MAX, ImageConfig},
-    digest::Digest,
+    digest::{Digest, Hasher},
     manifest::{Descriptor, Document, Index, MANIFEST_BYTES_MAX, Manifest, ManifestError},
     media,
     reference::Reference,
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{Read, Write},
+    io::{self, Read, Write},
 };
 use tar::{Builder, EntryType, Header};
 
@@ -151,8 +151,16 @@ impl Tape<'_> {
             return Err(ArchiveError::Missing { what: format!("blob {}", blob.digest) });
         }
         let path = blobs.path(&blob.digest);
-        let mut file = File::open(&path).map_err(BlobError::file("read", &path))?;
-        self.add(&place(&blob.digest), blob.size, &mut file)
+        let file = File::open(&path).map_err(BlobError::file("read", &path))?;
+        let mut file = Hashed { file, hasher: blob.digest.hasher() };
+        self.add(&place(&blob.digest), blob.size, &mut file)?;
+        let found = file.hasher.finish();
+        if found == blob.digest {
+            return Ok(());
+        }
+        Err(ArchiveError::Missing {
+            what: format!("blob {} (what is stored has the digest {found})", blob.digest),
+        })
     }
 
     fn add(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<(), ArchiveError> {
@@ -164,5 +172,19 @@ impl Tape<'_> {
         header.set_mtime(0);
         header.set_size(size);
         self.builder.append_data(&mut header, name, content).map_err(ArchiveError::Write)
+    }
+}
+
+/// A file on its way out, hashed: a disk may have changed it since it was checked.
+struct Hashed {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
     }
 }
