@@ -7,7 +7,7 @@ use crate::{
     follow::Goal,
     outlet::Outlet,
     owner::Command,
-    turn::Turn,
+    turn::{TURN_WAIT_MAX, Turn},
     up::Made,
     words::{self, refusal},
 };
@@ -120,7 +120,19 @@ impl Desk {
             let text = format!("the stop is not remembered beyond this supervisor: {}", error.message);
             outlet.note(Level::Warning, text).await;
         }
-        self.end(&ids, seconds(timeout_seconds), Fate::Stays, outlet).await?;
+        let grace = seconds(timeout_seconds);
+        // Nobody is made to wait for a stop that may take for ever: it goes on without its command.
+        let patient = ids
+            .iter()
+            .filter_map(|id| view.containers.get(id))
+            .any(|found| found.stop_order(None, grace).grace > TURN_WAIT_MAX);
+        tokio::select! {
+            ended = self.end(&ids, grace, Fate::Stays, outlet) => ended?,
+            () = turn.interrupted(), if patient => {
+                let message = "another command took over; what was being stopped goes on stopping".to_owned();
+                return Err(refusal(ErrorKind::Busy, message));
+            }
+        }
         Ok(Answer::Done)
     }
 
