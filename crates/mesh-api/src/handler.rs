@@ -35,11 +35,18 @@ pub struct HungUp;
 pub struct Reply {
     sender: mpsc::Sender<Message>,
     gone: CancellationToken,
+    pid: Option<u32>,
 }
 
 impl Reply {
-    pub(crate) fn new(sender: mpsc::Sender<Message>, gone: CancellationToken) -> Self {
-        Self { sender, gone }
+    pub(crate) fn new(sender: mpsc::Sender<Message>, gone: CancellationToken, pid: Option<u32>) -> Self {
+        Self { sender, gone, pid }
+    }
+
+    /// The client's process, where the kernel says.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
     }
 
     /// Tells of something that goes on. Waits while the client is slow to read.

@@ -197,6 +197,9 @@ pub enum Action {
 /// Something that happened, for `events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
+    /// Its container was made by `run`.
+    #[serde(default)]
+    pub one_off: bool,
     /// When, in milliseconds since 1970.
     pub at_unix_ms: u64,
     /// Container id.

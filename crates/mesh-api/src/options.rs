@@ -127,6 +127,12 @@ pub enum FileOperation {
         /// The path; a link at its end is not followed.
         path: String,
     },
+    /// What is at a path and below it is printed: a [`crate::status::FileEntry`] a line, as JSON; nothing where
+    /// nothing is. Of very many the rest is left out.
+    List {
+        /// The path; links are not followed.
+        path: String,
+    },
     /// Paths are removed, with everything in them; what is not there is no error.
     Remove {
         /// The paths.

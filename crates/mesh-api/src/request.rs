@@ -165,3 +165,56 @@ pub enum Request {
     /// End the supervisor and leave the containers as they are.
     Shutdown,
 }
+
+impl Request {
+    /// The verb of the command that asks.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Up { .. } => "up",
+            Self::Create { .. } => "create",
+            Self::Pull { .. } => "pull",
+            Self::Down(_) => "down",
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Restart { .. } => "restart",
+            Self::Kill { .. } => "kill",
+            Self::Remove { .. } => "rm",
+            Self::Pause { .. } => "pause",
+            Self::Unpause { .. } => "unpause",
+            Self::Scale { .. } => "scale",
+            Self::Containers => "ps",
+            Self::Project => "config",
+            Self::Exec(_) => "exec",
+            Self::Attach { .. } => "attach",
+            Self::Run { .. } => "run",
+            Self::Files { .. } => "cp",
+            Self::Stats { .. } => "stats",
+            Self::Top { .. } => "top",
+            Self::Volumes => "volumes",
+            Self::Events { .. } => "events",
+            Self::Wait { .. } => "wait",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// Whether its end depends on something else than the supervisor: others who have the turn, services, the
+    /// client.
+    #[must_use]
+    pub fn may_last(&self) -> bool {
+        !matches!(
+            self,
+            Self::Ping
+                | Self::Project
+                | Self::Containers
+                | Self::Exec(_)
+                | Self::Attach { .. }
+                | Self::Files { .. }
+                | Self::Stats { .. }
+                | Self::Top { .. }
+                | Self::Volumes
+                | Self::Shutdown
+        )
+    }
+}

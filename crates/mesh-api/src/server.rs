@@ -23,14 +23,16 @@ use std::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-/// Connections served at once; others wait in the socket's own queue.
+/// Connections served at once, but for those whose request may last; others wait in the socket's own queue.
 pub const CONNECTIONS_MAX: usize = 256;
+/// Requests that may last and are carried out at once; more are refused, so that they lock nobody else out.
+pub const LASTING_REQUESTS_MAX: usize = 1024;
 /// Messages that wait for a slow client.
 const MESSAGES_MAX: usize = 64;
 /// Time for a request to arrive whole.
@@ -123,6 +125,7 @@ pub async fn serve_on(
 ) -> Result<(), ServeError> {
     let own_uid = rustix::process::geteuid().as_raw();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let lasting = Arc::new(Semaphore::new(LASTING_REQUESTS_MAX));
     let mut connections = JoinSet::new();
     let result = loop {
         let accepted = tokio::select! { biased;
@@ -145,11 +148,8 @@ pub async fn serve_on(
             }
             (Err(source), _) => break Err(ServeError::Accept { socket: socket.to_owned(), source }),
         };
-        let handler = Arc::clone(&handler);
-        connections.spawn(async move {
-            converse(stream, handler, own_uid).await;
-            drop(place);
-        });
+        let places = Places { own: place, lasting: Arc::clone(&lasting) };
+        connections.spawn(converse(stream, Arc::clone(&handler), own_uid, places));
     };
     drop(listener);
     let _ = std::fs::remove_file(socket);
@@ -170,19 +170,39 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::CONNABORTED | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-async fn converse(stream: UnixStream, handler: Arc<dyn Handler>, own_uid: u32) {
+/// The place of a connection, and those of requests that may last.
+struct Places {
+    own: OwnedSemaphorePermit,
+    lasting: Arc<Semaphore>,
+}
+
+impl Places {
+    /// The place for a request: one that may last makes room for others.
+    fn take(self, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
+        if !request.may_last() {
+            return Ok(self.own);
+        }
+        let message = format!("{LASTING_REQUESTS_MAX} commands of this project are under way");
+        let hint = "end some of them: `events`, `wait`, `run` and `up` in a terminal stay until they are ended";
+        self.lasting.try_acquire_owned().map_err(|_| refusal(ErrorKind::Busy, &message, Some(hint)))
+    }
+}
+
+async fn converse(stream: UnixStream, handler: Arc<dyn Handler>, own_uid: u32, places: Places) {
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     let gone = CancellationToken::new();
-    let reply = Reply::new(sender.clone(), gone.clone());
+    let pid = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok()).filter(|pid| *pid > 0);
+    let reply = Reply::new(sender.clone(), gone.clone(), pid);
     let request = match receive(&stream, own_uid).await {
         Ok(Some(request)) => Ok(request),
         Ok(None) => return,
         Err(refusal) => Err(refusal),
     };
+    let request = request.and_then(|received| places.take(&received.0).map(|place| (place, received)));
     let handling = async {
         let last = match request {
             Err(refusal) => Message::Error(refusal),
-            Ok((request, descriptors)) => {
+            Ok((_place, (request, descriptors))) => {
                 let handled = AssertUnwindSafe(handler.handle(request, &reply, descriptors)).catch_unwind();
                 match handled.await {
                     Ok(Ok(answer)) => Message::Answer(answer),

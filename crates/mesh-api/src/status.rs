@@ -55,6 +55,9 @@ pub struct ContainerStatus {
     pub detail: Option<String>,
     /// Published ports.
     pub ports: Vec<PortStatus>,
+    /// Why ports that it should have are not published, a sentence each.
+    #[serde(default)]
+    pub lost_ports: Vec<String>,
     /// Ports it listens on that are not published, as `5432/tcp`.
     pub exposed: Vec<String>,
     /// Addresses by network name.
@@ -78,13 +81,14 @@ pub struct MountStatus {
     pub volume: bool,
 }
 
-/// State of a container, in Docker's words plus `waiting`.
+/// State of a container, in Docker's words plus `waiting` and `starting`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "each is the word that is shown")]
 pub enum State {
     Created,
     Waiting,
+    Starting,
     Running,
     Paused,
     Restarting,
@@ -173,6 +177,21 @@ pub struct FileStatus {
     pub exists: bool,
     /// Kind and mode, as `stat` has them.
     pub mode: u32,
+    /// Where a link leads.
+    pub link: Option<String>,
+}
+
+/// One of the files of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path, from the one that was asked for; empty for that one itself.
+    pub path: String,
+    /// Kind and mode, as `stat` has them.
+    pub mode: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of its content, in seconds since 1970.
+    pub modified_seconds: i64,
     /// Where a link leads.
     pub link: Option<String>,
 }

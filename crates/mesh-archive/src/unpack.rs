@@ -61,7 +61,7 @@ pub fn unpack(stream: impl Read, directory: &Path, rules: &Rules) -> io::Result<
     // A directory's time is set once nothing more is written into it.
     let mut directories = VecDeque::new();
     for entry in archive.entries()? {
-        let mut entry = entry?;
+        let mut entry = entry.map_err(no_archive)?;
         let path = renamed(&entry.path()?, rules);
         if path.as_os_str().is_empty() {
             continue;
@@ -79,6 +79,14 @@ pub fn unpack(stream: impl Read, directory: &Path, rules: &Rules) -> io::Result<
         set_time(&place, seconds);
     }
     Ok(())
+}
+
+/// Where a header cannot be read, its bytes are not shown: they may be anything.
+fn no_archive(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        None => io::Error::new(error.kind(), "the stream is no tar archive, or is broken or cut off"),
+        Some(_) => error,
+    }
 }
 
 /// What came of an entry.

@@ -95,6 +95,9 @@ pub(crate) struct Global {
     /// Ignored; objects are always worked on side by side
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub(crate) parallel: Option<i32>,
+    /// Show more: which files are read, and where the supervisor's log is, which then says more too
+    #[arg(long)]
+    pub(crate) verbose: bool,
     /// Ignored
     #[arg(long, hide = true)]
     pub(crate) compatibility: bool,
@@ -231,6 +234,8 @@ pub(crate) enum Verb {
     Load(verbs::image::Load),
     /// Save images into an archive
     Save(verbs::image::Save),
+    /// Give an image another name
+    Tag(verbs::image::Tag),
     /// Remove images
     Rmi(verbs::image::Remove),
     /// Remove images that nothing needs

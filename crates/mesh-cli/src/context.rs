@@ -107,21 +107,43 @@ impl Context {
         Ok(target)
     }
 
+    /// The same for a command that only shows what is there: where that belongs to another checkout of the
+    /// same name, it is said whose it is.
+    pub(crate) fn shown_target(&self) -> Result<Target, CliError> {
+        let target = self.target()?;
+        if let Some(holder) = self.other_checkout(&target)?
+            && let Some(project) = target.project.as_deref()
+        {
+            console::err_line(&format!("warning: {}", checkout::notice(&holder, project)));
+        }
+        Ok(target)
+    }
+
     /// Refuses where the project's containers belong to another checkout of the same name.
     fn check_checkout(&self, target: &Target) -> Result<(), CliError> {
-        let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
-        let Some(project) = target.project.as_deref().filter(|_| !self.settings.take_over) else {
-            return Ok(());
-        };
-        if !std::fs::read_dir(target.paths.directory.join("containers")).is_ok_and(there) {
-            return Ok(());
-        }
-        match record::load(&target.paths.record)? {
-            record::Loaded::Found(found) if !checkout::is_same(&found.project, project) => {
-                let (message, hint) = checkout::refusal(&found.project, project);
+        match (self.other_checkout(target)?, target.project.as_deref()) {
+            (Some(holder), Some(project)) => {
+                let (message, hint) = checkout::refusal(&holder, project);
                 Err(CliError::said(message).with_hint(hint))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The project of another checkout that the containers of this name belong to.
+    fn other_checkout(&self, target: &Target) -> Result<Option<Project>, CliError> {
+        let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
+        let Some(project) = target.project.as_deref().filter(|_| !self.settings.take_over) else {
+            return Ok(None);
+        };
+        if !std::fs::read_dir(target.paths.directory.join("containers")).is_ok_and(there) {
+            return Ok(None);
+        }
+        match record::load(&target.paths.record)? {
+            record::Loaded::Found(found) if !checkout::is_same(&found.project, project) => {
+                Ok(Some(found.project))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -183,6 +205,17 @@ impl Context {
     fn target_of(&self, loaded: Loaded) -> Target {
         let Loaded { project, refusals, environment, .. } = loaded;
         let project = Box::new(project);
+        if self.settings.verbose {
+            let files: Vec<String> = project.files.iter().map(|file| file.display().to_string()).collect();
+            let log = self.home.project(&project.name).log;
+            console::err_line(&format!(
+                "note: project {} of {}, files {}; its supervisor's log is {}",
+                project.name,
+                project.directory.display(),
+                files.join(", "),
+                log.display()
+            ));
+        }
         Target {
             name: project.name.clone(),
             paths: self.home.project(&project.name),

@@ -9,6 +9,7 @@ use crate::{
     failure::CliError,
     loading,
     settings::{Settings, Terminals},
+    supervisor,
     verbs::{self, image::Action},
 };
 use mesh_store::home::Home;
@@ -55,6 +56,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let directory = std::env::current_dir().map_err(CliError::io("find the current directory"))?;
     let environment = loading::with_settings_of_files(&line.global, environment, &directory);
     let settings = Settings::resolve(line.global, &environment, terminals, directory)?;
+    supervisor::be_verbose(settings.verbose);
     let uid = rustix::process::geteuid().as_raw();
     let home =
         Home::resolve(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
@@ -64,6 +66,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Image(arguments) => return verbs::image::run(&context, arguments),
         Verb::Load(arguments) => return verbs::image::perform(&context, Action::Load(arguments)),
         Verb::Save(arguments) => return verbs::image::perform(&context, Action::Save(arguments)),
+        Verb::Tag(arguments) => return verbs::image::perform(&context, Action::Tag(arguments)),
         Verb::Rmi(arguments) => return verbs::image::perform(&context, Action::Rm(arguments)),
         Verb::Prune(arguments) => return verbs::image::perform(&context, Action::Prune(arguments)),
         verb => verb,

@@ -140,7 +140,15 @@ impl CliError {
             Self::Load { report } => return report.trim_end().to_owned(),
             _ => {}
         }
-        let mut text = format!("{} {}", styled("error:", Style::Error, colour), inert(&self.to_string()));
+        // Of several errors that came together each has a line.
+        let error = styled("error:", Style::Error, colour);
+        let said = inert(&self.to_string());
+        let mut text = match self {
+            Self::Call(CallError::Refused(_)) => {
+                said.lines().map(|line| format!("{error} {line}")).collect::<Vec<_>>().join("\n")
+            }
+            _ => format!("{error} {said}"),
+        };
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             text.push_str(&inert(&format!(": {cause}")));

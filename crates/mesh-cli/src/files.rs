@@ -1,8 +1,14 @@
 //! The files of containers, worked on by processes of ours that the supervisor says how to start.
 
 use crate::{failure::CliError, invocation::command, supervisor::Client};
-use mesh_api::{message::Message, options::FileOperation, request::Request, status::FileStatus};
+use mesh_api::{
+    message::Message,
+    options::FileOperation,
+    request::Request,
+    status::{FileEntry, FileStatus},
+};
 use std::{
+    collections::HashMap,
     io::{self, ErrorKind, Write},
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -39,6 +45,28 @@ impl Files {
             // Why was said on standard error.
             _ => Err(CliError::Exit(1)),
         }
+    }
+
+    /// What is at a path of one of them and below it, by the path from there.
+    pub(crate) async fn list(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<HashMap<String, FileEntry>, CliError> {
+        let command = self.command(container, FileOperation::List { path: path.to_owned() }).await?;
+        let output = tokio::process::Command::from(command)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .map_err(CliError::io("list the container's files"))?;
+        if !output.status.success() {
+            return Err(CliError::Exit(1));
+        }
+        // A line that cannot be read is a file that is not known, and copied.
+        let lines = output.stdout.split(|byte| *byte == b'\n');
+        let entries = lines.filter_map(|line| serde_json::from_slice::<FileEntry>(line).ok());
+        Ok(entries.map(|entry| (entry.path.clone(), entry)).collect())
     }
 
     /// Removes paths from one of them.

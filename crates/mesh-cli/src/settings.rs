@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) status_stdout: bool,
     /// `--dry-run`.
     pub(crate) dry_run: bool,
+    /// `--verbose`.
+    pub(crate) verbose: bool,
     /// `--all-resources`: what no service uses is part of the project too.
     pub(crate) all_resources: bool,
 }
@@ -121,6 +123,7 @@ impl Settings {
             take_over: global.take_over || environment.is_true("MESH_TAKE_OVER"),
             status_stdout: environment.is_true("COMPOSE_STATUS_STDOUT"),
             dry_run: global.dry_run,
+            verbose: global.verbose,
         })
     }
 }

@@ -25,6 +25,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -43,6 +44,14 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The version of this binary; the supervisor is the same binary, or should be.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Whether a supervisor that is started writes more into its log.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Makes supervisors that are started from here on write more into their logs.
+pub(crate) fn be_verbose(verbose: bool) {
+    VERBOSE.store(verbose, Ordering::Relaxed);
+}
 
 /// Asks a project's supervisor.
 #[derive(Debug, Clone)]
@@ -228,6 +237,9 @@ fn spawn(project: &str, paths: &ProjectPaths) -> Result<tokio::process::Child, C
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
+    if VERBOSE.load(Ordering::Relaxed) {
+        command.env("MESH_LOG", "debug");
+    }
     // It outlives this command and its terminal.
     inherit(&mut command, Inheritance { new_session: true, ..Inheritance::default() })
         .and_then(|()| tokio::process::Command::from(command).kill_on_drop(false).spawn())
@@ -256,10 +268,7 @@ mod tests {
     use mesh_store::home::Home;
     use std::{
         os::fd::OwnedFd,
-        sync::{
-            Arc,
-            atomic::{AtomicU32, Ordering},
-        },
+        sync::{Arc, atomic::AtomicU32},
     };
     use tokio_util::sync::CancellationToken;
 

@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) raw: bool,
     /// Passes that are left out.
     pub(crate) skip: crate::Skip,
+    /// Services of which it was told that what they extend cannot be had: what they lack may be there.
+    pub(crate) unextended: BTreeSet<String>,
     /// Notes about a variable that is asked for.
     pub(crate) watch: Option<Watch>,
 }
@@ -131,6 +133,11 @@ impl Context {
 
     fn source(&self, at: At) -> Option<&SourceText> {
         self.sources.get(usize::try_from(at.file).ok()?.checked_sub(1)?)
+    }
+
+    /// How many errors were found so far.
+    pub(crate) fn error_count(&self) -> usize {
+        self.findings.errors().count()
     }
 
     pub(crate) fn has_errors(&self) -> bool {

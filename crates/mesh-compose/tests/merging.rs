@@ -190,6 +190,29 @@ fn extends_takes_from_other_files_relative_to_them() {
 }
 
 #[test]
+fn a_broken_extends_is_told_once_and_where_it_is() {
+    let check = |files: &[(&str, &str)], want: &[&str]| {
+        let told = Given::new(files).errors();
+        for line in want {
+            assert!(told.contains(line), "no {line:?} in\n{told}");
+        }
+        assert_eq!(told.matches("error:").count(), 1, "{told}");
+    };
+    let from_o = "services:\n  a:\n    extends:\n      file: o.yaml\n      service: x\n";
+    check(&[("compose.yaml", "services:\n  a:\n    extends: nope\n")], &["compose.yaml:3:14", "`nope`"]);
+    check(
+        &[("compose.yaml", "services:\n  a:\n    extends: b\n  b: {extends: a}\n")],
+        &["circle: a -> b -> a", "compose.yaml:4:16"],
+    );
+    check(&[("compose.yaml", from_o)], &["compose.yaml:4:13", "could not read o.yaml"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "services: 5\n")], &["o.yaml:1:11", "not a mapping"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "text\n")], &["compose.yaml:4:13", "o.yaml is text"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "")], &["compose.yaml:4:13", "o.yaml is empty"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "a: [\n")], &["o.yaml:"]);
+    check(&[("compose.yaml", "services:\n  a:\n    extends: {service: [b]}\n")], &["3:24", "names no service"]);
+}
+
+#[test]
 fn extends_finds_circles_and_missing_services() {
     let circle =
         Given::new(&[("compose.yaml", "services:\n  a: {extends: b}\n  b: {extends: a}\n")]).errors();

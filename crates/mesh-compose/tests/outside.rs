@@ -52,7 +52,8 @@ fn long_forms_say_what_is_asked() {
     assert_eq!((probe.retries, probe.start_period), (5, Duration::from_secs(60)));
     assert_eq!(probe.start_interval, Some(Duration::from_secs(1)));
     let (test, probe) = self::probe(&with_probe("postgres: {user: hub}"));
-    assert_eq!(test.question, Question::Postgres { user: "hub".into(), database: "hub".into() });
+    let question = Question::Postgres { user: "hub".into(), database: "hub".into(), password: None };
+    assert_eq!(test.question, question);
     assert_eq!((probe.interval, probe.retries), (Duration::from_secs(30), 3));
 }
 
@@ -90,6 +91,13 @@ fn passwords_are_named_and_never_shown() {
     let given = redis("{secret: s}", "secrets: {s: {file: ./s.txt}}");
     assert!(matches!(password(&given), FileSource::File(path) if path == given.path().join("s.txt")));
     // What `config` prints still declares it.
+    assert!(given.loaded().document.to_yaml().contains("s.txt"));
+    let text = "services:\n  a: {image: x, x-mesh: {probe: {postgres: {password: {secret: s}}}}}\nsecrets: {s: {file: ./s.txt}}";
+    let given = Given::new(&[("compose.yaml", text)]);
+    assert!(matches!(
+        probe(&given).0.question,
+        Question::Postgres { password: Some(FileSource::File(_)), .. }
+    ));
     assert!(given.loaded().document.to_yaml().contains("s.txt"));
     for (text, rest, want) in [
         ("hunter2", "", "the probe's password is not named"),

@@ -33,6 +33,7 @@ pub fn catalog() -> &'static Catalog {
             "pgbouncer",
             "redis",
             "valkey",
+            "vault",
             "rabbitmq",
             "mariadb",
             "mysql",

@@ -45,6 +45,14 @@ pub enum ImageError {
         /// Its project.
         project: String,
     },
+    /// A container is about to be made of it.
+    #[error("image {image} is about to be used by {holder}")]
+    Held {
+        /// Name of the image.
+        image: String,
+        /// Who makes the container (`process 7`).
+        holder: String,
+    },
     /// An id stands for more than one name.
     #[error("image {id} has several names: {names}")]
     SeveralNames {
@@ -58,6 +66,18 @@ pub enum ImageError {
     StandIn {
         /// What was given.
         text: String,
+    },
+    /// It was made of packages, which are found by its recipe and not by a name.
+    #[error("what serves {text} was made of packages and cannot be given another name")]
+    StandInTag {
+        /// What was given.
+        text: String,
+    },
+    /// A digest follows from an image and cannot be chosen.
+    #[error("{name} has a digest: a name for an image is a repository and a tag")]
+    DigestAsName {
+        /// What was given.
+        name: String,
     },
     /// An archive could not be read or written.
     #[error(transparent)]
@@ -294,6 +314,7 @@ impl ImageError {
             Self::InUse { .. } => {
                 "remove the container first, or use --force to take only the name".to_owned()
             }
+            Self::Held { .. } => "try again once the command that makes the container has ended".to_owned(),
             Self::SeveralNames { .. } => "name one of them, or use --force for all".to_owned(),
             Self::NoSuchImage { .. } => "`mesh image ls` shows what there is".to_owned(),
             Self::NotStored { reference } => {

@@ -6,6 +6,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod fixups;
+pub(crate) mod libraries;
 pub(crate) mod place;
 pub(crate) mod tree;
 pub(crate) mod unpack;

@@ -21,6 +21,7 @@ mod error;
 mod host;
 mod index;
 mod layer;
+mod lease;
 mod lock;
 mod oci;
 mod pattern;
@@ -32,6 +33,7 @@ mod store;
 
 pub use catalog::{Catalog, catalog};
 pub use error::{ImageError, UnpackError};
+pub use lease::Lease;
 pub use oci::{
     archive::Loaded,
     error::LayerError,

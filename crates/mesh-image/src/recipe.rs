@@ -19,6 +19,10 @@ pub struct Recipe {
     /// The product that serves in place of another (`MariaDB for MySQL`); nothing: the same product.
     #[serde(default)]
     pub stand_in: Option<String>,
+    /// The service inside Mesh's own binary that this image runs. The container sees the binary as
+    /// `/usr/local/libexec/mesh`; links give it the product's names.
+    #[serde(default)]
+    pub embedded: Option<String>,
     /// Packages, each as alternatives with `|` between them, best first. An alternative that ends in
     /// the number the tag asks for goes before the others. The first package gives the version.
     #[serde(default)]

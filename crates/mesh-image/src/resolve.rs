@@ -10,7 +10,13 @@ use crate::{
     error::ImageError,
     host::{self, Release},
     index::Entry,
-    layer::{FORMAT, Manifest, fixups, tree::Tree, unpack},
+    layer::{
+        FORMAT, Manifest,
+        fixups::{self, EMBEDDED_BINARY},
+        libraries,
+        tree::Tree,
+        unpack,
+    },
     lock::Lock,
     progress::{Reporter, Request},
     recipe::{Config, Recipe},
@@ -28,6 +34,9 @@ use std::{
     thread,
     time::SystemTime,
 };
+
+/// Version of the binary that embedded services run from: another one makes other images.
+const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is asked for, as far as it is known without apt.
 struct Wanted<'a> {
@@ -175,7 +184,7 @@ impl Inner {
         let fixups_id = self.layer_id(
             &[],
             &below.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>(),
-            &[&wanted.recipe.fixups_key(tag)],
+            &[&wanted.recipe.fixups_key(tag), &format!("libraries {}", libraries::FORMAT)],
         );
         let lower: Vec<PathBuf> = ids.iter().map(|id| self.layers.files(id)).collect();
         self.build_layer(&fixups_id, &[], &[], Some((wanted.recipe, tag, &lower)), reporter)?;
@@ -237,14 +246,23 @@ impl Inner {
         let version =
             chosen.map_or(wanted.release.version.clone(), |package| upstream(&package.version).to_owned());
         let config = wanted.config(&version);
-        let source = Source::Debian {
-            distribution: wanted.release.distribution(),
-            package: first.cloned().unwrap_or_else(|| "base-files".to_owned()),
-            version,
-            stand_in: wanted.recipe.stand_in.clone(),
+        let source = match &wanted.recipe.embedded {
+            Some(service) => Source::Embedded {
+                service: service.clone(),
+                version: OWN_VERSION.to_owned(),
+                binary: EMBEDDED_BINARY.to_owned(),
+            },
+            None => Source::Debian {
+                distribution: wanted.release.distribution(),
+                package: first.cloned().unwrap_or_else(|| "base-files".to_owned()),
+                version,
+                stand_in: wanted.recipe.stand_in.clone(),
+            },
         };
         let config_text = serde_json::to_string(&config).unwrap_or_default();
-        let digest = format!("sha256:{}", hex(format!("{}\n{config_text}", layers.join("\n")).as_bytes()));
+        let own = wanted.recipe.embedded.as_ref().map_or("", |_| OWN_VERSION);
+        let text = format!("{}\n{config_text}{own}", layers.join("\n"));
+        let digest = format!("sha256:{}", hex(text.as_bytes()));
         let bytes = layers.iter().map(|id| self.layers.bytes(id)).sum();
         Entry::new(digest, source, layers, config, bytes, now_seconds())
     }
@@ -280,7 +298,8 @@ impl<'a> Wanted<'a> {
     fn key(&self, owners_kept: bool) -> String {
         let tag = self.reference.tag.as_deref();
         let text = format!(
-            "{FORMAT} {owners_kept} {} {:?} {:?}\n{:?}\n{:?}\n{:?}",
+            "{FORMAT}.{} {OWN_VERSION} {owners_kept} {} {:?} {:?}\n{:?}\n{:?}\n{:?}",
+            libraries::FORMAT,
             self.release.codename,
             host::architecture(),
             self.major,
@@ -345,8 +364,8 @@ impl Recipe {
     fn fixups_key(&self, tag: Option<&str>) -> String {
         let variants: Vec<_> = self.variants_of(tag).map(|variant| &variant.files).collect();
         format!(
-            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{variants:?}",
-            self.users, self.directories, self.links, self.files, self.generate
+            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{variants:?}",
+            self.users, self.directories, self.links, self.files, self.generate, self.embedded
         )
     }
 }
@@ -359,7 +378,7 @@ pub(crate) fn label(source: &Source) -> String {
             None => format!("debian {version}"),
         },
         Source::Oci => "oci".to_owned(),
-        Source::Embedded => "embedded".to_owned(),
+        Source::Embedded { service, version, .. } => format!("mesh {service} {version}"),
     }
 }
 

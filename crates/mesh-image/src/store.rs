@@ -8,6 +8,7 @@ use crate::{
     host,
     index::Index,
     layer::Layers,
+    lease::Lease,
     lock::Lock,
     oci::{
         archive::Loaded,
@@ -66,6 +67,9 @@ pub struct StoredImage {
     pub bytes: u64,
     /// When it was fetched, seconds since 1970.
     pub created_seconds: u64,
+    /// When it was made, seconds since 1970: as a registry's image says, if it does; packages were put together
+    /// when they were fetched.
+    pub made_seconds: Option<u64>,
 }
 
 /// What a removal did.
@@ -133,6 +137,29 @@ impl ImageStore {
         self.blocking(&request.reference.clone(), move |inner| inner.resolve(&request, &reporter)).await
     }
 
+    /// As [`ImageStore::resolve`], and holds the image: nobody removes it as long as the lease is there.
+    ///
+    /// # Errors
+    /// As [`ImageStore::resolve`], and when the lease cannot be written.
+    pub async fn resolve_and_hold(
+        &self,
+        request: &Request,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<(Image, Lease), ImageError> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _cancel = CancelOnDrop(Arc::clone(&cancelled));
+        let reporter = Reporter::new(&request.reference, progress, cancelled);
+        let request = request.clone();
+        self.blocking(&request.reference.clone(), move |inner| {
+            // From before it is found to after it is held nothing is removed.
+            let _fetching = inner.fetching()?;
+            let image = inner.resolve(&request, &reporter)?;
+            let lease = inner.lease(&image)?;
+            Ok((image, lease))
+        })
+        .await
+    }
+
     /// What is stored.
     ///
     /// # Errors
@@ -171,8 +198,19 @@ impl ImageStore {
         self.blocking("images", move |inner| inner.save(&names, form, &mut *into)).await
     }
 
+    /// Gives an image, by name or id, another name.
+    ///
+    /// # Errors
+    /// When there is no such image, the name cannot be one, packages stand in for the image, or the index
+    /// cannot be written.
+    pub async fn tag(&self, image: &str, name: &str) -> Result<(), ImageError> {
+        let (image, name) = (image.to_owned(), name.to_owned());
+        self.blocking(&image.clone(), move |inner| inner.tag(&image, &name)).await
+    }
+
     /// Removes an image by its name or id, and what nothing else uses then. What containers were made of
-    /// stays; an image that one was made of keeps its last name unless it is `forced`.
+    /// stays, by what `in_use` finds once nobody fetches any more; an image that one was made of keeps its last
+    /// name unless it is `forced`.
     ///
     /// # Errors
     /// When there is no such image, when it is in use or has several names, and when the index or a layer
@@ -180,11 +218,11 @@ impl ImageStore {
     pub async fn remove(
         &self,
         reference: &str,
-        in_use: Vec<Use>,
+        in_use: impl FnOnce() -> Vec<Use> + Send + 'static,
         forced: bool,
     ) -> Result<Removed, ImageError> {
         let reference = reference.to_owned();
-        self.blocking(&reference.clone(), move |inner| inner.remove_image(&reference, &in_use, forced)).await
+        self.blocking(&reference.clone(), move |inner| inner.remove_image(&reference, in_use, forced)).await
     }
 
     /// Removes images that no container was made of, and the layers, blobs and halves of downloads that
@@ -192,16 +230,24 @@ impl ImageStore {
     ///
     /// # Errors
     /// When the index or a layer cannot be removed.
-    pub async fn prune(&self, which: Prune, in_use: Vec<Use>) -> Result<Removed, ImageError> {
-        self.blocking("images", move |inner| inner.prune(which, &in_use)).await
+    pub async fn prune(
+        &self,
+        which: Prune,
+        in_use: impl FnOnce() -> Vec<Use> + Send + 'static,
+    ) -> Result<Removed, ImageError> {
+        self.blocking("images", move |inner| inner.prune(which, in_use)).await
     }
 
     /// Bytes that [`ImageStore::prune`] would free.
     ///
     /// # Errors
     /// When the index or a layer cannot be read.
-    pub async fn prunable(&self, which: Prune, in_use: Vec<Use>) -> Result<u64, ImageError> {
-        self.blocking("images", move |inner| inner.prunable(which, &in_use)).await
+    pub async fn prunable(
+        &self,
+        which: Prune,
+        in_use: impl FnOnce() -> Vec<Use> + Send + 'static,
+    ) -> Result<u64, ImageError> {
+        self.blocking("images", move |inner| inner.prunable(which, in_use)).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -249,6 +295,10 @@ impl Inner {
                     layers: entry.layers.iter().map(|id| self.layers.files(id)).collect(),
                     bytes: entry.bytes,
                     created_seconds: entry.created,
+                    made_seconds: match record {
+                        Some(record) => record.made.as_deref().and_then(crate::oci::made::seconds),
+                        None => Some(entry.created),
+                    },
                 });
             }
         }

@@ -21,6 +21,18 @@ pub struct Watch {
     pub initial_sync: bool,
     /// What `sync+exec` runs after copying.
     pub exec: Option<Hook>,
+    /// What the service's image is built from, whose `.dockerignore` counts here too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildFiles>,
+}
+
+/// The files that an image is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildFiles {
+    /// Directory of the context; absolute.
+    pub context: PathBuf,
+    /// The Dockerfile, relative to it; empty: none is named.
+    pub dockerfile: String,
 }
 
 /// `develop.watch[].action`.

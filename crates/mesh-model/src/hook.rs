@@ -35,6 +35,9 @@ pub struct Hook {
     pub working_dir: Option<String>,
     /// Laid over the service's environment.
     pub environment: BTreeMap<String, String>,
+    /// Where it is written, as `compose.yaml:12`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// A step of `pre_start`: a container that must end with 0 before the service starts.

@@ -37,8 +37,15 @@ pub enum Source {
     },
     /// The image itself, from a registry or an archive.
     Oci,
-    /// A service inside Mesh's own binary.
-    Embedded,
+    /// A service inside Mesh's own binary, over packages of a distribution.
+    Embedded {
+        /// The service, such as `vault`.
+        service: String,
+        /// Mesh's version.
+        version: String,
+        /// Where the container sees the binary; absolute.
+        binary: String,
+    },
 }
 
 /// What an image says of its process, in the terms of the OCI image configuration.

@@ -109,6 +109,9 @@ pub struct Attachment {
     pub mac_address: Option<String>,
     /// Order of joining, highest first; the first one gives the default route.
     pub priority: i32,
+    /// Name of its interface in the container; `None`: `eth` and a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface_name: Option<String>,
 }
 
 /// One published port. Ranges were expanded while loading.

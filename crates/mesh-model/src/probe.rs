@@ -32,6 +32,9 @@ pub enum Question {
         user: String,
         /// Database of the session.
         database: String,
+        /// Where the password is; `None`: a server that asks for one passes.
+        #[serde(default)]
+        password: Option<FileSource>,
     },
     /// `PING` is answered.
     Redis {

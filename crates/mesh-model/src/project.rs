@@ -1,6 +1,9 @@
 //! A project: services and what they share.
 
-use crate::{network::Network, service::Service};
+use crate::{
+    network::{Network, Published},
+    service::Service,
+};
 use mesh_redact::Secret;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
@@ -44,6 +47,10 @@ pub struct Publishing {
     pub address: Option<Ipv4Addr>,
     /// Free ports that were taken in place of others, by what the file says of each.
     pub given: BTreeMap<String, u16>,
+    /// Where the second container of a service and those after it publish its ports, one for each: the first has
+    /// those of the service itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub further: BTreeMap<String, Vec<Published>>,
 }
 
 impl Publishing {

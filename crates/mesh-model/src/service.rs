@@ -11,7 +11,11 @@ use crate::{
     provider::Provider,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 /// Time between the stop signal and the kill, when the file names none.
 pub const STOP_GRACE_PERIOD_DEFAULT: Duration = Duration::from_secs(10);
@@ -37,6 +41,9 @@ pub struct Service {
     pub process: ProcessSettings,
     /// Environment, with `env_file` merged in and everything interpolated.
     pub environment: BTreeMap<String, String>,
+    /// Variables of the image that it does not get: those that the file names without a value.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub environment_unset: BTreeSet<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Services this one waits for, by name.
@@ -114,6 +121,9 @@ pub struct NetworkSettings {
     pub domainname: Option<String>,
     /// Published ports.
     pub ports: Vec<PortMapping>,
+    /// Ports that it listens on beside those of its image, as `80/tcp` or `8000-8010/udp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<String>,
     /// Lines for the hosts file: name and address; the address may be `host-gateway`.
     pub extra_hosts: Vec<(String, String)>,
     /// Name servers asked instead of the host's.
@@ -228,10 +238,13 @@ pub struct Logging {
     pub segments_max: u32,
     /// `driver: none`: keep nothing.
     pub disabled: bool,
+    /// `attach: false`: `up` and `logs` show nothing of it unless it is named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unattached: bool,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { segment_bytes_max: 10 * 1024 * 1024, segments_max: 3, disabled: false }
+        Self { segment_bytes_max: 10 * 1024 * 1024, segments_max: 3, disabled: false, unattached: false }
     }
 }

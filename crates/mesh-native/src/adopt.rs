@@ -6,19 +6,17 @@
 use crate::{
     fault,
     ground::{Ground, blocking},
+    lost_ports,
     phase::{Claim, Claimed, Running},
     record::{self, Kept, RunRecord},
     settings::system,
     shim, start, watch,
 };
-use mesh_model::{
-    container::{ContainerId, ContainerSpec},
-    network::{PortMapping, Published},
-};
+use mesh_model::container::{ContainerId, ContainerSpec};
 use mesh_runtime::{
     error::RuntimeError,
     events::Exit,
-    observed::{BoundPort, Observed, ObservedState},
+    observed::{Observed, ObservedState},
 };
 use mesh_sandbox::specification::ExitRecord;
 use std::{
@@ -91,7 +89,8 @@ async fn observe(ground: &Arc<Ground>, id: &ContainerId) -> Result<Option<Observ
 
 fn at_rest(ground: &Ground, spec: ContainerSpec, state: ObservedState) -> Observed {
     let created_unix_ms = record::created_unix_ms(&ground.settings.container(&spec.id));
-    Observed { spec, state, created_unix_ms, addresses: BTreeMap::new(), ports: Vec::new() }
+    let (addresses, ports, lost) = (BTreeMap::new(), Vec::new(), Vec::new());
+    Observed { spec, state, created_unix_ms, addresses, ports, lost }
 }
 
 fn observed(ground: &Ground, running: &Running) -> Observed {
@@ -106,6 +105,7 @@ fn observed(ground: &Ground, running: &Running) -> Observed {
         },
         addresses: started.addresses,
         ports: started.ports,
+        lost: running.published().lost,
     }
 }
 
@@ -201,9 +201,10 @@ async fn adopt(
     ground: &Arc<Ground>,
     claimed: Claimed,
     spec: ContainerSpec,
-    mut record: RunRecord,
+    record: RunRecord,
 ) -> Result<Observed, RuntimeError> {
     let id = spec.id.clone();
+    let mut published = None;
     if let Some(attachment) = &record.attachment {
         match start::network_namespace(record.process.pid) {
             Ok(namespace) => {
@@ -220,37 +221,18 @@ async fn adopt(
                 tracing::debug!(container = id.short(), error = fault::chain(&error), "no namespace")
             }
         }
-        record.ports = publish_again(ground, &spec, &record.ports).await;
+        published = Some(lost_ports::publish_again(ground, &spec, &record).await);
     }
     let group = ground.groups.of(&id)?;
     let pidfd = watch::open(&record.shim);
     let running = Arc::new(Running::new(spec, record, group));
     claimed.run(Arc::clone(&running));
+    if let Some(published) = published {
+        lost_ports::settle(ground, &running, published).await;
+    }
     let observed = observed(ground, &running);
     watch::spawn(ground, running, pidfd);
     Ok(observed)
-}
-
-/// Publishes ports where they were; one that is taken by now costs itself only.
-async fn publish_again(ground: &Arc<Ground>, spec: &ContainerSpec, ports: &[BoundPort]) -> Vec<BoundPort> {
-    let mut bound = Vec::with_capacity(ports.len());
-    for port in ports {
-        let mapping = PortMapping {
-            host_ip: Some(port.host.ip()),
-            published: Published::Port(port.host.port()),
-            target: port.target,
-            protocol: port.protocol,
-        };
-        match start::publish(ground, &spec.id, &[mapping]).await {
-            Ok(again) => bound.extend(again),
-            Err(error) => tracing::error!(
-                service = spec.service.name,
-                error = fault::chain(&error),
-                "a port of a running container is not published any more"
-            ),
-        }
-    }
-    bound
 }
 
 /// How a container at rest ended; `None` where it was never started, or its shim lives unwatched.
@@ -285,6 +267,7 @@ mod tests {
             started_at_unix_ms: 1,
             attachment: None,
             ports: Vec::new(),
+            lost: Vec::new(),
             paused: false,
         })
     }

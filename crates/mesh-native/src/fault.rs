@@ -13,7 +13,7 @@ pub(crate) fn network(step: &str, error: NetworkError, projects: &Path) -> Runti
         NetworkError::PortTaken { address, protocol } => RuntimeError::PortTaken {
             address,
             protocol: protocol.to_string(),
-            holder: port_holder::find(address, protocol, projects),
+            holder: port_holder::find(address, protocol, projects, None),
         },
         NetworkError::PortForbidden { address } => RuntimeError::PortForbidden { address },
         NetworkError::NoSuchNetwork { name } => RuntimeError::Missing { kind: "network", name },

@@ -2,8 +2,11 @@
 
 use crate::{fault, ground::Ground};
 use mesh_image::{ImageError, ImageStore, Progress, Request, Settings};
-use mesh_model::image::Image;
-use mesh_runtime::{error::RuntimeError, events::FetchProgress, request::ImageRequest};
+use mesh_runtime::{
+    error::RuntimeError,
+    events::FetchProgress,
+    request::{HeldImage, ImageRequest},
+};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -31,11 +34,11 @@ pub(crate) async fn resolve(
     ground: &Ground,
     request: ImageRequest,
     progress: mpsc::Sender<FetchProgress>,
-) -> Result<Image, RuntimeError> {
+) -> Result<HeldImage, RuntimeError> {
     let ImageRequest { reference, pull, substitute, platform } = request;
     let request = Request { reference, pull, substitute, platform };
     let (sender, mut receiver) = mpsc::channel(PROGRESS_MAX);
-    let resolving = async { ground.images.resolve(&request, sender).await };
+    let resolving = async { ground.images.resolve_and_hold(&request, sender).await };
     let passing = async {
         while let Some(message) = receiver.recv().await {
             // The reader may be behind or gone.
@@ -43,7 +46,8 @@ pub(crate) async fn resolve(
         }
     };
     let (resolved, ()) = tokio::join!(resolving, passing);
-    resolved.map_err(|error| failed(&request.reference, error))
+    let resolved = resolved.map_err(|error| failed(&request.reference, error));
+    resolved.map(|(image, lease)| HeldImage::new(image, lease))
 }
 
 fn told(progress: Progress) -> FetchProgress {

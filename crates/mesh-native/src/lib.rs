@@ -18,6 +18,7 @@ pub mod doctor;
 mod enter;
 mod execute;
 mod fault;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod ground;
@@ -25,6 +26,7 @@ mod groups;
 mod image;
 pub mod image_use;
 mod lifecycle;
+mod lost_ports;
 mod outside;
 mod phase;
 mod port_holder;

@@ -147,8 +147,7 @@ pub(crate) fn pause(ground: &Ground, id: &ContainerId, freeze: bool) -> Result<(
         }
     }
     running.set_paused(freeze);
-    let record = record::RunRecord { paused: freeze, ..running.record.clone() };
-    record::write_run(&ground.settings.container(id), &record)
+    record::write_run(&ground.settings.container(id), &running.record_now())
 }
 
 /// Processes of a container.

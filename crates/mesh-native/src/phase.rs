@@ -6,7 +6,10 @@
 use crate::record::RunRecord;
 use mesh_linux::cgroup::Group;
 use mesh_model::container::{ContainerId, ContainerSpec};
-use mesh_runtime::error::RuntimeError;
+use mesh_runtime::{
+    error::RuntimeError,
+    observed::{BoundPort, LostPort},
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -26,13 +29,44 @@ pub(crate) struct Running {
     pub(crate) group: Group,
     /// Frozen; the record's own mark is that of the start.
     paused: AtomicBool,
+    /// Its ports; those of the record are those of the start or the adoption.
+    published: Mutex<Published>,
+    /// One attempt at a time publishes again what was lost.
+    pub(crate) publishing: tokio::sync::Mutex<()>,
+}
+
+/// The ports of a container that runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// Those that are listened on.
+    pub(crate) ports: Vec<BoundPort>,
+    /// Those that something else has.
+    pub(crate) lost: Vec<LostPort>,
 }
 
 impl Running {
     /// A container that runs, as its record says.
     pub(crate) fn new(spec: ContainerSpec, record: RunRecord, group: Group) -> Self {
         let paused = AtomicBool::new(record.paused);
-        Self { spec, record, group, paused }
+        let published = Mutex::new(Published { ports: record.ports.clone(), lost: Vec::new() });
+        Self { spec, record, group, paused, published, publishing: tokio::sync::Mutex::default() }
+    }
+
+    /// Its ports as they are now.
+    pub(crate) fn published(&self) -> Published {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes its ports.
+    pub(crate) fn set_published(&self, published: Published) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = published;
+    }
+
+    /// The record of the run as it is now.
+    pub(crate) fn record_now(&self) -> RunRecord {
+        let Published { ports, lost } = self.published();
+        let lost = lost.into_iter().map(|lost| lost.port).collect();
+        RunRecord { paused: self.is_paused(), ports, lost, ..self.record.clone() }
     }
 
     /// Whether it is frozen.

@@ -1,9 +1,14 @@
 //! Who holds a port of the machine: a container of some project of this user, else a process.
 //!
-//! Best effort, for one line of an error text: a process of somebody else stays unknown.
+//! The kernel is asked first: what a project has on record it does not listen on while no supervisor serves
+//! it, and another may have the port by now. Best effort, for one line of an error text: a process of somebody
+//! else stays unknown.
 
 use crate::record;
-use mesh_model::{container::ContainerSpec, network::Protocol};
+use mesh_model::{
+    container::{ContainerId, ContainerSpec},
+    network::Protocol,
+};
 use mesh_runtime::observed::BoundPort;
 use std::{
     fs,
@@ -14,20 +19,58 @@ use std::{
 /// Most processes whose descriptors are looked through.
 const PROCESSES_MAX: usize = 20_000;
 
-/// Names what holds `address`. `projects` is the directory that holds the state of every project.
-pub(crate) fn find(address: SocketAddr, protocol: Protocol, projects: &Path) -> Option<String> {
-    container(address, protocol, projects).or_else(|| process(address, protocol))
+/// Who has a socket on a port.
+enum Holder {
+    /// A supervisor of Mesh, for a container of this project.
+    Supervisor { pid: u32, project: String },
+    /// Some other process.
+    Process { pid: u32, name: String },
+    /// One whose descriptors are hidden from this user; the user's id.
+    Hidden(u32),
 }
 
-/// A running container whose record says that it publishes the port.
-fn container(address: SocketAddr, protocol: Protocol, projects: &Path) -> Option<String> {
-    for project in fs::read_dir(projects).ok()?.flatten() {
-        let Ok(containers) = fs::read_dir(project.path().join("containers")) else { continue };
-        for directory in containers.flatten() {
-            let Some(run) = record::read_run(&directory.path()).whole() else { continue };
-            let publishes = |port: &BoundPort| port.protocol == protocol && overlaps(port.host, address);
-            if run.ports.iter().any(publishes) && run.shim.is_alive() {
-                let spec = record::read_spec(&directory.path()).whole()?;
+/// Names what holds `address`. `projects` is the directory that holds the state of every project; `asking` is the
+/// container that wants the port, and does not have it whatever is on record.
+pub(crate) fn find(
+    address: SocketAddr,
+    protocol: Protocol,
+    projects: &Path,
+    asking: Option<&ContainerId>,
+) -> Option<String> {
+    let of = |project: &Path| container_of(project, address, protocol, asking);
+    match holder(address, protocol)? {
+        Holder::Process { pid, name } => Some(format!("{name} (process {pid})")),
+        Holder::Supervisor { pid, project } => {
+            let own = pid == std::process::id();
+            // Of our own name, and not us: the supervisor of another home.
+            let elsewhere = !own && supervised(Path::new("/proc/self")).as_ref() == Some(&project);
+            let known = of(&projects.join(&project)).filter(|_| !elsewhere);
+            Some(known.unwrap_or_else(|| match own {
+                true => "another port of this project".to_owned(),
+                false => format!("project {project} of another Mesh home (process {pid})"),
+            }))
+        }
+        // Without root a supervisor is in a user namespace of its own, and hidden from the others.
+        Holder::Hidden(uid) => {
+            let known = || fs::read_dir(projects).ok()?.flatten().find_map(|project| of(&project.path()));
+            known().or_else(|| Some(owner(uid)))
+        }
+    }
+}
+
+/// A running container of a project whose record says that it publishes the port.
+fn container_of(
+    project: &Path,
+    address: SocketAddr,
+    protocol: Protocol,
+    asking: Option<&ContainerId>,
+) -> Option<String> {
+    for directory in fs::read_dir(project.join("containers")).ok()?.flatten() {
+        let Some(run) = record::read_run(&directory.path()).whole() else { continue };
+        let publishes = |port: &BoundPort| port.protocol == protocol && overlaps(port.host, address);
+        if run.ports.iter().any(publishes) && run.shim.is_alive() {
+            let spec = record::read_spec(&directory.path()).whole()?;
+            if Some(&spec.id) != asking {
                 return Some(whose(&spec));
             }
         }
@@ -42,8 +85,8 @@ fn whose(spec: &ContainerSpec) -> String {
     format!("service {} of project {}{place}", spec.service.name, spec.project)
 }
 
-/// A process with a socket on the port.
-fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
+/// The process with a socket on the port; `None`: there is none any more.
+fn holder(address: SocketAddr, protocol: Protocol) -> Option<Holder> {
     let tables = ["", "6"]
         .map(|suffix| fs::read_to_string(format!("/proc/net/{protocol}{suffix}")).unwrap_or_default());
     let Held { inode, uid, .. } = tables
@@ -62,15 +105,14 @@ fn process(address: SocketAddr, protocol: Protocol) -> Option<String> {
             if fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
                 let name = fs::read_to_string(directory.path().join("comm")).unwrap_or_default();
                 return Some(match supervised(&directory.path()) {
-                    Some(_) if pid == std::process::id() => "another port of this project".to_owned(),
-                    Some(project) => format!("project {project} of another Mesh home (process {pid})"),
-                    None => format!("{} (process {pid})", name.trim()),
+                    Some(project) => Holder::Supervisor { pid, project },
+                    None => Holder::Process { pid, name: name.trim().to_owned() },
                 });
             }
         }
     }
     // Its descriptors are hidden from this user; whose it is, is not.
-    Some(owner(uid))
+    Some(Holder::Hidden(uid))
 }
 
 /// The project that a process supervises, if it is Mesh.
@@ -182,7 +224,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
         let address = listener.local_addr().expect("bound");
         let empty = tempfile::tempdir().expect("temporary directory");
-        let holder = find(address, Protocol::Tcp, empty.path()).expect("found");
+        let holder = find(address, Protocol::Tcp, empty.path(), None).expect("found");
         assert!(holder.contains(&format!("(process {})", std::process::id())), "{holder}");
     }
 }

@@ -40,6 +40,9 @@ pub(crate) struct RunRecord {
     pub(crate) attachment: Option<AttachmentRecord>,
     /// Ports that are published.
     pub(crate) ports: Vec<BoundPort>,
+    /// Ports that were published, and that something else took since.
+    #[serde(default)]
+    pub(crate) lost: Vec<BoundPort>,
     /// Frozen.
     pub(crate) paused: bool,
 }

@@ -3,10 +3,10 @@
 use crate::{
     adopt, conversion,
     enter::Entered,
-    execute, fault,
+    execute, fault, files,
     ground::{Ground, blocking},
     groups::Groups,
-    image, lifecycle,
+    image, lifecycle, lost_ports,
     phase::{Phases, Running},
     probe, record, release,
     settings::NativeSettings,
@@ -17,7 +17,6 @@ use async_trait::async_trait;
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::Probe,
-    image::Image,
     network::{Network, Protocol},
     project::Volume,
     service::NetworkMode,
@@ -31,7 +30,7 @@ use mesh_runtime::{
     observed::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
-    request::ImageRequest,
+    request::{HeldImage, ImageRequest},
 };
 use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
@@ -196,7 +195,7 @@ impl Runtime for NativeRuntime {
         &self,
         request: ImageRequest,
         progress: mpsc::Sender<FetchProgress>,
-    ) -> Result<Image, RuntimeError> {
+    ) -> Result<HeldImage, RuntimeError> {
         image::resolve(&self.ground, request, progress).await
     }
 
@@ -293,8 +292,9 @@ impl Runtime for NativeRuntime {
         id: &ContainerId,
         request: &ExecRequest,
         longest: Duration,
+        lines: mpsc::Sender<String>,
     ) -> Result<Executed, RuntimeError> {
-        execute::execute(&self.ground, id, request, longest).await
+        execute::execute(&self.ground, id, request, longest, lines).await
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Invocation, RuntimeError> {
@@ -304,9 +304,9 @@ impl Runtime for NativeRuntime {
     }
 
     async fn copy(&self, id: &ContainerId, request: &CopyRequest) -> Result<Invocation, RuntimeError> {
-        let running = self.running(id)?;
-        let place = probe::place(&self.ground, &running)?;
-        invocation("copy", &conversion::copy(&running.spec, &place, request))
+        let (id, request) = (id.clone(), request.clone());
+        let orders = self.run("find a container's files", move |ground| files::orders(ground, &id, &request));
+        invocation("copy", &orders.await?)
     }
 
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
@@ -316,6 +316,10 @@ impl Runtime for NativeRuntime {
             Err(mesh_network::NetworkError::PortForbidden { .. }) => PortTrial::Forbidden,
             Err(_) => PortTrial::NoAddress,
         }
+    }
+
+    async fn publish_lost(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        lost_ports::publish_now(&self.ground, id).await
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {

@@ -51,6 +51,7 @@ impl Sources<'_> {
             }
             PlannedSource::File { kind, key, path, access } => file(kind, key, path, access)?,
             PlannedSource::Content { content, access } => content_of(content.clone(), access),
+            PlannedSource::OwnBinary => bind(&own_binary()?)?,
             // It may not be written yet.
             PlannedSource::Own(file) => MountKind::Bind {
                 source: resolved(self.directory)?.join(file.name()),
@@ -60,6 +61,14 @@ impl Sources<'_> {
         };
         Ok(MountSpecification { target: mount.target.clone(), kind, read_only: mount.read_only })
     }
+}
+
+/// The binary that runs this. One that was replaced since, by an upgrade, is the one that is there now.
+fn own_binary() -> Result<PathBuf, RuntimeError> {
+    let link = Path::new("/proc/self/exe");
+    let path = fs::read_link(link).map_err(|error| system("read", link, error))?;
+    let there = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map_or(path.clone(), PathBuf::from);
+    find(&there, false)
 }
 
 fn bind(source: &Path) -> Result<MountKind, RuntimeError> {

@@ -5,6 +5,7 @@ use crate::{
     fault,
     ground::{Ground, blocking},
     phase::{Claim, Claimed, Running, granted},
+    port_holder,
     record::{self, Kept, RunRecord},
     settings::{journal_directory, system},
     shim,
@@ -17,7 +18,7 @@ use mesh_model::{
     network::{Attachment, Network},
     service::NetworkMode,
 };
-use mesh_network::{AttachRequest, AttachmentRecord};
+use mesh_network::{AttachRequest, AttachmentRecord, NetworkError};
 use mesh_runtime::{
     error::RuntimeError,
     exec::RunStreams,
@@ -61,7 +62,7 @@ pub(crate) fn started(running: &Running) -> Started {
         pid: record.process.pid,
         at_unix_ms: record.started_at_unix_ms,
         addresses: record.attachment.as_ref().map(AttachmentRecord::addresses).unwrap_or_default(),
-        ports: record.ports.clone(),
+        ports: running.published().ports,
     }
 }
 
@@ -236,10 +237,17 @@ pub(crate) async fn publish(
             .map(|port| BoundPort { host: port.host, target: port.target, protocol: port.protocol })
             .collect()),
         Err(error) => {
-            let projects = ground.settings.projects();
+            let (projects, id) = (ground.settings.projects(), id.clone());
             // The processes of the machine are looked through: not on the reactor.
             blocking("find the holder of a port", move || {
-                Err(fault::network("publish the ports", error, &projects))
+                Err(match error {
+                    NetworkError::PortTaken { address, protocol } => RuntimeError::PortTaken {
+                        address,
+                        protocol: protocol.to_string(),
+                        holder: port_holder::find(address, protocol, &projects, Some(&id)),
+                    },
+                    other => fault::network("publish the ports", other, &projects),
+                })
             })
             .await
         }
@@ -303,6 +311,7 @@ fn spawn(
         started_at_unix_ms: now_unix_ms(),
         attachment: joined.attachment,
         ports: joined.ports,
+        lost: Vec::new(),
         paused: false,
     };
     if let Err(error) = record::write_run(&directory, &record) {

@@ -109,6 +109,12 @@ pub enum NetworkError {
         /// As written.
         text: String,
     },
+    /// A name that an interface cannot have, or that two of a container would have.
+    #[error("{text} cannot name an interface: it takes 1 to 15 letters, digits, `-`, `_` or `.`, once a container")]
+    InterfaceName {
+        /// As written.
+        text: String,
+    },
     /// The container is attached already.
     #[error("container {id} is attached already")]
     AlreadyAttached {

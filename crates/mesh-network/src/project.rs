@@ -367,7 +367,8 @@ impl ProjectNetwork {
     ) -> Result<Vec<Joining>, NetworkError> {
         let mut book = lock(&self.inner.book);
         let bridges = lock(&self.inner.bridges);
-        let take = |(network, attachment): &(Network, Attachment)| {
+        let interfaces = interfaces(networks)?;
+        let take = |((network, attachment), interface): (&(Network, Attachment), String)| {
             let name = &network.name;
             let address = book.take(name, id, attachment.ipv4_address)?;
             let entry = book.get(name)?;
@@ -388,9 +389,10 @@ impl ProjectNetwork {
                 gateway: entry.gateway,
                 prefix: entry.subnet.prefix,
                 hardware,
+                interface,
             })
         };
-        networks.iter().map(take).collect()
+        networks.iter().zip(interfaces).map(take).collect()
     }
 
     async fn join(
@@ -406,7 +408,7 @@ impl ProjectNetwork {
                 let name = &joining.record.name;
                 let failed =
                     || NetworkError::netlink(format!("join container {} to network {name}", id.short()));
-                let interface = format!("eth{position}");
+                let interface = joining.interface.clone();
                 let veth = Veth {
                     name: &veth_name(&id.0, position),
                     bridge: joining.bridge,
@@ -451,6 +453,9 @@ impl ProjectNetwork {
     }
 }
 
+/// Longest name of an interface, in bytes.
+const INTERFACE_BYTES_MAX: usize = 15;
+
 /// One network that a container is about to join.
 struct Joining {
     record: NetworkRecord,
@@ -458,6 +463,30 @@ struct Joining {
     gateway: Ipv4Addr,
     prefix: u8,
     hardware: [u8; 6],
+    interface: String,
+}
+
+/// Names of a container's interfaces: those that the file gives, and of `eth0`, `eth1` and so on the next that is free.
+fn interfaces(networks: &[(Network, Attachment)]) -> Result<Vec<String>, NetworkError> {
+    let given = |name: &String| networks.iter().filter(|(_, it)| it.interface_name.as_ref() == Some(name)).count();
+    let mut numbers = 0..;
+    let mut next = || numbers.find_map(|number: u32| Some(format!("eth{number}")).filter(|name| given(name) == 0));
+    let name = |(_, attachment): &(Network, Attachment)| match &attachment.interface_name {
+        Some(name) if !is_interface_name(name) || given(name) > 1 => {
+            Err(NetworkError::InterfaceName { text: name.clone() })
+        }
+        Some(name) => Ok(name.clone()),
+        None => Ok(next().unwrap_or_default()),
+    };
+    networks.iter().map(name).collect()
+}
+
+/// What the kernel takes for a name of an interface; `lo` is there already.
+fn is_interface_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
+    (1..=INTERFACE_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(plain)
+        && !matches!(name, "." | ".." | "lo" | "all" | "default")
 }
 
 fn parse_hardware_address(text: &str) -> Result<[u8; 6], NetworkError> {
@@ -483,4 +512,37 @@ fn no_way_out(error: &io::Error) -> String {
 /// Every lock is held for a few lines without a wait; what a panic left is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn interfaces_have_the_names_that_are_given_and_the_next_free_numbers() {
+        let network = Network {
+            key: String::new(),
+            name: String::new(),
+            internal: false,
+            external: false,
+            ipam: Vec::new(),
+            driver: String::new(),
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        };
+        let of = |names: &[Option<&str>]| {
+            let attachment = |name: &Option<&str>| Attachment {
+                interface_name: name.map(str::to_owned),
+                ..Attachment::default()
+            };
+            let joined: Vec<_> = names.iter().map(|name| (network.clone(), attachment(name))).collect();
+            interfaces(&joined).ok()
+        };
+        assert_eq!(of(&[None, Some("eth0"), None]).expect("names"), ["eth1", "eth0", "eth2"]);
+        assert_eq!(of(&[Some("front"), None]).expect("names"), ["front", "eth0"]);
+        for bad in [&[Some("a/b")][..], &[Some("")], &[Some("sixteen-letters-")], &[Some("x"), Some("x")], &[Some("lo")]] {
+            assert_eq!(of(bad), None, "{bad:?}");
+        }
+    }
 }

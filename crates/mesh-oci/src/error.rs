@@ -188,7 +188,7 @@ pub enum OciError {
         digest: Digest,
     },
     /// The disk has no room for it.
-    #[error("{reference} needs {needed} bytes, and {free} are free in {}", folder.display())]
+    #[error("the manifest of {reference} claims {needed} bytes that are still to come, and {free} are free in {}", folder.display())]
     NoSpace {
         /// The reference.
         reference: String,
@@ -244,6 +244,7 @@ impl OciError {
                     "check the name and the network; a mirror is named by MESH_REGISTRY_MIRRORS={registry}=HOST, a registry without TLS by MESH_REGISTRY_INSECURE={registry}"
                 ),
             }),
+            Self::NoSpace { .. } => Some("free space there, and run the command again".to_owned()),
             Self::NoPlatform { offers, .. } => {
                 Some(format!("say `platform:` with one that there is: {offers}"))
             }

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// Largest manifest or index, in bytes: what registries themselves accept.
 pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// Largest layer, in bytes as it is downloaded; what it expands to has the same bound.
+pub const LAYER_BYTES_MAX: u64 = 32 << 30;
 /// Most layers of one image; no overlay file system holds more.
 pub const LAYERS_MAX: usize = 500;
 /// Most entries of one index.
@@ -152,6 +154,18 @@ pub enum ManifestError {
         /// Its media type, shortened.
         media_type: String,
     },
+    /// A layer larger than any is taken.
+    #[error("it claims {size} bytes for layer {index} ({digest}); no more than {limit} are taken")]
+    LayerSize {
+        /// Which one, from 0.
+        index: usize,
+        /// Its digest.
+        digest: Digest,
+        /// Bytes that it claims.
+        size: u64,
+        /// The most that is taken.
+        limit: u64,
+    },
     /// More parts than accepted.
     #[error("it has {found} {what}, more than {limit}")]
     TooMany {
@@ -234,6 +248,10 @@ impl Manifest {
         for (index, layer) in manifest.layers.iter().enumerate() {
             if !media::is_layer(&layer.media_type) {
                 return Err(ManifestError::Layer { index, media_type: shortened(&layer.media_type) });
+            }
+            if layer.size > LAYER_BYTES_MAX {
+                let (digest, size) = (layer.digest.clone(), layer.size);
+                return Err(ManifestError::LayerSize { index, digest, size, limit: LAYER_BYTES_MAX });
             }
         }
         Ok(manifest)
@@ -356,6 +374,14 @@ mod tests {
         check("[]", "no JSON");
         check("{\"schemaVersion\":2,\"config\":{\"digest\":\"sha256:../..\",\"size\":1}}", "no JSON");
         check("{\"schemaVersion\":2,\"config\":{\"digest\":\"x\",\"size\":-1}}", "no JSON");
+        for (size, expected) in [
+            (LAYER_BYTES_MAX, "manifest of 1"),
+            (LAYER_BYTES_MAX + 1, "claims 34359738369 bytes for layer 0"),
+            (u64::MAX, "no more than 34359738368 are taken"),
+        ] {
+            let huge = gzip.replace("\"size\":3", &format!("\"size\":{size}"));
+            check(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{huge}]}}"#), expected);
+        }
         let bomb = vec![gzip.as_str(); LAYERS_MAX + 1].join(",");
         check(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{bomb}]}}"#), "501 layers");
         let bomb = vec![gzip.as_str(); INDEX_ENTRIES_MAX + 1].join(",");

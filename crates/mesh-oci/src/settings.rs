@@ -6,15 +6,17 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 /// Settings of a [`crate::client::Client`].
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Docker's configuration file, for credentials; `None`: none are looked for.
-    pub docker_config: Option<PathBuf>,
+    /// Files of credentials, Docker's `config.json` and containers' `auth.json`: the first that has something for
+    /// a registry serves.
+    pub credential_files: Vec<PathBuf>,
     /// Mirrors of registries, asked in this order before the registry itself.
     pub mirrors: Mirrors,
     /// Registries besides this machine's own that are asked without TLS, or without a look at their
     /// certificate: `host` or `host:port`.
     pub insecure: Vec<String>,
-    /// Folder of certificates by registry, `<host:port>/*.crt`, as Docker has it; `None`: none.
-    pub certificates: Option<PathBuf>,
+    /// Folders of certificates by registry, as Docker has them (`<host:port>/*.crt`, `*.cert` with `*.key`): the
+    /// first that has a registry serves.
+    pub certificates: Vec<PathBuf>,
     /// Ways out through a proxy.
     pub proxies: Proxies,
     /// How long a registry may take to its first answer before it counts as not to be reached.
@@ -37,10 +39,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            docker_config: None,
+            credential_files: Vec::new(),
             mirrors: Mirrors::default(),
             insecure: Vec::new(),
-            certificates: Some(PathBuf::from("/etc/docker/certs.d")),
+            certificates: MACHINE_CERTIFICATES.map(PathBuf::from).to_vec(),
             proxies: Proxies::default(),
             first_answer: Duration::from_secs(2),
             answer: Duration::from_secs(15),
@@ -53,10 +55,16 @@ impl Default for Settings {
     }
 }
 
+/// Where the machine's administrator puts certificates of registries.
+const MACHINE_CERTIFICATES: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+
 /// Environment variables that [`Settings::from_variables`] asks for.
 pub const VARIABLES: &[&str] = &[
     "DOCKER_CONFIG",
     "HOME",
+    "REGISTRY_AUTH_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
     "MESH_REGISTRY_MIRRORS",
     "MESH_REGISTRY_INSECURE",
     "MESH_REGISTRY_TIMEOUT",
@@ -88,11 +96,10 @@ impl Settings {
     /// When a variable's value has not the form it needs.
     pub fn from_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        let docker_config = get("DOCKER_CONFIG")
-            .map(PathBuf::from)
-            .or_else(|| get("HOME").map(|home| PathBuf::from(home).join(".docker")))
-            .map(|folder| folder.join("config.json"));
-        let mut settings = Self { docker_config, ..Self::default() };
+        let mut settings = Self { credential_files: credential_files(&get), ..Self::default() };
+        if let Some(folder) = user_folder(&get) {
+            settings.certificates.insert(0, folder.join("containers/certs.d"));
+        }
         if let Some(text) = get("MESH_REGISTRY_MIRRORS") {
             settings.mirrors = Mirrors::parse(&text)
                 .map_err(|reason| SettingError { variable: "MESH_REGISTRY_MIRRORS", reason })?;
@@ -111,6 +118,27 @@ impl Settings {
         settings.proxies = Proxies::from_variables(&get);
         Ok(settings)
     }
+}
+
+/// Where credentials are looked for, in this order: the file that is named, Docker's, containers' own of this
+/// session and of this user.
+fn credential_files(get: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let docker = get("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| get("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    let files = [
+        get("REGISTRY_AUTH_FILE").map(PathBuf::from),
+        docker.map(|folder| folder.join("config.json")),
+        get("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("containers/auth.json")),
+        user_folder(get).map(|folder| folder.join("containers/auth.json")),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+/// The folder of this user's configuration.
+fn user_folder(get: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = || get("HOME").map(|home| PathBuf::from(home).join(".config"));
+    get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
 }
 
 /// Mirrors by registry.
@@ -219,10 +247,31 @@ mod tests {
                 pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
             })
         };
-        let path = |pairs| of(pairs).unwrap().docker_config.map(|path| path.display().to_string());
-        assert_eq!(path(&[]), None);
-        assert_eq!(path(&[("HOME", "/h")]).as_deref(), Some("/h/.docker/config.json"));
-        assert_eq!(path(&[("HOME", "/h"), ("DOCKER_CONFIG", "/d")]).as_deref(), Some("/d/config.json"));
+        let shown = |paths: &[PathBuf]| {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let files = |pairs| shown(&of(pairs).unwrap().credential_files);
+        assert_eq!(files(&[]), "");
+        assert_eq!(files(&[("HOME", "/h")]), "/h/.docker/config.json /h/.config/containers/auth.json");
+        let all = [
+            ("HOME", "/h"),
+            ("DOCKER_CONFIG", "/d"),
+            ("REGISTRY_AUTH_FILE", "/a"),
+            ("XDG_RUNTIME_DIR", "/r"),
+        ];
+        let expected = "/a /d/config.json /r/containers/auth.json /h/.config/containers/auth.json";
+        assert_eq!(
+            shown(
+                &Settings::from_variables(&|name| {
+                    all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+                })
+                .unwrap()
+                .credential_files
+            ),
+            expected
+        );
+        let certificates = shown(&of(&[("HOME", "/h")]).unwrap().certificates);
+        assert_eq!(certificates, "/h/.config/containers/certs.d /etc/containers/certs.d /etc/docker/certs.d");
         assert_eq!(of(&[("MESH_REGISTRY_TIMEOUT", "9")]).unwrap().first_answer.as_secs(), 9);
         for wrong in ["0", "301", "soon"] {
             let value = [("MESH_REGISTRY_TIMEOUT", wrong)];

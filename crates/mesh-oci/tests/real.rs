@@ -177,7 +177,7 @@ async fn an_image_goes_to_a_registry_and_comes_back() {
     skopeo(&["copy", "--dest-tls-verify=false", "--dest-creds=me:hunter2", &source, &target]);
 
     let config = bed.folder.path().join("config.json");
-    let settings = Settings { docker_config: Some(config.clone()), ..Settings::default() };
+    let settings = Settings { credential_files: vec![config.clone()], ..Settings::default() };
     let client = Client::new(settings);
     let reference = Reference::parse(&format!("{}/team/app:1", registry.address)).unwrap();
     let blobs = BlobDirectory::new(bed.folder.path().join("pulled"));
@@ -311,7 +311,7 @@ async fn a_certificate_is_looked_at_and_a_proxy_gone_through() {
 
     let (_proxy, address) = proxy_to(registry.address.clone()).await;
     let proxies = Proxies::from_variables(&|name| (name == "HTTPS_PROXY").then(|| address.clone()));
-    let usual = Settings { proxies, certificates: None, ..Settings::default() };
+    let usual = Settings { proxies, certificates: Vec::new(), ..Settings::default() };
     let reference = Reference::parse("registry.test/team/app:1").unwrap();
     let pull = async |settings: Settings, name: &str| {
         let blobs = BlobDirectory::new(folder.join(name));
@@ -322,7 +322,7 @@ async fn a_certificate_is_looked_at_and_a_proxy_gone_through() {
     assert!(error.is_unreachable(), "{error}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("could not agree on TLS with https://registry.test"), "{cause}");
-    let own = Settings { certificates: Some(folder.to_owned()), ..usual.clone() };
+    let own = Settings { certificates: vec![folder.to_owned()], ..usual.clone() };
     assert_eq!(pull(own, "own").await.unwrap(), bed.saved.manifest_digest);
     let insecure = Settings { insecure: vec!["registry.test".to_owned()], ..usual };
     assert_eq!(pull(insecure, "insecure").await.unwrap(), bed.saved.manifest_digest);

@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 /// what a container is, so they are left out.
 #[must_use]
 pub fn config_hash(service: &Service, resources: &Resources, image: &Image) -> String {
+    let mut hooks = service.hooks.clone();
+    hooks.post_start.iter_mut().chain(&mut hooks.pre_stop).for_each(|hook| hook.place = None);
     let service = Service {
+        hooks,
         scale: 1,
         depends_on: Default::default(),
         build: false,

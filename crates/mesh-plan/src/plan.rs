@@ -255,7 +255,10 @@ impl ServicePlan<'_> {
     ) {
         let name = &self.service.name;
         let resources = Resources::of(self.service, self.project);
-        let hash = hash::config_hash(self.service, &resources, self.image);
+        let hashed = |service: Service| (hash::config_hash(&service, &resources, self.image), service);
+        let first = hashed(self.service.clone());
+        let further = self.further().map(hashed);
+        let variant = |index: u32| further.as_ref().filter(|_| index > 1).unwrap_or(&first);
         let mut present: BTreeMap<u32, &Present> = BTreeMap::new();
         for container in &observed.containers {
             if container.service != *name || container.one_off {
@@ -266,7 +269,8 @@ impl ServicePlan<'_> {
                 continue;
             }
             // A replacement that was cut off leaves two of one number: the one that fits stays.
-            let worth = |found: &Present| (found.config_hash == hash, found.state == PresentState::Running);
+            let (hash, _) = variant(container.index);
+            let worth = |found: &Present| (found.config_hash == *hash, found.state == PresentState::Running);
             let known = present.insert(container.index, container);
             if let Some(known) = known {
                 let (kept, other) =
@@ -279,10 +283,11 @@ impl ServicePlan<'_> {
             NetworkMode::Service(other) if replaced.contains(other));
         for index in 1..=scale {
             let old = present.get(&index).copied();
-            let mut make = || Box::new(self.spec(index, &hash, &resources, old, random));
+            let (hash, service) = variant(index);
+            let mut make = || Box::new(self.spec(service, index, hash, &resources, old, random));
             let step = match old {
                 None => Step::Create(make()),
-                Some(old) if shares_replaced || self.replaces(old, &hash) => {
+                Some(old) if shares_replaced || self.replaces(old, hash) => {
                     replaced.insert(name.clone());
                     Step::Recreate { old: old.clone(), new: make() }
                 }
@@ -296,6 +301,17 @@ impl ServicePlan<'_> {
             };
             plan.containers.push(step);
         }
+    }
+
+    /// The service as its second container and those after it are made, where that is not as the first is: they
+    /// cannot publish on the same ports.
+    fn further(&self) -> Option<Service> {
+        let published = self.project.publishing.further.get(&self.service.name)?;
+        let mut service = self.service.clone();
+        for (mapping, published) in service.network.ports.iter_mut().zip(published) {
+            mapping.published = *published;
+        }
+        Some(service)
     }
 
     fn replaces(&self, old: &Present, hash: &str) -> bool {
@@ -324,13 +340,14 @@ impl ServicePlan<'_> {
 
     fn spec(
         &self,
+        service: &Service,
         index: u32,
         hash: &str,
         resources: &Resources,
         old: Option<&Present>,
         random: &mut dyn FnMut() -> [u8; 32],
     ) -> ContainerSpec {
-        let (project, service) = (self.project, self.service);
+        let project = self.project;
         let inherited = |path: &String| {
             let old = old.filter(|_| !self.options.renew_anonymous_volumes)?;
             old.anonymous_volumes.get(path).cloned()

@@ -3,13 +3,15 @@
 //! A question is asked once and answered or not; how often, and what follows from it, is decided elsewhere.
 //! Invariants: whatever the server sends, memory is bounded and nothing panics; a password is in no error;
 //! every error is one line that says what was wanted. Deliberately absent: time limits (the caller drops the
-//! future), reconnecting, any authentication but Redis's.
+//! future), reconnecting, TLS but for HTTP.
 
 mod error;
 mod grpc;
 mod http;
+mod password;
 mod postgres;
 mod redis;
+mod scram;
 mod tls;
 mod wire;
 
@@ -30,7 +32,9 @@ pub async fn ask(stream: TcpStream, address: SocketAddr, test: &OutsideTest) -> 
         Question::Tcp => Ok(()),
         Question::Http(question) => http::ask(stream, address, question).await,
         Question::Grpc { service } => grpc::ask(stream, address, service).await,
-        Question::Postgres { user, database } => postgres::ask(stream, address, user, database).await,
+        Question::Postgres { user, database, password } => {
+            postgres::ask(stream, address, user, database, password.as_ref()).await
+        }
         Question::Redis { user, password } => {
             redis::ask(stream, address, user.as_deref(), password.as_ref()).await
         }

@@ -1,8 +1,11 @@
 //! `PING` to Redis or what speaks like it, after `AUTH` where there is a password.
 
-use crate::error::{ProbeError, said};
+use crate::{
+    error::{ProbeError, said},
+    password,
+};
 use mesh_model::project::FileSource;
-use std::{io, net::SocketAddr};
+use std::net::SocketAddr;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -11,21 +14,21 @@ use tokio::{
 const SERVER: &str = "Redis";
 /// Longest line that is read of an answer, in bytes.
 const LINE_BYTES_MAX: u64 = 4 << 10;
-/// Largest password, in bytes.
-const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 
 /// Asks, and looks at the answer.
 pub(crate) async fn ask(
     stream: TcpStream,
     address: SocketAddr,
     user: Option<&str>,
-    password: Option<&FileSource>,
+    source: Option<&FileSource>,
 ) -> Result<(), ProbeError> {
     let mut stream = BufReader::new(stream);
-    if let Some(source) = password {
-        let password = read(source).await?;
-        let words: Vec<&[u8]> =
-            [Some(&b"AUTH"[..]), user.map(str::as_bytes), Some(&password)].into_iter().flatten().collect();
+    if let Some(source) = source {
+        let password = password::read(source).await?;
+        let words: Vec<&[u8]> = [Some(&b"AUTH"[..]), user.map(str::as_bytes), Some(password.expose())]
+            .into_iter()
+            .flatten()
+            .collect();
         let answer = call(&mut stream, address, &words).await?;
         if !answer.starts_with(b"+") {
             // Some answers repeat what they were asked: of this one the first word is told alone.
@@ -62,26 +65,4 @@ async fn call(
         return Err(ProbeError::Closed { address });
     }
     Ok(line.trim_ascii_end().to_vec())
-}
-
-/// The password, without the newline that editors leave behind it.
-async fn read(source: &FileSource) -> Result<Vec<u8>, ProbeError> {
-    let mut text = match source {
-        FileSource::Content(text) => text.expose().clone().into_bytes(),
-        FileSource::File(path) => {
-            let failed = |source| ProbeError::Password { path: path.clone(), source };
-            let file = tokio::fs::File::open(path).await.map_err(failed)?;
-            let mut bytes = Vec::new();
-            file.take(PASSWORD_BYTES_MAX).read_to_end(&mut bytes).await.map_err(failed)?;
-            bytes
-        }
-        FileSource::External(name) => {
-            let source = io::Error::new(io::ErrorKind::Unsupported, "an external secret cannot be read");
-            return Err(ProbeError::Password { path: name.into(), source });
-        }
-    };
-    while text.ends_with(b"\n") || text.ends_with(b"\r") {
-        text.pop();
-    }
-    Ok(text)
 }

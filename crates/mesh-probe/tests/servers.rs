@@ -156,7 +156,8 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn postgres_is_ready_when_it_takes_sessions() {
-    let question = || Question::Postgres { user: "hub".to_owned(), database: "app".to_owned() };
+    let question =
+        || Question::Postgres { user: "hub".to_owned(), database: "app".to_owned(), password: None };
     let startup = b"user\0hub\0database\0app\0".to_vec();
     let ready = [message(b'R', &[0; 4]), message(b'S', b"a\0b\0"), message(b'Z', b"I")].concat();
     let row = [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat();
@@ -183,6 +184,60 @@ async fn postgres_is_ready_when_it_takes_sessions() {
         match want {
             None => assert_eq!(got, Ok(())),
             Some(want) => assert!(got.as_ref().is_err_and(|got| got.contains(want)), "{got:?}, not {want}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_given_its_password_and_never_repeats_it() {
+    let question = || Question::Postgres {
+        user: "hub".to_owned(),
+        database: "app".to_owned(),
+        password: Some(FileSource::Content(Secret::new("hunter2\n".to_owned()))),
+    };
+    let startup = b"user\0hub\0database\0app\0".to_vec();
+    let ready = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    let row = (b"SELECT 1\0".to_vec(), [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat());
+    // md5(md5("hunter2" "hub") "salt"), as `md5sum` gives it.
+    let md5 = b"p\0\0\0\x28md5657f067a2fee8832ae385b7612d6a92e\0".to_vec();
+    let refused = message(b'E', b"SFATAL\0C28P01\0Mpassword authentication failed for user \"hub\"\0\0");
+    let echo = message(b'E', b"SFATAL\0C28P01\0Mwrong: hunter2\0\0");
+    let clear = b"p\0\0\0\x0Chunter2\0".to_vec();
+    for (turns, want) in [
+        (vec![(startup.clone(), message(b'R', b"\0\0\0\x05salt")), (md5, ready.clone()), row.clone()], None),
+        (
+            vec![
+                (startup.clone(), message(b'R', &[0, 0, 0, 3])),
+                (clear.clone(), ready.clone()),
+                row.clone(),
+            ],
+            None,
+        ),
+        (
+            vec![(startup.clone(), message(b'R', &[0, 0, 0, 3])), (clear.clone(), refused)],
+            Some("password authentication failed for user \"hub\" (28P01)"),
+        ),
+        (
+            vec![(startup.clone(), message(b'R', &[0, 0, 0, 3])), (clear, echo)],
+            Some("an error that repeats the password"),
+        ),
+        (vec![(startup.clone(), message(b'R', &[0, 0, 0, 7]))], Some("asks for authentication 7")),
+        (vec![(startup.clone(), message(b'R', b""))], Some("no message of the protocol")),
+        (
+            vec![
+                (startup, message(b'R', b"\0\0\0\x0ASCRAM-SHA-256\0\0")),
+                (b"SCRAM-SHA-256\0".to_vec(), message(b'R', b"\0\0\0\x0Br=other,s=AAAA,i=4096")),
+            ],
+            Some("does not go on with our nonce"),
+        ),
+    ] {
+        let got = check(question(), turns).await;
+        match want {
+            None => assert_eq!(got, Ok(())),
+            Some(want) => {
+                let got = got.expect_err(want);
+                assert!(got.contains(want) && !got.contains("hunter2"), "{got}, not {want}");
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a ground reports on its own.
 
+use crate::observed::{BoundPort, LostPort};
 use mesh_model::container::ContainerId;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,15 @@ pub enum RuntimeEvent {
         id: ContainerId,
         /// How.
         exit: Exit,
+    },
+    /// Of the ports that it lost some came back, or something else is known of them.
+    Ports {
+        /// Which.
+        id: ContainerId,
+        /// Those that are published now.
+        ports: Vec<BoundPort>,
+        /// Those that still are not.
+        lost: Vec<LostPort>,
     },
 }
 

@@ -44,6 +44,12 @@ pub enum CopyRequest {
         /// Path in the container; a link at its end is not followed.
         path: String,
     },
+    /// What is at a path and below it is printed, a JSON document a line: `path`, `mode`, `size`,
+    /// `modified_seconds`, `link`.
+    List {
+        /// Path in the container; links are not followed.
+        path: String,
+    },
     /// Paths are removed, with everything in them.
     Remove {
         /// Paths in the container.

@@ -17,12 +17,11 @@ use exec::{ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams};
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     health::Probe,
-    image::Image,
     network::{Network, Protocol},
     project::Volume,
 };
 use observed::{Capabilities, NetworkStatus, Observed, PortTrial, Started, Usage, VolumeStatus};
-use request::ImageRequest;
+use request::{HeldImage, ImageRequest};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -43,7 +42,7 @@ pub trait Runtime: Send + Sync + 'static {
         &self,
         request: ImageRequest,
         progress: mpsc::Sender<FetchProgress>,
-    ) -> Result<Image, RuntimeError>;
+    ) -> Result<HeldImage, RuntimeError>;
 
     /// Makes a network of the project if it is not there.
     async fn create_network(&self, network: &Network) -> Result<(), RuntimeError>;
@@ -99,12 +98,14 @@ pub trait Runtime: Send + Sync + 'static {
     /// How the caller itself can run a program in a container, with its own terminal.
     async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError>;
 
-    /// Runs a program in a running container to its end, at most so long; after that it is killed.
+    /// Runs a program in a running container to its end, at most so long; after that it is killed. What it prints
+    /// goes to `lines` as it comes, as far as there is room.
     async fn execute(
         &self,
         id: &ContainerId,
         request: &ExecRequest,
         longest: Duration,
+        lines: mpsc::Sender<String>,
     ) -> Result<Executed, RuntimeError>;
 
     /// How the caller itself can be at the streams of a container, with its own terminal.
@@ -120,6 +121,16 @@ pub trait Runtime: Send + Sync + 'static {
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
         let _ = protocol;
         PortTrial::Free(address.port())
+    }
+
+    /// Tries once, now, to publish again what a container lost of its ports. What comes of it is reported as an
+    /// event too.
+    ///
+    /// # Errors
+    /// Why the first of those that it could not have is not published.
+    async fn publish_lost(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let _ = id;
+        Ok(())
     }
 
     /// What a container uses now.

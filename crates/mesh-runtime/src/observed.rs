@@ -24,6 +24,8 @@ pub struct Observed {
     pub addresses: BTreeMap<String, IpAddr>,
     /// Published ports, while it runs.
     pub ports: Vec<BoundPort>,
+    /// Ports that should be published and are not.
+    pub lost: Vec<LostPort>,
 }
 
 /// State of a container.
@@ -66,6 +68,15 @@ pub struct BoundPort {
     pub target: u16,
     /// Protocol.
     pub protocol: Protocol,
+}
+
+/// A port that was published, and that something else took while nobody held it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostPort {
+    /// Where it was.
+    pub port: BoundPort,
+    /// Why it is not there, in words (`port 127.0.0.1:80/tcp is taken by nginx (process 7)`).
+    pub reason: String,
 }
 
 /// A network that is there.

@@ -1,26 +1,38 @@
 //! `mesh shim copy`: files out of a container or into it, as a tar stream.
 //!
 //! The child is inside of the container's mount namespace: its root is the container's, so no path and
-//! no link leads out.
+//! no link leads out. For a container that does not run its root is made for the copy, in a mount
+//! namespace that goes with it; a start meanwhile waits.
 
 use crate::{
     channel::{self, Reporter},
     exec::Namespaces,
     failure::{Attempt as _, Failure},
-    rootfs::Root,
-    specification::{CopyOperation, CopySpecification, FileStatus, Report},
+    files_lock,
+    rootfs::{self, Root},
+    specification::{CopyOperation, CopySpecification, FileEntry, FileStatus, Report, RestingPlace, UserNamespace},
     user::Users,
 };
 use mesh_archive::{Owners, Packer, Rename, Rules, unpack};
-use mesh_linux::process::{SingleThreaded, exit_now, fork, wait_child};
-use nix::unistd::ForkResult;
+use mesh_linux::{
+    namespace,
+    process::{SingleThreaded, exit_now, fork, wait_child},
+};
+use nix::{
+    sched::{CloneFlags, setns, unshare},
+    unistd::ForkResult,
+};
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, ErrorKind, Write as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
+/// Files of one list.
+const LISTED_MAX: usize = 200_000;
+/// Directories below each other that are listed.
+const LISTED_DEPTH_MAX: usize = 128;
 /// Code of a copy that failed.
 const FAILED: i32 = 1;
 
@@ -31,7 +43,7 @@ pub(crate) fn main() -> i32 {
         Ok(code) => code,
         Err(failure) => {
             match failure.report() {
-                Report::SetupFailed { step, reason } => channel::say(&format!("could not {step}: {reason}")),
+                Report::SetupFailed { step, reason } => channel::say_plainly(&format!("error: could not {step}: {reason}")),
                 report => reporter.send(&report),
             }
             FAILED
@@ -43,6 +55,11 @@ fn start() -> Result<i32, Failure> {
     let specification = channel::read_specification::<CopySpecification>()?;
     let evidence = SingleThreaded::prove()
         .ok_or_else(|| Failure::refused("fork the copier", "this process has threads"))?;
+    if let Some(place) = &specification.at_rest {
+        let _held = files_lock::for_copy(&place.directory)?;
+        enter_at_rest(place, specification.user_namespace)?;
+        return copy(&specification.operation).map(|()| 0);
+    }
     let mut namespaces = Namespaces::open(specification.pid)?;
     namespaces.join_before_fork()?;
     match fork(evidence).attempt(|| "fork the copier")? {
@@ -52,7 +69,7 @@ fn start() -> Result<i32, Failure> {
                 Ok(()) => 0,
                 Err(failure) => {
                     if let Report::SetupFailed { step, reason } = failure.report() {
-                        channel::say(&format!("could not {step}: {reason}"));
+                        channel::say_plainly(&format!("error: could not {step}: {reason}"));
                     }
                     FAILED
                 }
@@ -61,11 +78,25 @@ fn start() -> Result<i32, Failure> {
     }
 }
 
+/// Enters a root that is made for this copy.
+fn enter_at_rest(place: &RestingPlace, user_namespace: UserNamespace) -> Result<(), Failure> {
+    let step = || "join the user namespace of the container's files";
+    let path = format!("/proc/{}/ns/user", place.holder);
+    let theirs = File::open(&path).attempt(|| format!("open {path}"))?;
+    let own = File::open("/proc/self/ns/user").attempt(|| "open the own user namespace")?;
+    if !namespace::same(&theirs, &own).attempt(step)? {
+        setns(theirs, CloneFlags::CLONE_NEWUSER).attempt(step)?;
+    }
+    unshare(CloneFlags::CLONE_NEWNS).attempt(|| "make a mount namespace")?;
+    rootfs::enter_at_rest(place, user_namespace)
+}
+
 fn copy(operation: &CopyOperation) -> Result<(), Failure> {
     match operation {
         CopyOperation::Out { path } => send(path).attempt(|| format!("read {path}")),
         CopyOperation::In { directory, owner } => receive(directory, owner.as_deref()),
         CopyOperation::Look { path } => look(path).attempt(|| format!("look at {path}")),
+        CopyOperation::List { path } => list(path).attempt(|| format!("list {path}")),
         CopyOperation::Remove { paths } => {
             paths.iter().try_for_each(|path| remove(&absolute(path)).attempt(|| format!("remove {path}")))
         }
@@ -123,6 +154,46 @@ fn look(path: &str) -> io::Result<()> {
     let mut line = serde_json::to_vec(&status)?;
     line.push(b'\n');
     io::stdout().write_all(&line)
+}
+
+/// Prints what is at a path and below it.
+fn list(path: &str) -> io::Result<()> {
+    let path = absolute(path);
+    let mut to = io::BufWriter::new(io::stdout().lock());
+    let mut left = LISTED_MAX;
+    list_below(Path::new(&path), "", 0, &mut left, &mut to)?;
+    to.flush()
+}
+
+fn list_below(
+    path: &Path,
+    shown: &str,
+    depth: usize,
+    left: &mut usize,
+    to: &mut impl io::Write,
+) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        // It went while we looked.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(fewer) = left.checked_sub(1) else { return Ok(()) };
+    *left = fewer;
+    let link = fs::read_link(path).ok().map(|link| link.to_string_lossy().into_owned());
+    let (mode, size, modified_seconds) = (metadata.mode(), metadata.len(), metadata.mtime());
+    serde_json::to_writer(&mut *to, &FileEntry { path: shown.to_owned(), mode, size, modified_seconds, link })?;
+    to.write_all(b"\n")?;
+    if !metadata.is_dir() || depth >= LISTED_DEPTH_MAX {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let below = if shown.is_empty() { name } else { format!("{shown}/{name}") };
+        list_below(&entry.path(), &below, depth + 1, left, to)?;
+    }
+    Ok(())
 }
 
 fn remove(path: &str) -> io::Result<()> {

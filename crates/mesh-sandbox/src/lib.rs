@@ -19,6 +19,7 @@ mod detach;
 mod exec;
 mod execute;
 mod failure;
+mod files_lock;
 mod hold;
 mod init;
 mod mounting;

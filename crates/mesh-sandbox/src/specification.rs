@@ -213,15 +213,33 @@ pub struct AttachSpecification {
     pub name: String,
 }
 
-/// Work on the files of a container that runs (`mesh shim copy`).
+/// Work on the files of a container (`mesh shim copy`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CopySpecification {
-    /// Process 1 of the container.
+    /// Process 1 of the container; 0 for one that does not run.
     pub pid: u32,
+    /// The container's place, where it does not run.
+    #[serde(default)]
+    pub at_rest: Option<RestingPlace>,
     /// What to do.
     pub operation: CopyOperation,
     /// As for `run`.
     pub user_namespace: UserNamespace,
+}
+
+/// The files of a container that does not run: what its root will be made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestingPlace {
+    /// Its directory, as in [`RunSpecification`].
+    pub directory: PathBuf,
+    /// Lower layers, lowest first; absolute.
+    pub layers: Vec<PathBuf>,
+    /// What of the machine is mounted in it: volumes and binds, outermost first.
+    pub mounts: Vec<MountSpecification>,
+    /// Its root is read-only.
+    pub read_only: bool,
+    /// A process in the user namespace that its files belong to.
+    pub holder: u32,
 }
 
 /// What to do with a container's files. Paths are those of the container.
@@ -247,6 +265,11 @@ pub enum CopyOperation {
         /// The path; a link at its end is not followed.
         path: String,
     },
+    /// A [`FileEntry`] a line is printed, as JSON, of what is there and below it.
+    List {
+        /// The path; links are not followed.
+        path: String,
+    },
     /// Paths are removed, with everything in them; what is not there is no error.
     Remove {
         /// The paths.
@@ -261,6 +284,21 @@ pub struct FileStatus {
     pub exists: bool,
     /// Kind and mode, as `stat` has them.
     pub mode: u32,
+    /// Where a link leads.
+    pub link: Option<String>,
+}
+
+/// One of several files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path, from the one that was asked for; empty for that one itself.
+    pub path: String,
+    /// Kind and mode, as `stat` has them.
+    pub mode: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of its content, in seconds since 1970.
+    pub modified_seconds: i64,
     /// Where a link leads.
     pub link: Option<String>,
 }

@@ -28,6 +28,19 @@ pub fn refusal(known: &Project, project: &Project) -> (String, String) {
     )
 }
 
+/// What is said where that project's containers are only shown.
+#[must_use]
+pub fn notice(known: &Project, project: &Project) -> String {
+    let files: Vec<String> = known.files.iter().map(|file| file.display().to_string()).collect();
+    let file = if files.is_empty() { String::new() } else { format!(" (file {})", files.join(", ")) };
+    format!(
+        "what is shown is project {} of {}{file}, and not of {}",
+        known.name,
+        known.directory.display(),
+        project.directory.display()
+    )
+}
+
 fn real(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }

@@ -13,7 +13,10 @@ use mesh_model::{
     signal,
 };
 use mesh_plan::plan::{Present, PresentState};
-use mesh_runtime::{exec::ProbeOutcome, observed::BoundPort};
+use mesh_runtime::{
+    exec::ProbeOutcome,
+    observed::{BoundPort, LostPort},
+};
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -22,6 +25,9 @@ use std::{
 };
 
 use crate::words;
+
+/// Most ports of a container that are told without being published.
+const EXPOSED_MAX: usize = 4096;
 
 /// What a container waits for, by service.
 pub(crate) type Gates = BTreeMap<String, Dependency>;
@@ -51,13 +57,13 @@ pub(crate) struct Facts {
     pub(crate) restarts: u32,
     pub(crate) addresses: Arc<BTreeMap<String, IpAddr>>,
     pub(crate) ports: Arc<Vec<BoundPort>>,
+    /// Ports that it should have, and that something else took.
+    pub(crate) lost: Arc<Vec<LostPort>>,
     pub(crate) probe: Option<Arc<ProbeOutcome>>,
     /// Why it waits or failed, in words.
     pub(crate) detail: Option<String>,
     /// Why the ground could not start it.
     pub(crate) start_error: Option<StartError>,
-    /// What its hooks printed last after its start.
-    pub(crate) said: Arc<Vec<String>>,
     /// Why its hooks kept it from being stopped, the last time.
     pub(crate) stop_error: Option<String>,
 }
@@ -144,8 +150,9 @@ impl Container {
     /// It, as the control API shows it.
     pub(crate) fn status(&self, orphan: bool) -> ContainerStatus {
         let (spec, facts) = (&self.spec, &self.facts);
-        let ended = matches!(self.phase, Phase::Exited { .. } | Phase::Backoff { .. });
-        let alive = self.phase.alive();
+        let state = self.state();
+        let ended = matches!(state, State::Exited | State::Restarting);
+        let runs = matches!(state, State::Running | State::Paused);
         let networks = &spec.resources.networks;
         let named = |key: &String| networks.get(key).map_or_else(|| key.clone(), |found| found.name.clone());
         ContainerStatus {
@@ -160,7 +167,7 @@ impl Container {
             image_digest: spec.image.digest.clone(),
             source: words::source(&spec.image),
             command: arguments(&spec.service, &spec.image),
-            state: self.state(),
+            state,
             health: self.phase.verdict().map(|verdict| match verdict {
                 Verdict::Starting => ShownHealth::Starting,
                 Verdict::Healthy => ShownHealth::Healthy,
@@ -168,19 +175,20 @@ impl Container {
             }),
             exit_code: facts.exit.filter(|_| ended).map(|exit| exit.code),
             out_of_memory: ended && facts.exit.is_some_and(|exit| exit.out_of_memory),
-            pid: facts.pid.filter(|_| alive),
+            pid: facts.pid.filter(|_| runs),
             created_unix_ms: facts.created_unix_ms,
             started_unix_ms: facts.started_unix_ms,
             finished_unix_ms: facts.exit.filter(|_| ended).map(|exit| exit.at_unix_ms),
-            ready_after_ms: facts.ready_after_ms.filter(|_| alive),
+            ready_after_ms: facts.ready_after_ms.filter(|_| runs),
             restarts: facts.restarts,
             detail: facts.detail.clone(),
-            ports: if alive { ports(&facts.ports) } else { Vec::new() },
+            ports: if runs { ports(&facts.ports) } else { Vec::new() },
+            lost_ports: facts.lost.iter().filter(|_| runs).map(|lost| lost.reason.clone()).collect(),
             exposed: self.exposed(),
             addresses: facts
                 .addresses
                 .iter()
-                .filter(|_| alive)
+                .filter(|_| runs)
                 .map(|(key, address)| (named(key), *address))
                 .collect(),
             labels: spec.labels.clone(),
@@ -210,7 +218,11 @@ impl Container {
         match &self.phase {
             Phase::Created => State::Created,
             Phase::Held | Phase::Blocked { .. } => State::Waiting,
-            Phase::Starting { .. } | Phase::Stopping { .. } => State::Running,
+            // Nothing of it runs before its program was executed.
+            Phase::Starting { restarts, .. } if restarts.total > 0 => State::Restarting,
+            Phase::Starting { .. } => State::Starting,
+            Phase::Stopping { unborn: Some(_), .. } => State::Starting,
+            Phase::Stopping { .. } => State::Running,
             Phase::Up { paused: true, .. } => State::Paused,
             Phase::Up { .. } => State::Running,
             Phase::Backoff { .. } => State::Restarting,
@@ -224,7 +236,24 @@ impl Container {
             let mapped = &self.spec.service.network.ports;
             mapped.iter().any(|mapping| *port == format!("{}/{}", mapping.target, mapping.protocol))
         };
-        self.spec.image.config.exposed_ports.iter().filter(|port| !published(port)).cloned().collect()
+        let exposed = self.spec.image.config.exposed_ports.iter().chain(&self.spec.service.network.expose);
+        let mut all: Vec<String> =
+            exposed.flat_map(|ports| single(ports)).take(EXPOSED_MAX).filter(|port| !published(port)).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// The single ports of `80/tcp` or `8000-8010/udp`.
+fn single(ports: &str) -> Vec<String> {
+    let (numbers, protocol) = ports.split_once('/').unwrap_or((ports, "tcp"));
+    let range = numbers.split_once('-').unwrap_or((numbers, numbers));
+    match (range.0.parse::<u16>(), range.1.parse::<u16>()) {
+        (Ok(first), Ok(last)) => {
+            (first..=last).take(EXPOSED_MAX).map(|port| format!("{port}/{protocol}")).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -168,7 +168,12 @@ impl Desk {
         }
         self.end(&ids, seconds(timeout_seconds), Fate::Stays, outlet).await?;
         let start = self.gated(&self.owner.now(), &ids, services.is_empty());
-        self.launch(Made { start, all: ids, prepare: false }, Goal::Started, None, &mut turn, outlet).await
+        let made = Made { start, all: ids.clone(), prepare: false };
+        let answer = self.launch(made, Goal::Started, None, &mut turn, outlet).await?;
+        for id in ids {
+            self.owner.tell(Command::Announce(id, "restart")).await;
+        }
+        Ok(answer)
     }
 
     /// Waits for the turn of a `kill`. Who has it may be waiting for the very end that the kill brings, as
@@ -229,11 +234,11 @@ impl Desk {
         for container in ids.iter().filter_map(|id| view.containers.get(id)) {
             let (name, service) = (&container.spec.name, container.service());
             outlet.container(name, service, Action::Killing, None, None).await;
-            self.owner.tell(Command::Announce(container.spec.id.clone(), "kill")).await;
         }
         self.kill_ids(ending.clone(), number).await;
         for id in told {
             self.ground("kill", self.runtime.signal(id, number)).await?;
+            self.owner.tell(Command::Signalled(id.clone(), number)).await;
         }
         if number == words::SIGKILL {
             self.until_ended(&ending, KILLED_MAX).await;

@@ -7,7 +7,7 @@ use crate::{
     container::View,
     outlet::{Outlet, Output},
     owner::OwnerLink,
-    turn::{Turn, Turns},
+    turn::{Asker, TURN_WAIT_MAX, Turn, Turns},
     words::refusal,
 };
 use async_trait::async_trait;
@@ -31,12 +31,16 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Longest time the ground may take for one call that makes or removes something.
 const GROUND_CALL_MAX: Duration = Duration::from_secs(600);
+
+/// Time that a command waits for its turn in silence; one that had the other asked to give it up waits longer.
+const TURN_PATIENCE: Duration = Duration::from_millis(100);
+const INTERRUPTED_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything that carrying out a request needs.
 pub(crate) struct Desk {
@@ -77,7 +81,8 @@ impl Handler for Desk {
         descriptors: Option<[OwnedFd; 3]>,
     ) -> Result<Answer, ApiError> {
         let gone = CancellationToken::new();
-        let (outlet, output) = Outlet::new(gone.clone());
+        let asker = Asker { verb: request.verb(), pid: reply.pid() };
+        let (outlet, output) = Outlet::for_asker(gone.clone(), asker);
         let detach_keys = Vec::new();
         let streams =
             descriptors.map(|[stdin, stdout, stderr]| RunStreams { stdin, stdout, stderr, detach_keys });
@@ -154,12 +159,28 @@ impl Desk {
     pub(crate) async fn turn(&self, interrupt: bool, outlet: &Outlet) -> Result<Turn, ApiError> {
         let turn = tokio::select! { biased;
             () = outlet.gone() => return Err(hung_up()),
-            turn = self.turns.take(interrupt) => turn?,
+            turn = self.turns.take(interrupt, outlet.asker()) => turn?,
+            () = self.tell_holder(interrupt, outlet) => return Err(hung_up()),
         };
         if self.stop.is_cancelled() {
             return Err(refusal(ErrorKind::Ending, "the supervisor is about to end; try again"));
         }
         Ok(turn)
+    }
+
+    /// Says who has the turn, once that is not over soon. Never ends.
+    async fn tell_holder(&self, interrupt: bool, outlet: &Outlet) {
+        sleep(if interrupt { INTERRUPTED_PATIENCE } else { TURN_PATIENCE }).await;
+        if let Some(holder) = self.turns.holder() {
+            let text = format!(
+                "waiting for {}, which has been changing this project for {} s; after {} s this command gives up",
+                holder.asker,
+                holder.seconds(),
+                TURN_WAIT_MAX.as_secs(),
+            );
+            outlet.note(Level::Info, text).await;
+        }
+        std::future::pending().await
     }
 
     /// The project as it was last given.

@@ -1,7 +1,13 @@
 //! Ending containers: dependents first, those of one level side by side, each with its own grace.
 
 use crate::{
-    container::Container, desk::Desk, hooks::HOOK_MAX, outlet::Outlet, owner::Command, words::refusal,
+    container::Container,
+    desk::Desk,
+    hooks::HOOK_MAX,
+    outlet::Outlet,
+    owner::Command,
+    said::{self, Listener},
+    words::{refusal, together},
 };
 use futures_util::{StreamExt, stream};
 use mesh_api::message::{Action, ApiError, ErrorKind};
@@ -107,10 +113,12 @@ impl Desk {
             outlet.container(&container.spec.name, container.service(), Action::Stopping, None, None).await;
         }
         let mut views = self.owner.view.clone();
+        let mut said = Listener::to(&self.owner.speaker);
         self.owner.tell(Command::Stop { ids: ids.to_vec(), signal: None, grace }).await;
         let told = async {
             while !ending.is_empty() {
                 let view = views.borrow_and_update().clone();
+                said.tell_rest(&view, ids, outlet).await;
                 let (left, ended): (Vec<_>, Vec<_>) = ending
                     .drain(..)
                     .partition(|id| view.containers.get(id).is_some_and(|found| found.phase.alive()));
@@ -129,13 +137,17 @@ impl Desk {
                     outlet.container(name, service, Action::Stopped, None, None).await;
                 }
                 ending = left;
-                if !ending.is_empty() && views.changed().await.is_err() {
+                if ending.is_empty() {
                     return;
+                }
+                tokio::select! {
+                    changed = views.changed() => if changed.is_err() { return },
+                    heard = said.next() => said::tell(heard, &view, ids, outlet).await,
                 }
             }
         };
         match timeout(longest.saturating_add(END_AFTER_KILL_MAX), told).await {
-            Ok(()) => failures.into_iter().next().map_or(Ok(()), Err),
+            Ok(()) => together(failures),
             Err(_) => Err(refusal(ErrorKind::Ground, "a container did not end although it was killed")),
         }
     }
@@ -151,7 +163,7 @@ impl Desk {
             .buffer_unordered(REMOVALS_AT_ONCE_MAX)
             .collect()
             .await;
-        results.into_iter().collect()
+        together(results.into_iter().filter_map(Result::err).collect())
     }
 
     async fn remove_one(&self, id: &ContainerId, fate: Fate, outlet: &Outlet) -> Result<(), ApiError> {

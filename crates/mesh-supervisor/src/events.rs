@@ -4,6 +4,13 @@ use crate::container::{Container, unix_ms};
 use mesh_api::message::Event;
 use std::collections::BTreeMap;
 
+/// The event that a container was sent a signal.
+pub(crate) fn killed(container: &Container, signal: i32) -> Event {
+    let mut event = of(container, "kill");
+    event.attributes.insert("signal".to_owned(), signal.to_string());
+    event
+}
+
 /// The event that `action`, in Docker's word, happened to a container.
 pub(crate) fn of(container: &Container, action: &str) -> Event {
     let own = |(name, _): &(&String, &String)| !name.starts_with("com.docker.compose.");
@@ -19,6 +26,7 @@ pub(crate) fn of(container: &Container, action: &str) -> Event {
         attributes.insert("exitCode".to_owned(), exit.code.to_string());
     }
     Event {
+        one_off: container.spec.one_off,
         at_unix_ms: unix_ms(),
         id: container.spec.id.0.clone(),
         name: container.spec.name.clone(),

@@ -39,6 +39,7 @@ impl Desk {
         let on_ground = culprits.values().any(|(found, _)| matches!(found.phase, Phase::Failed { .. }));
         let kind = if on_ground { ErrorKind::Ground } else { ErrorKind::Service };
         let hint = culprits.values().find_map(|(found, _)| found.facts.start_error.clone()?.hint);
+        let hint = hint.or_else(|| culprits.values().find_map(|(found, _)| slow_start_hint(found)));
         let first = culprits.values().next();
         let mut message = first.map_or_else(
             || "a service failed".to_owned(),
@@ -74,7 +75,11 @@ impl Desk {
                 reason,
                 probe_output: probe_output(container),
                 log_tail: self.log_tail(&container.spec.name).await,
-                blocks: graph::dependents(&project, container.service()),
+                // Nobody waits for a container of `run`; a step before the start of a service is one too.
+                blocks: match container.spec.one_off && step_name(container).is_none() {
+                    true => Vec::new(),
+                    false => graph::dependents(&project, container.service()),
+                },
             });
         }
         failures
@@ -162,6 +167,21 @@ fn reason(container: &Container) -> String {
         Phase::Starting { .. } => "its process is being started".to_owned(),
         Phase::Stopping { .. } => "it is being stopped".to_owned(),
     }
+}
+
+/// What to do about a container that was not given time to become healthy.
+fn slow_start_hint(container: &Container) -> Option<String> {
+    let probe = container.policy.probe.as_ref().filter(|probe| probe.start_period.is_zero())?;
+    let never = container.phase.verdict() == Some(Verdict::Unhealthy) && container.facts.ready_after_ms.is_none();
+    let given = probe.interval.saturating_mul(probe.retries);
+    never.then(|| {
+        format!(
+            "service {} had {} s to become healthy (interval x retries); where its start takes longer, give it \
+             `start_period` in its healthcheck, in which failures do not count",
+            container.service(),
+            given.as_secs_f64()
+        )
+    })
 }
 
 fn probe_output(container: &Container) -> Option<String> {

@@ -20,7 +20,7 @@ use mesh_runtime::{
         Capabilities, NetworkStatus, Observed, ObservedState, PortTrial, ProcessStatus, Started, Usage,
         VolumeStatus,
     },
-    request::ImageRequest,
+    request::{HeldImage, ImageRequest},
 };
 use std::{
     collections::BTreeMap,
@@ -78,6 +78,7 @@ struct State {
     events: Option<mpsc::Sender<RuntimeEvent>>,
     boot: u32,
     ports: BTreeMap<SocketAddr, PortTrial>,
+    held: BTreeMap<String, usize>,
 }
 
 /// The ground. It outlives supervisors, as a real one does.
@@ -119,6 +120,11 @@ impl Fake {
     /// Starts that came before their conditions held.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.lock().violations.clone()
+    }
+
+    /// Images that nobody may remove.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().held.values().sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -229,6 +235,17 @@ impl FakeRuntime {
     }
 }
 
+/// An image that is held: how many there are of one is counted.
+struct Held(Arc<Fake>, String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(count) = self.0.lock().held.get_mut(&self.1) {
+            *count -= 1;
+        }
+    }
+}
+
 fn missing(id: &ContainerId) -> RuntimeError {
     RuntimeError::Missing { kind: "container", name: id.0.clone() }
 }
@@ -249,18 +266,20 @@ impl Runtime for FakeRuntime {
         &self,
         request: ImageRequest,
         _progress: mpsc::Sender<FetchProgress>,
-    ) -> Result<Image, RuntimeError> {
+    ) -> Result<HeldImage, RuntimeError> {
         if request.reference == "none" {
             let reason = "nobody knows it".to_owned();
             return Err(RuntimeError::NoImage { reference: request.reference, reason, hint: None });
         }
-        Ok(Image {
+        let image = Image {
             digest: format!("sha256:{}", request.reference),
             reference: request.reference,
             source: Source::Oci,
             layers: vec![],
             config: ImageConfig::default(),
-        })
+        };
+        *self.0.lock().held.entry(image.reference.clone()).or_default() += 1;
+        Ok(HeldImage::new(image.clone(), Held(Arc::clone(&self.0), image.reference)))
     }
 
     async fn create_network(&self, network: &Network) -> Result<(), RuntimeError> {
@@ -324,6 +343,9 @@ impl Runtime for FakeRuntime {
         if state.scripts.get(&spec.service.name).is_some_and(|script| script.create_error) {
             return Err(RuntimeError::Setup { step: "overlay".into(), reason: "scripted".into() });
         }
+        let held = state.held.get(&spec.image.reference).copied().unwrap_or_default();
+        let used = || state.containers.values().any(|found| found.spec.image.digest == spec.image.digest);
+        assert!(held > 0 || used(), "the image of {} may be gone", spec.name);
         // One is there while it is being replaced.
         let same = state.containers.values().filter(|found| found.spec.name == spec.name).count();
         assert!(same < 2, "{} is there twice already", spec.name);
@@ -424,6 +446,7 @@ impl Runtime for FakeRuntime {
             created_unix_ms: found.created_unix_ms,
             addresses: BTreeMap::new(),
             ports: vec![],
+            lost: vec![],
         };
         Ok(self.0.lock().containers.values().map(observed).collect())
     }
@@ -451,12 +474,14 @@ impl Runtime for FakeRuntime {
         id: &ContainerId,
         request: &ExecRequest,
         longest: Duration,
+        lines: mpsc::Sender<String>,
     ) -> Result<Executed, RuntimeError> {
         let script = self.script_of(id);
         let name = self.0.lock().containers.get(id).map(|found| found.spec.name.clone());
         let name = name.ok_or_else(|| missing(id))?;
         self.note(format!("hook {} {name}", request.command.join(" ")));
         let (took, code) = script.hooks.get(&request.command[0]).copied().unwrap_or_default();
+        let _ = lines.send("done".to_owned()).await;
         sleep(took.min(longest)).await;
         let running = self.0.lock().containers.get(id).map(|found| found.state);
         if !matches!(running, Some(ObservedState::Running { .. })) {
@@ -515,6 +540,7 @@ pub(crate) fn service(name: &str) -> Service {
         scale: 1,
         process: Default::default(),
         environment: BTreeMap::new(),
+        environment_unset: Default::default(),
         labels: BTreeMap::new(),
         depends_on: BTreeMap::new(),
         healthcheck: Healthcheck::Image,
@@ -526,6 +552,7 @@ pub(crate) fn service(name: &str) -> Service {
             hostname: None,
             domainname: None,
             ports: vec![],
+            expose: Vec::new(),
             extra_hosts: vec![],
             dns: vec![],
             dns_search: vec![],

@@ -3,24 +3,30 @@
 use crate::{
     container::{Container, View},
     desk::{Desk, hung_up, interrupted},
-    outlet::{Outlet, Output},
+    outlet::Outlet,
+    said::{self, Listener},
     turn::Turn,
     words::refusal,
 };
-use mesh_api::message::{Action, ApiError, ErrorKind, Progress};
+use mesh_api::message::{Action, ApiError, ErrorKind};
 use mesh_lifecycle::{
     condition::CRASH_LOOP_STREAK,
     health::Verdict,
     phase::{Greeting, Phase},
 };
 use mesh_model::container::ContainerId;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Time that a container without health check must have run before it is called ready. Nothing else
 /// tells a server that runs from a program that is about to fail over its configuration, and programs
 /// fail early; half a second is also when `docker compose up --wait` first looks.
 const SETTLE: Duration = Duration::from_millis(500);
+
+/// Time in which others that fail are waited for once one has, so that they are told together; one that is just
+/// being started is waited for longer.
+const GATHER: Duration = Duration::from_millis(250);
+const GATHER_MAX: Duration = Duration::from_secs(10);
 
 /// How far containers are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,14 +126,11 @@ fn shown(container: &Container) -> Option<Shown> {
 #[derive(Default)]
 struct Teller {
     known: BTreeMap<ContainerId, Shown>,
-    /// What was told of hooks.
-    said: BTreeMap<ContainerId, Arc<Vec<String>>>,
 }
 
 impl Teller {
     async fn tell(&mut self, view: &View, aim: Aim<'_>, outlet: &Outlet) {
         for container in aim.ids.iter().filter_map(|id| view.containers.get(id)) {
-            self.tell_said(container, outlet).await;
             let Some(now) = shown(container) else { continue };
             if self.known.get(&container.spec.id) == Some(&now) {
                 continue;
@@ -142,37 +145,26 @@ impl Teller {
             self.known.insert(container.spec.id.clone(), now);
         }
     }
-
-    /// Tells what hooks printed since it last looked.
-    async fn tell_said(&mut self, container: &Container, outlet: &Outlet) {
-        let said = &container.facts.said;
-        let known = self.said.insert(container.spec.id.clone(), Arc::clone(said));
-        if known.is_none_or(|known| Arc::ptr_eq(&known, said)) {
-            return;
-        }
-        let name = &container.spec.name;
-        let source = name.strip_prefix(&format!("{}-", container.spec.project)).unwrap_or(name);
-        for line in said.iter() {
-            let progress = Progress::Said { source: format!("{source} ->"), line: line.clone() };
-            outlet.send(Output::Progress(progress)).await;
-        }
-    }
 }
 
 impl Desk {
-    /// Follows containers until all reached the goal, one failed, the deadline passed, the client hung
+    /// Follows containers, and what `said` tells of their hooks, until all reached the goal, one failed, the deadline passed, the client hung
     /// up, or another command wants the turn. In the last two cases what still waits is released.
     pub(crate) async fn follow(
         &self,
         aim: Aim<'_>,
+        mut said: Listener,
         turn: &mut Turn,
         outlet: &Outlet,
     ) -> Result<(), ApiError> {
         let Aim { ids, goal, deadline, .. } = aim;
         let mut views = self.owner.view.clone();
         let mut teller = Teller::default();
+        let mut failed_at = None;
         let result = loop {
             let view = views.borrow_and_update().clone();
+            // Lines come before what follows from their hooks.
+            said.tell_rest(&view, ids, outlet).await;
             teller.tell(&view, aim, outlet).await;
             let now = Instant::now();
             let settled = ids
@@ -180,10 +172,16 @@ impl Desk {
                 .filter_map(|id| settles_at(&view.containers.get(id)?.phase))
                 .filter(|at| goal == Goal::Ready && *at > now)
                 .min();
-            match progress_of(&view, ids, goal, now) {
+            let gathered = match progress_of(&view, ids, goal, now) {
                 Way::Reached => return Ok(()),
-                Way::Failed => break Err(self.failure(&view, ids, goal).await),
-                Way::Pending => {}
+                Way::Pending => None,
+                Way::Failed => {
+                    let since = *failed_at.get_or_insert(now);
+                    Some(since + if is_starting(&view, ids) { GATHER_MAX } else { GATHER })
+                }
+            };
+            if gathered.is_some_and(|at| at <= now || all_decided(&view, ids, goal, now)) {
+                break Err(self.failure(&view, ids, goal).await);
             }
             if let Some(gone) = ids.iter().find(|id| !view.containers.contains_key(*id)) {
                 break Err(refusal(
@@ -195,8 +193,10 @@ impl Desk {
                 () = outlet.gone() => break Err(hung_up()),
                 () = self.stop.cancelled() => break Err(refusal(ErrorKind::Busy, "the supervisor ends")),
                 () = turn.interrupted() => break Err(interrupted()),
+                heard = said.next() => said::tell(heard, &view, ids, outlet).await,
                 changed = views.changed() => if changed.is_err() { break Err(interrupted()) },
                 () = sleep_until(settled.unwrap_or(now)), if settled.is_some() => {}
+                () = sleep_until(gathered.unwrap_or(now)), if gathered.is_some() => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let view = self.owner.now();
                     break Err(self.timed_out(&view, ids, goal).await);
@@ -206,6 +206,18 @@ impl Desk {
         self.owner.tell(crate::owner::Command::Release(ids.to_vec())).await;
         result
     }
+}
+
+/// Whether a process of one of them is being made.
+fn is_starting(view: &View, ids: &[ContainerId]) -> bool {
+    let starting = |found: &Container| matches!(found.phase, Phase::Starting { .. });
+    ids.iter().filter_map(|id| view.containers.get(id)).any(starting)
+}
+
+/// Whether each of them has reached the goal or failed.
+fn all_decided(view: &View, ids: &[ContainerId], goal: Goal, now: Instant) -> bool {
+    let decided = |found: &Container| way(&found.phase, goal, now) != Way::Pending;
+    ids.iter().filter_map(|id| view.containers.get(id)).all(decided)
 }
 
 fn progress_of(view: &View, ids: &[ContainerId], goal: Goal, now: Instant) -> Way {

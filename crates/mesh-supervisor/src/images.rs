@@ -12,7 +12,11 @@ use mesh_model::{
     project::{Project, Substitute},
     service::PullPolicy,
 };
-use mesh_runtime::{error::RuntimeError, events::FetchProgress, request::ImageRequest};
+use mesh_runtime::{
+    error::RuntimeError,
+    events::FetchProgress,
+    request::{HeldImage, ImageRequest},
+};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
@@ -26,6 +30,14 @@ const PROGRESS_MESSAGES_MAX: usize = 64;
 pub(crate) struct ImageOverrides {
     pub(crate) pull: Option<PullPolicy>,
     pub(crate) substitute: Option<Substitute>,
+}
+
+/// Images by service. They are held: until this is dropped nobody removes one, and by then the containers that are
+/// made of them are there.
+#[derive(Debug, Default)]
+pub(crate) struct Images {
+    pub(crate) by_service: BTreeMap<String, Image>,
+    held: Vec<HeldImage>,
 }
 
 /// One image, wanted by some services.
@@ -42,9 +54,9 @@ impl Desk {
         chosen: &BTreeSet<String>,
         overrides: ImageOverrides,
         outlet: &Outlet,
-    ) -> Result<BTreeMap<String, Image>, ApiError> {
+    ) -> Result<Images, ApiError> {
         let wanted = wanted(project, chosen, overrides)?;
-        let results: Vec<(Wanted, Result<Image, RuntimeError>)> = stream::iter(wanted)
+        let results: Vec<(Wanted, Result<HeldImage, RuntimeError>)> = stream::iter(wanted)
             .map(|wanted| async move {
                 let result = self.image(&wanted, outlet).await;
                 (wanted, result)
@@ -52,11 +64,13 @@ impl Desk {
             .buffer_unordered(IMAGES_AT_ONCE_MAX)
             .collect()
             .await;
-        let (mut images, mut errors) = (BTreeMap::new(), Vec::new());
+        let (mut images, mut errors) = (Images::default(), Vec::new());
         for (wanted, result) in results {
             match result {
-                Ok(image) => {
-                    images.extend(wanted.services.into_iter().map(|service| (service, image.clone())));
+                Ok(held) => {
+                    let of = |service| (service, held.image.clone());
+                    images.by_service.extend(wanted.services.into_iter().map(of));
+                    images.held.push(held);
                 }
                 Err(error) => {
                     errors.push(words::ground_error(
@@ -66,15 +80,10 @@ impl Desk {
                 }
             }
         }
-        errors.sort_by(|one, other| one.message.cmp(&other.message));
-        let joined = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ");
-        match errors.into_iter().next() {
-            None => Ok(images),
-            Some(first) => Err(ApiError { message: joined, ..first }),
-        }
+        words::together(errors).map(|()| images)
     }
 
-    async fn image(&self, wanted: &Wanted, outlet: &Outlet) -> Result<Image, RuntimeError> {
+    async fn image(&self, wanted: &Wanted, outlet: &Outlet) -> Result<HeldImage, RuntimeError> {
         let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
         let tell = |stage| {
             let reference = wanted.request.reference.clone();
@@ -93,9 +102,9 @@ impl Desk {
         };
         let resolve = self.runtime.image(wanted.request.clone(), sender);
         let (result, ()) = tokio::join!(resolve, forward);
-        let image = result?;
-        tell(ImageStage::Ready { source: words::source(&image) }).await;
-        Ok(image)
+        let held = result?;
+        tell(ImageStage::Ready { source: words::source(&held.image) }).await;
+        Ok(held)
     }
 }
 

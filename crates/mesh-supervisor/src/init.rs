@@ -8,7 +8,7 @@ use crate::{
     container::{Container, Gates, View},
     desk::Desk,
     ending::Fate,
-    images::ImageOverrides,
+    images::{ImageOverrides, Images},
     outlet::Outlet,
     owner::Command,
     random::Random,
@@ -82,9 +82,10 @@ impl Desk {
             self.remove_steps(service, outlet).await?;
             let mut before = None;
             for (number, step) in service.hooks.pre_start.iter().enumerate() {
-                let spec = self.step(&project, service, number, step, first, outlet).await?;
+                let (spec, images) = self.step(&project, service, number, step, first, outlet).await?;
                 let id = spec.id.clone();
                 self.make_container(spec, Action::Created, outlet).await?;
+                drop(images);
                 steps.push((id.clone(), Arc::clone(gates)));
                 if let Some(before) = before.replace(id.clone()) {
                     self.owner.tell(Command::After(vec![id], before)).await;
@@ -132,7 +133,7 @@ impl Desk {
         step: &InitContainer,
         first: &Container,
         outlet: &Outlet,
-    ) -> Result<ContainerSpec, ApiError> {
+    ) -> Result<(ContainerSpec, Images), ApiError> {
         let name = &service.name;
         if step.per_replica {
             return Err(refusal(
@@ -142,7 +143,7 @@ impl Desk {
                 ),
             ));
         }
-        let image = self.step_image(project, service, number, step, first, outlet).await?;
+        let (image, images) = self.step_image(project, service, number, step, first, outlet).await?;
         let made_of = one_step(service, step);
         let mut random = Random::open()?;
         let id = naming::container_id(random.next());
@@ -155,7 +156,7 @@ impl Desk {
             ]
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
-        Ok(ContainerSpec {
+        let spec = ContainerSpec {
             name: format!("{}-{name}-pre_start-{number}-{}", project.name, id.short()),
             project: project.name.clone(),
             index: u32::try_from(number).unwrap_or(u32::MAX),
@@ -167,7 +168,8 @@ impl Desk {
             labels,
             anonymous_volumes: first.spec.anonymous_volumes.clone(),
             id,
-        })
+        };
+        Ok((spec, images))
     }
 
     async fn step_image(
@@ -178,15 +180,18 @@ impl Desk {
         step: &InitContainer,
         first: &Container,
         outlet: &Outlet,
-    ) -> Result<Image, ApiError> {
+    ) -> Result<(Image, Images), ApiError> {
         if step.image.is_none() {
-            return Ok(first.spec.image.clone());
+            // The service's own container holds it.
+            return Ok((first.spec.image.clone(), Images::default()));
         }
         let (project, _) = with_steps(project, &BTreeSet::from([service.name.clone()]));
         let key = image_key(&service.name, number);
         let overrides = ImageOverrides { pull: Some(PullPolicy::Missing), substitute: None };
         let mut images = self.images(&project, &BTreeSet::from([key.clone()]), overrides, outlet).await?;
-        images.remove(&key).ok_or_else(|| refusal(ErrorKind::Image, format!("{key} has no image")))
+        let image = images.by_service.remove(&key);
+        let image = image.ok_or_else(|| refusal(ErrorKind::Image, format!("{key} has no image")))?;
+        Ok((image, images))
     }
 }
 

@@ -30,6 +30,7 @@ mod query;
 mod random;
 mod rehearsal;
 mod resources;
+mod said;
 mod transition;
 mod turn;
 mod up;

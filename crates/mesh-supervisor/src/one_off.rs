@@ -6,10 +6,11 @@ use crate::{
     ending::Fate,
     events,
     follow::{Aim, Goal},
-    images::ImageOverrides,
+    images::{ImageOverrides, Images},
     outlet::{Outlet, Output},
     owner::Command,
     random::Random,
+    said::Listener,
     turn::Turn,
     up::{graph_error, tell_orphans},
     words::refusal,
@@ -30,7 +31,7 @@ use mesh_plan::{
 };
 use mesh_runtime::exec::RunStreams;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
 };
 use tokio::{
@@ -52,16 +53,18 @@ impl Desk {
         let (streams, notice) = noticing(streams, &options)?;
         let (id, name) = {
             let mut turn = self.turn(false, outlet).await?;
-            let spec = self.prepare(project, &options, &mut turn, outlet).await?;
+            let (spec, images) = self.prepare(project, &options, &mut turn, outlet).await?;
             let (id, name) = (spec.id.clone(), spec.name.clone());
             let gates = self.gates(&spec.service, options.no_deps);
             self.make_container(spec, Action::Created, outlet).await?;
+            drop(images);
             if let Some(streams) = streams {
                 self.owner.tell(Command::Streams(id.clone(), streams)).await;
             }
+            let said = Listener::to(&self.owner.speaker);
             self.owner.tell(Command::Hold(vec![(id.clone(), gates)])).await;
-            let started =
-                self.follow(Aim::started(std::slice::from_ref(&id), Goal::Started), &mut turn, outlet).await;
+            let aim = Aim::started(std::slice::from_ref(&id), Goal::Started);
+            let started = self.follow(aim, said, &mut turn, outlet).await;
             if started.is_err() && options.remove {
                 self.end(std::slice::from_ref(&id), None, REMOVED, outlet).await?;
             }
@@ -81,23 +84,24 @@ impl Desk {
         Ok(Answer::Exit { code: code? })
     }
 
-    /// Starts what the service needs, and says what its container is made from.
+    /// Starts what the service needs, and says what its container is made from, with the hold on its image.
     async fn prepare(
         &self,
         mut project: Project,
         options: &RunOptions,
         turn: &mut Turn,
         outlet: &Outlet,
-    ) -> Result<ContainerSpec, ApiError> {
+    ) -> Result<(ContainerSpec, Images), ApiError> {
         self.check_name(&project)?;
         self.check_checkout(&project, options.take_over, turn)?;
-        self.choose_ports(&mut project, options.ports, &BTreeMap::new()).await;
+        self.choose_ports(&mut project, options.ports).await;
         self.treat_orphans(&project, options, outlet).await?;
         let Some(service) = project.services.get(&options.service) else {
             let inactive = project.inactive.contains(&options.service);
             return Err(graph_error(GraphError::NoSuchService { name: options.service.clone(), inactive }));
         };
-        let service = one_off(service, options);
+        let mut service = one_off(service, options);
+        self.beside_others(&project, &mut service);
         let needs = graph::dependencies(&service);
         if !options.no_deps && !needs.is_empty() {
             let there = |name: &String| project.services.contains_key(name);
@@ -122,6 +126,7 @@ impl Desk {
         let overrides = ImageOverrides { pull: None, substitute: options.substitute };
         let mut images = self.images(&project, &chosen, overrides, outlet).await?;
         let image = images
+            .by_service
             .remove(&service.name)
             .ok_or_else(|| refusal(ErrorKind::Image, format!("service {} has no image", service.name)))?;
         let resources = Resources::of(&service, &project);
@@ -143,7 +148,7 @@ impl Desk {
         let mut labels = naming::labels(&project, &service, 1, true, &config_hash, &image.digest);
         labels.insert("com.docker.compose.slug".to_owned(), id.0.clone());
         let project = project.name;
-        Ok(ContainerSpec {
+        let spec = ContainerSpec {
             id,
             name,
             project,
@@ -155,7 +160,8 @@ impl Desk {
             resources,
             labels,
             anonymous_volumes,
-        })
+        };
+        Ok((spec, images))
     }
 
     /// Removes the containers of services that the file no longer has, or tells of them.

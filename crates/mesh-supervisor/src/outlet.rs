@@ -1,5 +1,6 @@
 //! How a command that is being carried out talks to its client, and notices that the client is gone.
 
+use crate::turn::Asker;
 use mesh_api::message::{Action, Event, Level, ObjectKind, Progress};
 use std::{collections::HashMap, sync::Mutex};
 use tokio::{sync::mpsc, time::Instant};
@@ -22,14 +23,25 @@ pub(crate) enum Output {
 pub(crate) struct Outlet {
     sender: mpsc::Sender<Output>,
     gone: CancellationToken,
+    asker: Asker,
     /// When the last step on each object was told, for the time the next one took.
     last: Mutex<HashMap<String, Instant>>,
 }
 
 impl Outlet {
-    pub(crate) fn new(gone: CancellationToken) -> (Self, mpsc::Receiver<Output>) {
+    pub(crate) fn for_asker(gone: CancellationToken, asker: Asker) -> (Self, mpsc::Receiver<Output>) {
         let (sender, receiver) = mpsc::channel(OUTPUT_MESSAGES_MAX);
-        (Self { sender, gone, last: Mutex::default() }, receiver)
+        (Self { sender, gone, asker, last: Mutex::default() }, receiver)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(gone: CancellationToken) -> (Self, mpsc::Receiver<Output>) {
+        Self::for_asker(gone, Asker { verb: "test", pid: Some(1) })
+    }
+
+    /// Who is talked to.
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker
     }
 
     /// Resolves when the client is gone.

@@ -8,7 +8,9 @@
 use crate::{
     container::{Container, Gates, StartError, View},
     events,
+    hooks::Row,
     init::step_name,
+    said::{SAID_LINES_MAX, Speaker},
     transition::{Transition, lifecycle_exit, note_start, note_transition},
     work::{Outcome, Worker},
 };
@@ -28,7 +30,7 @@ use mesh_runtime::{
     error::RuntimeError,
     events::RuntimeEvent,
     exec::{RunStreams, Verdict as ProbeVerdict},
-    observed::{Observed, ObservedState},
+    observed::{BoundPort, LostPort, Observed, ObservedState},
 };
 use mesh_store::record::ProjectRecord;
 use std::{
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Forget(ContainerId),
     /// Tell those who listen to events.
     Announce(ContainerId, &'static str),
+    /// Tell them that a signal was sent, which changes nothing else.
+    Signalled(ContainerId, i32),
 }
 
 /// What an earlier supervisor left word of.
@@ -124,6 +128,8 @@ pub(crate) struct OwnerLink {
     pub(crate) inbox: mpsc::Sender<Input>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) listeners: broadcast::Sender<ApiEvent>,
+    /// Where lines of hooks are heard.
+    pub(crate) speaker: Speaker,
     /// What was told last, oldest first.
     pub(crate) history: watch::Receiver<VecDeque<ApiEvent>>,
 }
@@ -161,8 +167,10 @@ impl Owner {
         let (view, view_receiver) = watch::channel(Arc::default());
         let (listeners, _) = broadcast::channel(EVENTS_MAX);
         let (history, past_events) = watch::channel(VecDeque::new());
+        let (speaker, _) = broadcast::channel(SAID_LINES_MAX);
         let link = OwnerLink {
             inbox: inbox.clone(),
+            speaker: speaker.clone(),
             view: view_receiver,
             listeners: listeners.clone(),
             history: past_events,
@@ -173,7 +181,7 @@ impl Owner {
             project,
             streams: BTreeMap::new(),
             departed: Arc::default(),
-            worker: Worker::new(runtime, inbox),
+            worker: Worker::new(runtime, inbox, speaker),
             inbox: receiver,
             ground,
             view,
@@ -202,6 +210,7 @@ impl Owner {
                 container.facts.started_unix_ms = Some(since_unix_ms);
                 container.facts.addresses = Arc::new(found.addresses);
                 container.facts.ports = Arc::new(found.ports);
+                container.facts.lost = Arc::new(found.lost);
                 let age = Duration::from_millis(crate::container::unix_ms().saturating_sub(since_unix_ms));
                 let now = Instant::now().into_std();
                 Some(Event::Adopted { since: now.checked_sub(age).unwrap_or(now), paused })
@@ -230,6 +239,7 @@ impl Owner {
                 () = stop.cancelled() => break,
                 event = self.ground.recv(), if ground_open => match event {
                     Some(RuntimeEvent::Exited { id, exit }) => self.exited(&id, lifecycle_exit(exit)),
+                    Some(RuntimeEvent::Ports { id, ports, lost }) => self.note_ports(&id, ports, lost),
                     None => ground_open = false,
                 },
                 Some(input) = self.inbox.recv() => match input {
@@ -319,6 +329,11 @@ impl Owner {
                 }
             }
             Command::Announce(id, action) => self.announce_id(&id, action),
+            Command::Signalled(id, signal) => {
+                if let Some(container) = self.containers.get(&id) {
+                    self.tell(events::killed(container, signal));
+                }
+            }
         }
     }
 
@@ -348,21 +363,20 @@ impl Owner {
                 container.facts.start_error = Some(StartError { reason: reason.clone(), hint });
                 self.apply(id, Event::StartFailed(reason));
             }
-            Outcome::Greeted(row) => {
-                container.facts.said = Arc::new(row.said);
-                if let Err(reason) = &row.result {
+            Outcome::Greeted(result) => {
+                if let Err(reason) = &result {
                     tracing::warn!(container = %container.spec.name, reason, "a post_start hook failed");
                 }
                 self.changed = true;
-                self.apply(id, Event::Greeted(row.result));
+                self.apply(id, Event::Greeted(result));
             }
-            Outcome::TakenLeave(row) => {
-                if let Err(reason) = &row.result {
+            Outcome::TakenLeave(result) => {
+                if let Err(reason) = &result {
                     tracing::warn!(container = %container.spec.name, reason, "a pre_stop hook failed");
                 }
-                container.facts.stop_error = row.result.clone().err();
+                container.facts.stop_error = result.clone().err();
                 self.changed = true;
-                self.apply(id, Event::TakenLeave(row.result));
+                self.apply(id, Event::TakenLeave(result));
             }
             Outcome::Probed(outcome) => {
                 let passed = outcome.verdict == ProbeVerdict::Passed;
@@ -398,6 +412,14 @@ impl Owner {
             self.announce_id(id, "oom");
         }
         self.announce_id(id, "die");
+    }
+
+    fn note_ports(&mut self, id: &ContainerId, ports: Vec<BoundPort>, lost: Vec<LostPort>) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.facts.ports = Arc::new(ports);
+            container.facts.lost = Arc::new(lost);
+            self.changed = true;
+        }
     }
 
     /// Changes a phase, notes what that means, and starts the work it asks for.
@@ -436,15 +458,21 @@ impl Owner {
                 }
             }
             [Effect::Greet] => {
-                let hooks = container.spec.service.hooks.post_start.clone();
-                self.worker.greet(id, container.life, container.service().to_owned(), hooks);
+                self.worker.greet(container.life, row(container, "post_start"));
             }
             [Effect::TakeLeave] | [Effect::Thaw, Effect::TakeLeave] => {
-                let hooks = container.spec.service.hooks.pre_stop.clone();
-                let service = container.service().to_owned();
-                self.worker.take_leave(id, container.life, service, hooks, effects.len() > 1);
+                self.worker.take_leave(container.life, row(container, "pre_stop"), effects.len() > 1);
             }
-            signals => self.worker.signal(id, container.life, signals.to_vec()),
+            signals => {
+                for effect in signals {
+                    match effect {
+                        Effect::Signal(number) => self.tell(events::killed(container, *number)),
+                        Effect::Kill => self.tell(events::killed(container, crate::words::SIGKILL)),
+                        _ => {}
+                    }
+                }
+                self.worker.signal(id, container.life, signals.to_vec());
+            }
         }
     }
 
@@ -528,7 +556,10 @@ impl Owner {
     }
 
     fn announce(&self, container: &Container, action: &str) {
-        let event = events::of(container, action);
+        self.tell(events::of(container, action));
+    }
+
+    fn tell(&self, event: ApiEvent) {
         self.history.send_modify(|known| {
             if known.len() == HISTORY_MAX {
                 known.pop_front();
@@ -538,6 +569,13 @@ impl Owner {
         // An error means that nobody listens.
         let _ = self.listeners.send(event);
     }
+}
+
+/// The hooks of a container at one turn of its life.
+fn row(container: &Container, turn: &'static str) -> Row {
+    let hooks = &container.spec.service.hooks;
+    let hooks = if turn == "pre_stop" { hooks.pre_stop.clone() } else { hooks.post_start.clone() };
+    Row { id: container.spec.id.clone(), service: container.service().to_owned(), turn, hooks }
 }
 
 /// Whether the ground will report the end of a process.

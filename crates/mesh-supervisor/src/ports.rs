@@ -5,17 +5,24 @@
 //! cannot be: the file names an address that is not the loopback's, something else listens on all addresses,
 //! or this user may not have the port. What was chosen stays with the project until it is taken down.
 
-use crate::{desk::Desk, outlet::Outlet};
-use mesh_api::message::Level;
+use crate::{container::Container, desk::Desk, outlet::Outlet, words};
+use mesh_api::message::{ApiError, Level};
 use mesh_model::{
+    container::ContainerId,
     network::{PortMapping, Protocol, Published},
     project::{Ports, Project, Publishing},
+    service::Service,
 };
 use mesh_runtime::observed::PortTrial;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
+use tokio::time::timeout;
+
+/// Time in which the ground tells of ports that it published again.
+const TOLD_MAX: Duration = Duration::from_secs(2);
 
 /// Addresses that are tried for a project.
 const ADDRESSES_TRIED_MAX: u64 = 16;
@@ -34,25 +41,24 @@ struct Choice<'a> {
     desk: &'a Desk,
     /// What its own containers listen on.
     ours: BTreeSet<Listener>,
-    /// What was chosen before, for another port of the project.
-    taken: BTreeSet<Listener>,
+    /// What was chosen before, and the service it is for.
+    taken: BTreeMap<Listener, String>,
     publishing: Publishing,
     address: Ipv4Addr,
 }
 
 impl Desk {
-    /// Puts the project's published ports where they shall be. `commanded` is what the command says of it, and
-    /// `scale` how many containers it wants of a service.
+    /// Puts the project's published ports where they shall be. `commanded` is what the command says of it.
     pub(crate) async fn choose_ports(
         &self,
         project: &mut Project,
         commanded: Option<Ports>,
-        scale: &BTreeMap<String, u32>,
     ) {
         let view = self.owner.now();
         let before = view.project.as_ref().map(|before| before.publishing.clone()).unwrap_or_default();
         let in_file = project.publishing.in_file;
-        let mut publishing = Publishing { in_file, commanded: commanded.or(before.commanded), ..before };
+        let commanded = commanded.or(before.commanded);
+        let mut publishing = Publishing { in_file, commanded, further: BTreeMap::new(), ..before };
         if publishing.given.len() > GIVEN_MAX {
             publishing.given.clear();
         }
@@ -63,20 +69,61 @@ impl Desk {
         let alive = view.containers.values().filter(|found| found.phase.alive());
         let ours = alive.flat_map(|found| found.facts.ports.iter().map(|port| (port.host, port.protocol)));
         let (ours, address) = (ours.collect(), Ipv4Addr::LOCALHOST);
-        let mut choice = Choice { desk: self, ours, taken: BTreeSet::new(), publishing, address };
+        let mut choice = Choice { desk: self, ours, taken: BTreeMap::new(), publishing, address };
         choice.address = choice.own_address(project).await;
-        // What is fixed comes first: of a range, another port does as well. Last are ranges that several
-        // containers share, whose ports are found as these start.
-        for (ranges, shared) in [(false, false), (false, true), (true, false), (true, true)] {
+        let written: BTreeMap<String, Vec<Published>> = project
+            .services
+            .values()
+            .filter(|service| !service.network.ports.is_empty())
+            .map(|service| (service.name.clone(), service.network.ports.iter().map(|it| it.published).collect()))
+            .collect();
+        // What is fixed comes first: of a range, another port does as well.
+        for ranges in [false, true] {
             for service in project.services.values_mut() {
-                let several = scale.get(&service.name).is_some_and(|count| *count > 1) || service.scale > 1;
-                let ports = service.network.ports.iter_mut().filter(|_| several == shared);
-                for mapping in ports.filter(|mapping| is_range(mapping) == ranges) {
-                    choice.place(&service.name, several, mapping).await;
+                for mapping in service.network.ports.iter_mut().filter(|mapping| is_range(mapping) == ranges) {
+                    choice.place(&service.name, mapping).await;
                 }
             }
         }
-        project.publishing = Publishing { address: Some(choice.address), ..choice.publishing };
+        let of = |(name, ports): (String, Vec<Published>)| {
+            let placed = project.services.get(&name).map(|service| service.network.ports.as_slice());
+            let pairs = ports.into_iter().zip(placed.unwrap_or_default());
+            let ports = pairs.map(|(written, placed)| choice.further(&name, written, placed)).collect();
+            (name, ports)
+        };
+        let further = written.into_iter().map(of).collect();
+        project.publishing = Publishing { address: Some(choice.address), further, ..choice.publishing };
+    }
+
+    /// A service of `run` publishes where its further containers do, as long as one of `up` has its own ports.
+    pub(crate) fn beside_others(&self, project: &Project, service: &mut Service) {
+        let alive = self.owner.now().of_service(&service.name).any(|found| found.phase.alive());
+        let further = project.publishing.further.get(&service.name).filter(|_| alive);
+        for (mapping, published) in service.network.ports.iter_mut().zip(further.into_iter().flatten()) {
+            mapping.published = *published;
+        }
+    }
+
+    /// Has the ports published that running containers lost; refuses where something still has one.
+    pub(crate) async fn regain_ports(&self, ids: &[ContainerId]) -> Result<(), ApiError> {
+        let view = self.owner.now();
+        let lacking = |found: &&Container| found.phase.alive() && !found.facts.lost.is_empty();
+        let mut errors = Vec::new();
+        for container in ids.iter().filter_map(|id| view.containers.get(id)).filter(lacking) {
+            let id = &container.spec.id;
+            let what = format!("service {}", container.service());
+            match self.ground(&what, self.runtime.publish_lost(id)).await {
+                Ok(()) => {
+                    let told = self.owner.until(|view| {
+                        view.containers.get(id).is_none_or(|found| found.facts.lost.is_empty())
+                    });
+                    // Whether it was told changes nothing about what is published.
+                    let _ = timeout(TOLD_MAX, told).await;
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        words::together(errors)
     }
 
     /// Says where the project is reached, if it has an address of its own.
@@ -125,8 +172,21 @@ impl Choice<'_> {
         first.unwrap_or(Ipv4Addr::LOCALHOST)
     }
 
+    /// Where further containers of a service publish a port whose first container has it where it is `placed`: they
+    /// find one as they start, of the range that is `written` where no other service counts on one of it.
+    fn further(&self, service: &str, written: Published, placed: &PortMapping) -> Published {
+        let Published::OneOf(first, last) = written else { return Published::Any };
+        let other = |((address, protocol), of): (&Listener, &String)| {
+            of != service
+                && *protocol == placed.protocol
+                && Some(address.ip()) == placed.host_ip
+                && (first..=last).contains(&address.port())
+        };
+        if self.taken.iter().any(other) { Published::Any } else { written }
+    }
+
     /// Puts one port of a service where it shall be.
-    async fn place(&mut self, service: &str, several: bool, mapping: &mut PortMapping) {
+    async fn place(&mut self, service: &str, mapping: &mut PortMapping) {
         let key = key(service, mapping);
         let address = match mapping.host_ip {
             Some(other) if !on_loopback(mapping) => other,
@@ -138,17 +198,9 @@ impl Choice<'_> {
             Published::OneOf(first, last) => first..=last,
             Published::Any => return,
         };
-        if several {
-            // Its containers cannot share one port.
-            let taken = |port| self.taken.contains(&(SocketAddr::new(address, port), mapping.protocol));
-            if !is_range(mapping) || written.clone().any(taken) {
-                mapping.published = Published::Any;
-            }
-            return;
-        }
         let given = self.publishing.given.get(&key).copied();
         for chosen in given.into_iter().chain(written.filter(|_| given.is_none())) {
-            if self.take(address, chosen, mapping.protocol).await {
+            if self.take(service, address, chosen, mapping.protocol).await {
                 if is_range(mapping) {
                     self.publishing.given.insert(key, chosen);
                 }
@@ -156,7 +208,7 @@ impl Choice<'_> {
                 return;
             }
         }
-        if let Some(port) = self.any(address, mapping.protocol).await {
+        if let Some(port) = self.any(service, address, mapping.protocol).await {
             self.publishing.given.insert(key, port);
             mapping.published = Published::Port(port);
         }
@@ -164,11 +216,12 @@ impl Choice<'_> {
     }
 
     /// Takes a port that is free; one that is not held yet may be found twice.
-    async fn any(&mut self, address: IpAddr, protocol: Protocol) -> Option<u16> {
+    async fn any(&mut self, service: &str, address: IpAddr, protocol: Protocol) -> Option<u16> {
         for _ in 0..FREE_PORTS_TRIED_MAX {
             let trial = self.trial(SocketAddr::new(address, 0), protocol).await;
             let PortTrial::Free(port) = trial else { return None };
-            if self.taken.insert((SocketAddr::new(address, port), protocol)) {
+            if let Entry::Vacant(free) = self.taken.entry((SocketAddr::new(address, port), protocol)) {
+                free.insert(service.to_owned());
                 return Some(port);
             }
         }
@@ -176,15 +229,15 @@ impl Choice<'_> {
     }
 
     /// Takes a port, if it is free, or one of the project's own, and not taken for another of them.
-    async fn take(&mut self, address: IpAddr, port: u16, protocol: Protocol) -> bool {
+    async fn take(&mut self, service: &str, address: IpAddr, port: u16, protocol: Protocol) -> bool {
         let listener = (SocketAddr::new(address, port), protocol);
-        if self.taken.contains(&listener) {
+        if self.taken.contains_key(&listener) {
             return false;
         }
         let free =
             self.is_ours(&listener) || matches!(self.trial(listener.0, protocol).await, PortTrial::Free(_));
         if free {
-            self.taken.insert(listener);
+            self.taken.insert(listener, service.to_owned());
         }
         free
     }

@@ -116,6 +116,7 @@ impl Desk {
             FileOperation::Out { path } => CopyRequest::Out { path },
             FileOperation::In { directory, archive } => CopyRequest::In { directory, archive },
             FileOperation::Look { path } => CopyRequest::Look { path },
+            FileOperation::List { path } => CopyRequest::List { path },
             FileOperation::Remove { paths } => CopyRequest::Remove { paths },
         };
         let view = self.owner.now();

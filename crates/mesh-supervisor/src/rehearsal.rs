@@ -2,7 +2,7 @@
 
 use crate::{
     desk::Desk,
-    images::ImageOverrides,
+    images::{ImageOverrides, Images},
     outlet::{Outlet, Output},
     up::{graph_error, tell_orphans},
 };
@@ -32,7 +32,7 @@ impl Desk {
     ) -> Result<Answer, ApiError> {
         self.check_name(project)?;
         let mut project = project.clone();
-        self.choose_ports(&mut project, options.ports, &options.scale).await;
+        self.choose_ports(&mut project, options.ports).await;
         let project = &project;
         let chosen = graph::select(project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(project, &chosen).map_err(graph_error)?;
@@ -59,7 +59,7 @@ impl Desk {
         for name in chosen {
             let one = BTreeSet::from([name.clone()]);
             let overrides = ImageOverrides { pull: Some(PullPolicy::Never), substitute: options.substitute };
-            if let Ok(found) = self.images(project, &one, overrides, outlet).await {
+            if let Ok(Images { by_service: found, .. }) = self.images(project, &one, overrides, outlet).await {
                 images.extend(found);
                 continue;
             }

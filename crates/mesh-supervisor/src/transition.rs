@@ -37,6 +37,7 @@ pub(crate) fn note_start(facts: &mut Facts, started: Started) {
     facts.started_unix_ms = Some(started.at_unix_ms);
     facts.addresses = Arc::new(started.addresses);
     facts.ports = Arc::new(started.ports);
+    facts.lost = Arc::default();
     facts.start_error = None;
 }
 

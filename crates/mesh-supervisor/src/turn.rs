@@ -8,11 +8,16 @@ use crate::words::refusal;
 use mesh_api::message::{ApiError, ErrorKind};
 use mesh_model::project::Project;
 use mesh_store::record::{self, ProjectRecord, RecordError};
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Longest time a command waits for its turn.
@@ -23,6 +28,37 @@ pub(crate) const TURN_WAIT_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Turns {
     ledger: Arc<Mutex<Ledger>>,
     interrupt: watch::Sender<u64>,
+    holder: Arc<std::sync::Mutex<Option<Holder>>>,
+}
+
+/// Which command asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker {
+    /// Its verb.
+    pub(crate) verb: &'static str,
+    /// Its process, where that is known.
+    pub(crate) pid: Option<u32>,
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`mesh {}`", self.verb)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
+}
+
+/// Who has the turn, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holder {
+    pub(crate) asker: Asker,
+    since: Instant,
+}
+
+impl Holder {
+    /// Whole seconds that it has had the turn for.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.since.elapsed().as_secs()
+    }
 }
 
 /// The project's record, in memory and on disk.
@@ -38,30 +74,48 @@ pub(crate) struct Ledger {
 pub(crate) struct Turn {
     ledger: OwnedMutexGuard<Ledger>,
     interrupt: watch::Receiver<u64>,
+    holder: Arc<std::sync::Mutex<Option<Holder>>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Turns {
     pub(crate) fn new(path: PathBuf, record: Option<ProjectRecord>, boot: String) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger { path, record, boot }));
-        Self { ledger, interrupt: watch::Sender::new(0) }
+        Self { ledger, interrupt: watch::Sender::new(0), holder: Arc::default() }
+    }
+
+    /// Who has the turn.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the turn. Where `interrupt`, who has it is asked to give it up.
-    pub(crate) async fn take(&self, interrupt: bool) -> Result<Turn, ApiError> {
+    pub(crate) async fn take(&self, interrupt: bool, asker: Asker) -> Result<Turn, ApiError> {
         if interrupt {
             self.interrupt.send_modify(|count| *count = count.wrapping_add(1));
         }
         // From before the wait, so that a wish that is uttered meanwhile is not missed.
         let interrupt = self.interrupt.subscribe();
         let taken = timeout(TURN_WAIT_MAX, Arc::clone(&self.ledger).lock_owned()).await;
-        let ledger = taken.map_err(|_| ApiError {
-            hint: Some("wait until it ends, or end it with Ctrl-C in its terminal".to_owned()),
-            ..refusal(
-                ErrorKind::Busy,
-                format!("another command has been changing this project for {} s", TURN_WAIT_MAX.as_secs()),
-            )
+        let ledger = taken.map_err(|_| {
+            let (who, seconds) = match self.holder() {
+                Some(holder) => (holder.asker.to_string(), holder.seconds()),
+                None => ("another command".to_owned(), TURN_WAIT_MAX.as_secs()),
+            };
+            ApiError {
+                hint: Some("wait until it ends, or end it with Ctrl-C in its terminal".to_owned()),
+                ..refusal(ErrorKind::Busy, format!("{who} has been changing this project for {seconds} s"))
+            }
         })?;
-        Ok(Turn { ledger, interrupt })
+        let holder = Arc::clone(&self.holder);
+        *holder.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Holder { asker, since: Instant::now() });
+        Ok(Turn { ledger, interrupt, holder })
     }
 }
 

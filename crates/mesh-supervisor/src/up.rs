@@ -8,12 +8,13 @@ use crate::{
     desk::{Desk, hung_up, interrupted},
     ending::Fate,
     follow::{Aim, Goal},
-    images::ImageOverrides,
+    images::{ImageOverrides, Images},
     init::with_steps,
     outlet::Outlet,
     owner::Command,
     random::Random,
     resources::{present_network, tell_changed_volumes},
+    said::Listener,
     turn::Turn,
     words::{self, refusal},
 };
@@ -79,7 +80,10 @@ impl Desk {
         }
         let deadline = options.wait_timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         let goal = if options.wait { Goal::Ready } else { Goal::Started };
-        self.launch(made, goal, deadline, &mut turn, outlet).await
+        let all = made.all.clone();
+        let answer = self.launch(made, goal, deadline, &mut turn, outlet).await?;
+        self.regain_ports(&all).await?;
+        Ok(answer)
     }
 
     /// Starts what was made and follows it to the goal.
@@ -97,6 +101,7 @@ impl Desk {
         };
         let started: Vec<ContainerId> = steps.iter().chain(&made.start).map(|(id, _)| id.clone()).collect();
         self.unmark_stopped(&started, turn).await?;
+        let said = Listener::to(&self.owner.speaker);
         let held = steps.iter().cloned().chain(made.start).collect();
         self.owner.tell(Command::Hold(held)).await;
         let unchanged: Vec<ContainerId> =
@@ -106,7 +111,7 @@ impl Desk {
             Goal::Started => started,
         };
         let followed =
-            self.follow(Aim { ids: &ids, unchanged: &unchanged, goal, deadline }, turn, outlet).await;
+            self.follow(Aim { ids: &ids, unchanged: &unchanged, goal, deadline }, said, turn, outlet).await;
         self.clear_steps(&steps, followed.is_err(), outlet).await?;
         followed.map(|()| Answer::Done)
     }
@@ -172,7 +177,7 @@ impl Desk {
         self.check_name(&project)?;
         self.check_checkout(&project, options.take_over, turn)?;
         self.tell_limits(outlet).await;
-        self.choose_ports(&mut project, options.ports, &options.scale).await;
+        self.choose_ports(&mut project, options.ports).await;
         let project = Arc::new(project);
         let chosen = graph::select(&project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(&project, &chosen).map_err(graph_error)?;
@@ -182,7 +187,7 @@ impl Desk {
             () = turn.interrupted() => return Err(interrupted()),
             images = self.images_with_steps(&project, &chosen, overrides, outlet) => images?,
         };
-        let plan = self.plan(&project, options, &images, outlet).await?;
+        let plan = self.plan(&project, options, &images.by_service, outlet).await?;
         self.check_external(&project, &plan).await?;
         turn.change(&project, |record| {
             record.project = Project::clone(&project);
@@ -200,6 +205,8 @@ impl Desk {
         // A new container is there before the one it replaces ends: one that cannot be made costs
         // nothing, and its anonymous volumes always belong to somebody.
         self.make_containers(work.make, outlet).await?;
+        // The containers hold them from here on.
+        drop(images);
         self.end(&surplus, grace, Fate::Goes { volumes: false }, outlet).await?;
         let replacing = self.end(&work.replaced, grace, Fate::Replaced, outlet).await;
         if replacing.is_err() {
@@ -223,7 +230,7 @@ impl Desk {
         chosen: &BTreeSet<String>,
         overrides: ImageOverrides,
         outlet: &Outlet,
-    ) -> Result<BTreeMap<String, Image>, ApiError> {
+    ) -> Result<Images, ApiError> {
         let (project, chosen) = with_steps(project, chosen);
         self.images(&project, &chosen, overrides, outlet).await
     }
@@ -287,7 +294,7 @@ impl Desk {
             .buffer_unordered(CREATIONS_AT_ONCE_MAX)
             .collect()
             .await;
-        let result: Result<(), ApiError> = results.into_iter().collect();
+        let result = words::together(results.into_iter().filter_map(Result::err).collect());
         if result.is_err() {
             // What was to be replaced stays in its place.
             let view = self.owner.now();

@@ -14,12 +14,15 @@ pub(crate) const SIGTERM: i32 = 15;
 /// The signal that ends it.
 pub(crate) const SIGKILL: i32 = 9;
 
-/// What serves an image: `debian 15.18 for 16.4`, `debian MariaDB 10.11.6 for mysql:8.4`, `oci`. The
+/// What serves an image: `debian 15.18 for 16.4`, `debian MariaDB 10.11.6 for mysql:8.4`, `oci`,
+/// `mesh vault 0.1.0 for vault:1.18`. The
 /// part after `for` is there only where it is not what was asked for.
 pub(crate) fn source(image: &Image) -> String {
     match &image.source {
         Source::Oci => "oci".to_owned(),
-        Source::Embedded => "embedded".to_owned(),
+        Source::Embedded { service, version, .. } => {
+            format!("mesh {service} {version} for {}", short_reference(&image.reference))
+        }
         Source::Debian { version, stand_in: Some(product), .. } => {
             format!("debian {product} {version} for {}", short_reference(&image.reference))
         }
@@ -90,6 +93,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Most errors that are told together.
+const ERRORS_TOLD_MAX: usize = 20;
+
 /// What to do about a full disk.
 pub(crate) const FREE_SPACE: &str = "free some space and try again";
 
@@ -117,6 +123,24 @@ pub(crate) fn ground_error(what: &str, error: &RuntimeError) -> ApiError {
         _ => ErrorKind::Ground,
     };
     ApiError { kind, message: format!("{what}: {}", chain(error)), hint: hint(error), failures: Vec::new() }
+}
+
+/// One error of several: each is told on a line of its own, the first decides what kind it is.
+pub(crate) fn together(mut errors: Vec<ApiError>) -> Result<(), ApiError> {
+    errors.sort_by(|one, other| one.message.cmp(&other.message));
+    errors.dedup_by(|one, other| one.message == other.message);
+    let surplus = errors.len().saturating_sub(ERRORS_TOLD_MAX);
+    let mut told: Vec<String> =
+        errors.iter().take(ERRORS_TOLD_MAX).map(|error| error.message.clone()).collect();
+    if surplus > 0 {
+        told.push(format!("and {surplus} more"));
+    }
+    let failures = errors.iter().flat_map(|error| error.failures.clone()).take(ERRORS_TOLD_MAX).collect();
+    let hint = errors.iter().find_map(|error| error.hint.clone());
+    match errors.into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(ApiError { message: told.join("\n"), hint, failures, ..first }),
+    }
 }
 
 /// An error without failures of services.

@@ -5,10 +5,11 @@
 use crate::{
     hooks::{self, Row},
     owner::Input,
+    said::Speaker,
     transition::lifecycle_exit,
 };
 use mesh_lifecycle::phase::{Effect, Exit};
-use mesh_model::{container::ContainerId, health::Probe, hook::Hook};
+use mesh_model::{container::ContainerId, health::Probe};
 use mesh_runtime::{
     SharedRuntime,
     error::RuntimeError,
@@ -42,10 +43,10 @@ pub(crate) enum Outcome {
     Started(Result<Started, RuntimeError>),
     /// A health test.
     Probed(ProbeOutcome),
-    /// The hooks after the start.
-    Greeted(Row),
-    /// The hooks before the stop.
-    TakenLeave(Row),
+    /// The hooks after the start: well, or why one failed.
+    Greeted(Result<(), String>),
+    /// The hooks before the stop, the same way.
+    TakenLeave(Result<(), String>),
     /// A signal.
     Signalled(Result<(), RuntimeError>),
     /// The process was found ended, a while ago.
@@ -58,13 +59,15 @@ pub(crate) enum Outcome {
 pub(crate) struct Worker {
     runtime: SharedRuntime,
     inbox: mpsc::Sender<Input>,
+    /// Where lines of hooks go.
+    speaker: Speaker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Worker {
-    pub(crate) fn new(runtime: SharedRuntime, inbox: mpsc::Sender<Input>) -> Self {
-        Self { runtime, inbox, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    pub(crate) fn new(runtime: SharedRuntime, inbox: mpsc::Sender<Input>, speaker: Speaker) -> Self {
+        Self { runtime, inbox, speaker, tasks: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
     pub(crate) fn start(&self, id: &ContainerId, life: u64, streams: Option<RunStreams>) {
@@ -92,29 +95,22 @@ impl Worker {
     }
 
     /// Runs the hooks after the start.
-    pub(crate) fn greet(&self, id: &ContainerId, life: u64, service: String, hooks: Vec<Hook>) {
-        let (runtime, id) = (self.runtime.clone(), id.clone());
-        self.errand(&id.clone(), life, async move {
-            Outcome::Greeted(hooks::run(&runtime, &id, &service, &hooks).await)
+    pub(crate) fn greet(&self, life: u64, row: Row) {
+        let (runtime, speaker) = (self.runtime.clone(), self.speaker.clone());
+        self.errand(&row.id.clone(), life, async move {
+            Outcome::Greeted(hooks::run(&runtime, &row, &speaker).await)
         });
     }
 
     /// Runs the hooks before the stop, in a container that may be frozen.
-    pub(crate) fn take_leave(
-        &self,
-        id: &ContainerId,
-        life: u64,
-        service: String,
-        hooks: Vec<Hook>,
-        frozen: bool,
-    ) {
-        let (runtime, id) = (self.runtime.clone(), id.clone());
-        self.errand(&id.clone(), life, async move {
+    pub(crate) fn take_leave(&self, life: u64, row: Row, frozen: bool) {
+        let (runtime, speaker) = (self.runtime.clone(), self.speaker.clone());
+        self.errand(&row.id.clone(), life, async move {
             if frozen {
                 // One that stays frozen is told by the first hook.
-                let _ = timeout(SIGNAL_MAX, runtime.unpause(&id)).await;
+                let _ = timeout(SIGNAL_MAX, runtime.unpause(&row.id)).await;
             }
-            Outcome::TakenLeave(hooks::run(&runtime, &id, &service, &hooks).await)
+            Outcome::TakenLeave(hooks::run(&runtime, &row, &speaker).await)
         });
     }
 

@@ -46,11 +46,12 @@ fn images(directory: &Path) -> BTreeMap<String, ImageFacts> {
     });
     let images = listed.join().ok().flatten().unwrap_or_default();
     let facts = |image: mesh_image::StoredImage| {
-        let made_unix_ms = Some(image.created_seconds.saturating_mul(1000));
+        let made_unix_ms = image.made_seconds.map(|seconds| seconds.saturating_mul(1000));
+        let tagged_unix_ms = Some(image.created_seconds.saturating_mul(1000));
         let (bytes, platform) = (image.bytes, image.platform.unwrap_or_default());
         (
             image.digest,
-            ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms: made_unix_ms, platform },
+            ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms, platform },
         )
     };
     images.into_iter().map(facts).collect()

@@ -96,11 +96,12 @@ fn supervise(project: &str) -> anyhow::Result<()> {
         .build()
         .context("could not start the runtime")?;
     let socket = paths.socket.clone();
-    let result = runtime.block_on(async {
+    let project = project.to_owned();
+    let supervised = async move {
         let ground =
             mesh_native::open(settings, entered).await.context("could not open the native ground")?;
         let settings = SupervisorSettings {
-            project: project.to_owned(),
+            project,
             paths,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             idle_exit_after: Duration::from_secs(IDLE_EXIT_SECONDS),
@@ -110,8 +111,11 @@ fn supervise(project: &str) -> anyhow::Result<()> {
             watch_socket(socket);
         };
         mesh_supervisor::run(settings, ground, ready).await?;
-        Ok(())
-    });
+        anyhow::Ok(())
+    };
+    // On the workers: on this thread every request would be handed over twice, from the worker that polls to this
+    // one and back.
+    let result = runtime.block_on(runtime.spawn(supervised)).context("the supervisor panicked").flatten();
     // Containers do not depend on this process: what is still blocked is left to the kernel.
     runtime.shutdown_timeout(Duration::from_secs(SHUTDOWN_SECONDS_MAX));
     result

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     let since_unix_ns = moment("--since", arguments.since.as_deref())?;
     let until_unix_ns = moment("--until", arguments.until.as_deref())?;
     let Some(client) = target.attend().await? else {
@@ -49,10 +49,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let since_unix_ms = since_unix_ns.map(|since| since / 1_000_000);
     let mut show = |message| {
         if let Message::Event(event) = message
+            && !event.one_off
             && (arguments.services.is_empty() || arguments.services.contains(&event.service))
             && until_unix_ns.is_none_or(|until| event.at_unix_ms <= until / 1_000_000)
         {
-            console::out_line(&if arguments.json { document(&event) } else { line(&event) });
+            // An empty line follows each that is not JSON, as in Docker Compose.
+            console::out_line(&if arguments.json { document(&event) } else { line(&event) + "\n" });
         }
     };
     let call = client.call(Request::Events { since_unix_ms }, &mut show, None);
@@ -105,6 +107,7 @@ mod tests {
     #[test]
     fn events_are_told_in_a_line() {
         let event = Event {
+            one_off: false,
             at_unix_ms: 1500,
             id: "abc".to_owned(),
             name: "hub-db-1".to_owned(),

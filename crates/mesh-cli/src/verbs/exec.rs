@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.own_target()?;
     target.check_services(std::slice::from_ref(&arguments.service))?;
     let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
     let tty = arguments.interactive

@@ -397,7 +397,7 @@ fn matters(service: &String, options: &Options) -> bool {
 pub(super) fn is_over(state: State) -> bool {
     match state {
         State::Exited | State::Dead | State::Created => true,
-        State::Waiting | State::Running | State::Paused | State::Restarting => false,
+        State::Waiting | State::Starting | State::Running | State::Paused | State::Restarting => false,
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Load(Load),
     /// Save images into an archive
     Save(Save),
+    /// Give an image another name
+    Tag(Tag),
     /// Remove images
     #[command(visible_alias = "remove")]
     Rm(Remove),
@@ -103,6 +105,17 @@ pub(crate) enum SaveFormat {
     Oci,
 }
 
+/// Arguments of `tag`.
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Its further name
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
 /// Arguments of `rmi`.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
@@ -155,6 +168,9 @@ pub(crate) fn perform(context: &Context, action: Action) -> Result<u8, CliError>
             Action::Ls(arguments) => list(&store, &arguments).await,
             Action::Load(arguments) => load(&store, arguments).await,
             Action::Save(arguments) => save(&store, arguments).await,
+            Action::Tag(arguments) => {
+                store.tag(&arguments.image, &arguments.name).await.map(|()| 0).map_err(failed)
+            }
             Action::Rm(arguments) => remove(context, &store, &arguments).await,
             Action::Prune(arguments) => prune(context, &store, &arguments).await,
         }
@@ -180,18 +196,20 @@ async fn list(store: &ImageStore, arguments: &List) -> Result<u8, CliError> {
     }
     match arguments.format {
         Format::Table => {
+            let now = words::now_unix_ms();
             let row = |image: &StoredImage| {
                 let (repository, tag) = split(image.reference.as_deref().unwrap_or("<none>:<none>"));
                 vec![
                     repository,
                     tag,
                     id(image, arguments.no_trunc),
+                    created(image, now),
                     words::decimal_bytes(image.bytes),
                     source(image),
                 ]
             };
             let rows: Vec<_> = images.iter().map(row).collect();
-            console::out(&table::render(&["REPOSITORY", "TAG", "IMAGE ID", "SIZE", "SOURCE"], &rows));
+            console::out(&table::render(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SOURCE"], &rows));
         }
         Format::Json => {
             let documents: Value = images.iter().map(document).collect();
@@ -201,11 +219,19 @@ async fn list(store: &ImageStore, arguments: &List) -> Result<u8, CliError> {
     Ok(0)
 }
 
+/// How long ago it was made; `N/A` where it does not say.
+fn created(image: &StoredImage, now_unix_ms: u64) -> String {
+    image.made_seconds.map_or_else(
+        || "N/A".to_owned(),
+        |at| format!("{} ago", words::rough(now_unix_ms.saturating_sub(at.saturating_mul(1000)))),
+    )
+}
+
 fn document(image: &StoredImage) -> Value {
     let (repository, tag) = split(image.reference.as_deref().unwrap_or("<none>:<none>"));
     json!({
         "ID": image.digest, "Repository": repository, "Tag": tag, "Digest": image.repository_digest,
-        "Platform": image.platform, "Size": image.bytes, "Created": image.created_seconds, "Source": source(image),
+        "Platform": image.platform, "Size": image.bytes, "Created": image.made_seconds, "Source": source(image),
     })
 }
 
@@ -213,7 +239,7 @@ fn source(image: &StoredImage) -> String {
     match &image.source {
         Source::Debian { version, .. } => format!("debian {version}"),
         Source::Oci => "oci".to_owned(),
-        Source::Embedded => "embedded".to_owned(),
+        Source::Embedded { service, version, .. } => format!("mesh {service} {version}"),
     }
 }
 
@@ -353,9 +379,10 @@ pub(crate) fn remove_those_of_a_project(names: &BTreeSet<String>) -> Result<(), 
     Ok(())
 }
 
-/// What containers were made of; asked just before it is needed.
-fn in_use(context: &Context) -> Vec<Use> {
-    (context.hooks.image_uses)(&context.home.state)
+/// What containers were made of; asked once nobody fetches any more.
+fn in_use(context: &Context) -> impl FnOnce() -> Vec<Use> + Send + 'static {
+    let (uses, state) = (context.hooks.image_uses, context.home.state.clone());
+    move || uses(&state)
 }
 
 /// Waits for work on the store, or for Ctrl-C.

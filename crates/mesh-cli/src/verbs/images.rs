@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     let mut containers = target.containers().await?;
     target.warn_of_unknown(&arguments.services, &containers);
     containers

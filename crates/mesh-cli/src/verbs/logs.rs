@@ -1,6 +1,9 @@
 //! `logs`: straight from the journals, whether or not anything runs.
 
-use super::foreground::{LOOK_MILLISECONDS, LOOKS_PER_DISCOVERY, is_over};
+use super::{
+    foreground::{LOOK_MILLISECONDS, LOOKS_PER_DISCOVERY, is_over},
+    up::unattached_services,
+};
 use crate::{
     context::{Context, Target, containers},
     failure::CliError,
@@ -9,9 +12,17 @@ use crate::{
     supervisor,
 };
 use clap::Args;
+use mesh_api::client::CallError;
 use mesh_journal::Query;
-use std::{collections::BTreeSet, convert::Infallible, time::Duration};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
+
+/// Time in which another supervisor may take the place of one that is gone.
+const SUCCESSOR_MAX: Duration = Duration::from_secs(2);
 
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
@@ -67,7 +78,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     if index.is_some() && arguments.services.len() != 1 {
         return Err(CliError::said("--index requires one service to be selected"));
     }
-    let target = context.target()?;
+    let target = context.shown_target()?;
     target.check_services(&arguments.services)?;
     let query = Query {
         since_unix_ns: moment("--since", arguments.since.as_deref())?,
@@ -75,6 +86,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         tail: arguments.tail.0,
     };
     let mut selection = Selection::of(&target.name, target.paths.journal.clone(), target.project.as_deref());
+    if arguments.services.is_empty() {
+        selection.without = target.project.as_deref().into_iter().flat_map(unattached_services).collect();
+    }
     selection.services = arguments.services;
     selection.index = index;
     let mut printer = Printer::new(Look {
@@ -95,7 +109,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     follow(&target, &services, Feed::new(selection, query), printer).await
 }
 
-/// Prints until nothing that is meant runs any more.
+/// Whether more may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Something that is meant runs.
+    Runs,
+    /// Nothing does, and that is known.
+    Over,
+    /// The supervisor is gone, and with it whoever knows.
+    Unknown,
+}
+
+/// Prints until nothing that is meant runs any more. Where that cannot be told any more, because the supervisor is
+/// gone and no other one takes its place, it is an error.
 async fn follow(
     target: &Target,
     services: &[String],
@@ -103,10 +129,19 @@ async fn follow(
     mut printer: Printer,
 ) -> Result<u8, CliError> {
     let mut look = 0_u32;
+    // Where a supervisor was killed before, another one finds what runs.
+    drop(target.attend().await?);
+    let mut unknown_since: Option<Instant> = None;
     loop {
         let discovering = look.is_multiple_of(LOOKS_PER_DISCOVERY);
         // Asked first: lines written before the end are still read after it.
-        let over = discovering && !anything_runs(target, services).await?;
+        let standing = if discovering { Some(standing(target, services).await?) } else { None };
+        let over = standing == Some(Standing::Over);
+        match standing {
+            Some(Standing::Unknown) => drop(unknown_since.get_or_insert_with(Instant::now)),
+            Some(_) => unknown_since = None,
+            None => {}
+        }
         let mut records = if discovering { feed.discover()? } else { Vec::new() };
         printer.expect(feed.labels());
         records.extend(feed.poll()?);
@@ -115,6 +150,10 @@ async fn follow(
         if over && quiet {
             return Ok(0);
         }
+        if quiet && unknown_since.is_some_and(|since| since.elapsed() >= SUCCESSOR_MAX) {
+            let message = format!("the supervisor of project `{}` is gone: what runs is not known", target.name);
+            return Err(CliError::said(message).with_hint("`mesh ps` starts another one, which finds what runs"));
+        }
         if quiet {
             look = look.wrapping_add(1);
             sleep(Duration::from_millis(LOOK_MILLISECONDS)).await;
@@ -122,11 +161,27 @@ async fn follow(
     }
 }
 
-async fn anything_runs(target: &Target, services: &[String]) -> Result<bool, CliError> {
-    let Some(client) = supervisor::running(&target.name, &target.paths).await? else { return Ok(false) };
-    let containers = containers(&client).await?;
+async fn standing(target: &Target, services: &[String]) -> Result<Standing, CliError> {
+    let containers = match supervisor::running(&target.name, &target.paths).await? {
+        Some(client) => match containers(&client).await {
+            Ok(containers) => containers,
+            // It ended while it was asked.
+            Err(CliError::Call(CallError::Ended | CallError::Send(_) | CallError::Connect { .. })) => {
+                return Ok(Standing::Unknown);
+            }
+            Err(error) => return Err(error),
+        },
+        None => {
+            // `down` takes the record with it; without a container a supervisor ends by itself.
+            let there = |mut entries: std::fs::ReadDir| entries.next().is_some();
+            let left = std::fs::read_dir(target.paths.directory.join("containers")).is_ok_and(there);
+            let unknown = left && target.paths.record.exists();
+            return Ok(if unknown { Standing::Unknown } else { Standing::Over });
+        }
+    };
     let meant = |service: &String| services.is_empty() || services.contains(service);
-    Ok(containers.iter().any(|container| meant(&container.service) && !is_over(container.state)))
+    let runs = containers.iter().any(|container| meant(&container.service) && !is_over(container.state));
+    Ok(if runs { Standing::Runs } else { Standing::Over })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     let containers = target.containers().await?;
     target.warn_of_unknown(std::slice::from_ref(&arguments.service), &containers);
     console::out_line(&find(&containers, &arguments)?);

@@ -14,6 +14,7 @@ use mesh_model::{
     service::{PullPolicy, Service},
 };
 use std::collections::BTreeSet;
+use tokio::signal::ctrl_c;
 
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
@@ -56,6 +57,23 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return Ok(0);
     }
     let client = target.supervise().await?;
+    tokio::select! {
+        pulled = pull(context, &client, &arguments, project, services) => pulled.map(|()| 0),
+        _ = ctrl_c() => {
+            console::err_line("cancelled");
+            Err(CliError::Interrupted)
+        }
+    }
+}
+
+/// Fetches the images of services.
+async fn pull(
+    context: &Context,
+    client: &Client,
+    arguments: &Arguments,
+    project: Box<Project>,
+    services: Vec<String>,
+) -> Result<(), CliError> {
     let substitute = context.settings.substitute;
     let (again, missing): (Vec<String>, Vec<String>) = services.into_iter().partition(|name| {
         let policy = project.services.get(name).map(|service| service.pull_policy);
@@ -65,21 +83,21 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         for (services, refresh) in [(again, true), (missing, false)] {
             if !services.is_empty() {
                 let request = Request::Pull { project: project.clone(), services, refresh, substitute };
-                perform(context, &client, request, arguments.quiet).await?;
+                perform(context, client, request, arguments.quiet).await?;
             }
         }
-        return Ok(0);
+        return Ok(());
     }
     let each =
         again.into_iter().map(|name| (name, true)).chain(missing.into_iter().map(|name| (name, false)));
     for (service, refresh) in each {
         let (project, services) = (project.clone(), vec![service]);
         let request = Request::Pull { project, services, refresh, substitute };
-        if let Err(error) = perform(context, &client, request, arguments.quiet).await {
+        if let Err(error) = perform(context, client, request, arguments.quiet).await {
             console::err_line(&error.render(context.settings.error_colour));
         }
     }
-    Ok(0)
+    Ok(())
 }
 
 async fn perform(context: &Context, client: &Client, request: Request, quiet: bool) -> Result<(), CliError> {

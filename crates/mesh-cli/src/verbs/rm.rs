@@ -55,6 +55,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let names: Vec<&str> = meant.iter().map(|one| one.name.as_str()).collect();
     let message = format!("Going to remove {}", names.join(", "));
     if context.settings.dry_run {
+        let running = meant.iter().filter(|one| rehearsal::runs(one));
+        let actions = &[Action::Stopping, Action::Stopped];
+        rehearsal::tell(context, running.map(|one| rehearsal::Told::container(one, actions)));
         console::out_line(&message);
         let actions = &[Action::Removing, Action::Removed];
         rehearsal::tell(context, meant.into_iter().map(|one| rehearsal::Told::container(one, actions)));

@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     // A wrong format is told before anything is waited for.
     LAYOUT.render(&arguments.format, Vec::new())?;
     let Some(client) = target.attend().await? else { return Ok(0) };

@@ -47,6 +47,7 @@ pub(crate) fn word(state: State) -> &'static str {
     match state {
         State::Created => "created",
         State::Waiting => "waiting",
+        State::Starting => "starting",
         State::Running => "running",
         State::Paused => "paused",
         State::Restarting => "restarting",
@@ -55,10 +56,10 @@ pub(crate) fn word(state: State) -> &'static str {
     }
 }
 
-/// The word for a state among Docker's: what waits for others was made and not started.
+/// The word for a state among Docker's: what waits for others, or is being started, was made and not started.
 pub(crate) fn docker_word(state: State) -> &'static str {
     match state {
-        State::Waiting => "created",
+        State::Waiting | State::Starting => "created",
         other => word(other),
     }
 }
@@ -103,6 +104,7 @@ pub(crate) fn sample(service: &str, state: State) -> ContainerStatus {
             target: 5432,
             protocol: mesh_model::network::Protocol::Tcp,
         }],
+        lost_ports: Vec::new(),
         exposed: Vec::new(),
         addresses: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),

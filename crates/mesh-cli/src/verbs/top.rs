@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     let Some(client) = target.attend().await? else { return Ok(0) };
     target.warn_of_unknown(&arguments.services, &crate::context::containers(&client).await?);
     let mut ignore = |_: Message| {};

@@ -18,6 +18,7 @@ use mesh_api::{
     options::{Recreate, UpOptions},
     request::Request,
 };
+use mesh_model::project::Project;
 use tokio::signal::ctrl_c;
 
 /// What is said where Ctrl+C ends a detached `up`.
@@ -226,6 +227,11 @@ async fn finish_detached(client: &Client, no_start: bool) -> Result<u8, CliError
     Ok(0)
 }
 
+/// Those whose file says `attach: false`.
+pub(super) fn unattached_services(project: &Project) -> impl Iterator<Item = String> {
+    project.services.values().filter(|service| service.logging.unattached).map(|service| service.name.clone())
+}
+
 fn follow_options(
     context: &Context,
     arguments: &Arguments,
@@ -242,6 +248,9 @@ fn follow_options(
     for names in [&arguments.no_attach, &arguments.exit_code_from.iter().cloned().collect()] {
         target.check_services(names)?;
     }
+    // Whoever names a service with --attach wants it, whatever its file says.
+    let unattached = arguments.attach.is_empty().then(|| target.project.as_deref()).flatten();
+    let unattached = unattached.into_iter().flat_map(unattached_services);
     // Without --attach, those that were named are shown, as Compose has it.
     let attach = match (arguments.attach.is_empty(), arguments.attach_dependencies) {
         (false, _) => arguments.attach.clone(),
@@ -250,7 +259,7 @@ fn follow_options(
     };
     Ok(attach::Options {
         services: attach,
-        without: arguments.no_attach.iter().cloned().collect(),
+        without: arguments.no_attach.iter().cloned().chain(unattached).collect(),
         named: arguments.creation.services.clone(),
         abort: match (&arguments.exit_code_from, arguments.abort_on_container_failure) {
             (_, true) => attach::Abort::OnFailure,

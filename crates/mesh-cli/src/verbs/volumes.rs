@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = context.shown_target()?;
     target.check_services(&arguments.services)?;
     // Volumes outlive what used them.
     let client = match target.attend().await? {

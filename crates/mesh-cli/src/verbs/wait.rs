@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.target()?;
+    let target = if arguments.down_project { context.own_target()? } else { context.shown_target()? };
     target.check_services(&arguments.services)?;
     let Some(client) = target.attend().await? else {
         return Err(CliError::said(format!("project `{}` has no containers to wait for", target.name)));

@@ -52,6 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
             "none of the selected services is configured for watch, consider setting a 'develop' section",
         ));
     }
+    context.refuse_unsupported(&target, &arguments.services, false)?;
     let client = target.supervise().await?;
     let lock = target.paths.directory.join("watch.lock");
     let _lock = Lock::acquire(&lock).map_err(|error| {

@@ -3,12 +3,16 @@
 use super::pattern::Patterns;
 use crate::failure::CliError;
 use mesh_model::{
-    develop::{Watch, WatchAction},
+    develop::{BuildFiles, Watch, WatchAction},
     mount::MountSource,
     project::Project,
     service::Service,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// Files that editors and tools make for a moment.
 const EPHEMERAL: [&str; 12] = [
@@ -81,13 +85,15 @@ pub(crate) fn rules(project: &Project, services: &[String]) -> Result<(Vec<Rule>
     let (mut rules, mut notes) = (Vec::new(), Vec::new());
     let chosen = |name: &str| services.is_empty() || services.iter().any(|other| other == name);
     for service in project.services.values().filter(|service| chosen(&service.name)) {
-        let shared = ignored_by_build(project, service);
+        let shared = ignored_by_build(service.watch.iter().find_map(|watch| watch.build.as_ref()));
         for watch in &service.watch {
             if watch.action == WatchAction::Rebuild && !service.build {
-                return Err(CliError::said(format!(
-                    "can't watch service \"{}\" with action rebuild without a build context",
-                    service.name
-                )));
+                notes.push(format!(
+                    "service {}: there is no `build` that changes below {} could ask for, this rule is left out",
+                    service.name,
+                    watch.path.display()
+                ));
+                continue;
             }
             if watch.action.copies() && is_bound(service, &watch.path) {
                 notes.push(format!(
@@ -126,19 +132,23 @@ fn is_bound(service: &Service, path: &Path) -> bool {
     )
 }
 
-/// `.dockerignore` of the project's directory, for services that are built.
-fn ignored_by_build(project: &Project, service: &Service) -> Vec<Patterns> {
-    use std::io::Read as _;
-    if !service.build {
-        return Vec::new();
+/// What the build of a service leaves out of its context: by `<Dockerfile>.dockerignore`, or else by
+/// `.dockerignore`.
+fn ignored_by_build(build: Option<&BuildFiles>) -> Vec<Patterns> {
+    let Some(BuildFiles { context, dockerfile }) = build else { return Vec::new() };
+    let own = format!("{}.dockerignore", if dockerfile.is_empty() { "Dockerfile" } else { dockerfile });
+    for name in [own.as_str(), ".dockerignore"] {
+        if let Some(text) = read_ignore_file(&context.join(name)) {
+            return vec![Patterns::of_file(context, &text)];
+        }
     }
+    Vec::new()
+}
+
+fn read_ignore_file(path: &Path) -> Option<String> {
     let mut text = String::new();
-    let read = std::fs::File::open(project.directory.join(".dockerignore"))
-        .and_then(|file| file.take(IGNORE_FILE_BYTES_MAX).read_to_string(&mut text));
-    match read {
-        Ok(_) => vec![Patterns::of_file(&project.directory, &text)],
-        Err(_) => Vec::new(),
-    }
+    File::open(path).ok()?.take(IGNORE_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 #[cfg(test)]
@@ -155,8 +165,25 @@ mod tests {
             include: own(include),
             initial_sync: false,
             exec: None,
+            build: None,
         };
         Rule::new("web", &watch, &[])
+    }
+
+    #[test]
+    fn the_ignore_file_of_a_dockerfile_comes_before_that_of_its_context() {
+        let context = tempfile::tempdir().unwrap();
+        let watched = context.path().join("src");
+        let build = BuildFiles { context: context.path().to_owned(), dockerfile: "Dockerfile.dev".to_owned() };
+        let leaves_out = |name: &str| {
+            let shared = ignored_by_build(Some(&build));
+            shared.iter().any(|patterns| patterns.matches(&watched.join(name)))
+        };
+        assert!(!leaves_out("a.log"));
+        std::fs::write(context.path().join(".dockerignore"), "src/*.log\n").unwrap();
+        assert!(leaves_out("a.log") && !leaves_out("a.tmp"));
+        std::fs::write(context.path().join("Dockerfile.dev.dockerignore"), "**/*.tmp\n").unwrap();
+        assert!(!leaves_out("a.log") && leaves_out("a.tmp"));
     }
 
     #[test]

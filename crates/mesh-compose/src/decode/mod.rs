@@ -7,6 +7,7 @@ mod outside;
 mod process;
 mod project;
 mod service;
+mod watch;
 
 pub(crate) use project::{Frame, project};
 

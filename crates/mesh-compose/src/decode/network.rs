@@ -14,6 +14,7 @@ pub(super) fn network(node: &Node, cx: &mut Context) -> NetworkSettings {
         hostname: text(node, "hostname").filter(|name| !name.is_empty()),
         domainname: text(node, "domainname").filter(|name| !name.is_empty()),
         ports: items(node.get("ports")).filter_map(|node| port(node, cx)).collect(),
+        expose: list(node.get("expose")).iter().map(|port| with_protocol(port)).collect(),
         extra_hosts: list(node.get("extra_hosts"))
             .iter()
             .filter_map(|line| line.split_once('='))
@@ -23,6 +24,10 @@ pub(super) fn network(node: &Node, cx: &mut Context) -> NetworkSettings {
         dns_search: list(node.get("dns_search")),
         dns_opt: list(node.get("dns_opt")),
     }
+}
+
+fn with_protocol(port: &str) -> String {
+    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
 }
 
 /// The network that an engine has beside those of projects; here there is none.
@@ -58,6 +63,7 @@ fn mode(node: &Node, cx: &mut Context) -> NetworkMode {
                     ipv6_address: text(node, "ipv6_address").and_then(|text| text.parse().ok()),
                     mac_address: text(node, "mac_address").or_else(|| mac.clone()),
                     priority: number(node.get("priority")).unwrap_or(0),
+                    interface_name: text(node, "interface_name").filter(|name| !name.is_empty()),
                 };
                 (key.clone(), attachment)
             })

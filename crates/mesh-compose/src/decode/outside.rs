@@ -80,7 +80,11 @@ fn test(
         "postgres" => {
             let user = plain(asked, "user", cx).unwrap_or_else(|| "postgres".to_owned());
             let database = plain(asked, "database", cx).unwrap_or_else(|| user.clone());
-            (5432, Question::Postgres { user, database })
+            let password = match asked.get("password") {
+                Some(node) => Some(password(tree, node, environment, cx)?),
+                None => None,
+            };
+            (5432, Question::Postgres { user, database, password })
         }
         _ => {
             let password = match asked.get("password") {

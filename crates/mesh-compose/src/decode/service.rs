@@ -1,6 +1,6 @@
 //! One service.
 
-use super::{entries, flag, hooks, items, mounts, network, number, process, size, text, texts};
+use super::{entries, flag, hooks, items, mounts, network, number, process, size, text, texts, watch};
 use crate::{context::Context, node::Node, value};
 use mesh_model::{
     limits::{Limits, Ulimit},
@@ -8,7 +8,7 @@ use mesh_model::{
         Condition, Dependency, Logging, PullPolicy, RestartPolicy, STOP_GRACE_PERIOD_DEFAULT, Service,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most containers of one service.
 const SCALE_MAX: u32 = 1000;
@@ -34,6 +34,7 @@ pub(super) fn service(
         scale: scale(node, cx),
         process: process::process(node),
         environment: texts(node.get("environment")),
+        environment_unset: unset(node.get("environment")),
         labels,
         depends_on: depends_on(node),
         healthcheck: process::healthcheck(node),
@@ -53,8 +54,8 @@ pub(super) fn service(
         devices: items(node.get("devices")).map(device).collect(),
         logging: logging(node, cx),
         substitute: super::project::substitute(node),
-        hooks: hooks::hooks(node, environment),
-        watch: hooks::watch(node, environment),
+        hooks: hooks::hooks(node, environment, cx),
+        watch: watch::watch(node, environment),
         provider: hooks::provider(node),
     }
 }
@@ -106,6 +107,12 @@ fn pull_policy(node: &Node, cx: &mut Context) -> PullPolicy {
         cx.warn(policy.at, "no-effect", "`pull_policy: refresh` without a time is taken as `missing`");
     }
     value::pull_policy(&text).unwrap_or_default()
+}
+
+/// The variables that are named without a value, which the environment that the file was read in does not have
+/// either.
+fn unset(node: Option<&Node>) -> BTreeSet<String> {
+    entries(node).filter(|(_, node)| node.is_null()).map(|(name, _)| name.clone()).collect()
 }
 
 fn depends_on(node: &Node) -> BTreeMap<String, Dependency> {
@@ -192,7 +199,8 @@ fn device(node: &Node) -> String {
 }
 
 fn logging(node: &Node, cx: &mut Context) -> Logging {
-    let mut logging = Logging::default();
+    let unattached = node.get("attach").is_some() && !flag(node, "attach");
+    let mut logging = Logging { unattached, ..Logging::default() };
     let Some(section) = node.get("logging") else { return logging };
     match section.get("driver").and_then(Node::as_text).unwrap_or_default() {
         "none" => logging.disabled = true,

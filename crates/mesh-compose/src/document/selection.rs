@@ -68,8 +68,10 @@ fn used(tree: &Node) -> [(&'static str, BTreeSet<String>); 5] {
             }
             if *section == "secrets" {
                 names.extend(sources(entry.node.at_path(&["build", "secrets"]), false));
-                let password = ["x-mesh", "probe", "redis", "password", "secret"];
-                names.extend(entry.node.at_path(&password).and_then(Node::scalar));
+                for kind in ["postgres", "redis"] {
+                    let password = ["x-mesh", "probe", kind, "password", "secret"];
+                    names.extend(entry.node.at_path(&password).and_then(Node::scalar));
+                }
             }
         }
     }

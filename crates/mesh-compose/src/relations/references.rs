@@ -40,6 +40,7 @@ pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) -> V
         if service.get("image").and_then(Node::scalar).is_none_or(|image| image.is_empty())
             && service.get("build").is_none()
             && service.get("provider").is_none()
+            && !cx.unextended.contains(name)
         {
             let at = entry(tree, "services", name).map(|entry| entry.key_at).unwrap_or_default();
             cx.error(at, "no-image", format!("service `{name}` has neither an `image` nor a `build`"));

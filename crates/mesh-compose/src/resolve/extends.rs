@@ -19,6 +19,8 @@ struct Target {
     service: String,
     file: Option<String>,
     at: At,
+    /// Where its file is named.
+    file_at: At,
 }
 
 /// One step of a chain: a service of a file.
@@ -57,13 +59,19 @@ impl Resolver<'_> {
     ) -> Option<Node> {
         let mut service = document.at_path(&["services", name])?.clone();
         let Some(extends) = service.remove("extends") else { return Some(service) };
-        let Some(target) = self.target(&extends).filter(|_| self.inherited < usize::MAX) else {
+        let target = self.target(&extends).filter(|_| self.inherited < usize::MAX);
+        let root = chain.first().map_or(name, |(_, name)| name).to_owned();
+        let Some(target) = target else {
+            self.cx.unextended.insert(root);
             return Some(service);
         };
         chain.push((path.to_owned(), name.to_owned()));
         let base = self.base(document, path, &target, chain, around);
         chain.pop();
-        let Some(mut base) = base else { return Some(service) };
+        let Some(mut base) = base else {
+            self.cx.unextended.insert(root);
+            return Some(service);
+        };
         self.inherited = self.inherited.saturating_add(size(&base));
         if self.inherited > INHERITED_NODES_MAX {
             if self.inherited < usize::MAX {
@@ -82,16 +90,23 @@ impl Resolver<'_> {
 
     fn target(&mut self, extends: &Node) -> Option<Target> {
         if let Some(service) = extends.as_text() {
-            return Some(Target { service: service.to_owned(), file: None, at: extends.at });
+            return Some(Target {
+                service: service.to_owned(),
+                file: None,
+                at: extends.at,
+                file_at: extends.at,
+            });
         }
         let service = extends.get("service");
+        let at = service.map_or(extends.at, |node| node.at);
         let (Some(_), Some(name)) = (extends.as_map(), service.and_then(Node::as_text)) else {
             let hint = "write `extends: name`, or a mapping with `service` and `file`";
-            self.cx.error_with_hint(extends.at, "extends", "`extends` names no service", hint);
+            self.cx.error_with_hint(at, "extends", "`extends` names no service", hint);
             return None;
         };
-        let at = service.map_or(extends.at, |node| node.at);
-        Some(Target { service: name.to_owned(), file: extends.get("file").and_then(Node::scalar), at })
+        let file = extends.get("file");
+        let file_at = file.map_or(at, |node| node.at);
+        Some(Target { service: name.to_owned(), file: file.and_then(Node::scalar), at, file_at })
     }
 
     fn base(
@@ -106,7 +121,8 @@ impl Resolver<'_> {
         let directory = if chain.len() > 1 { path.parent().unwrap_or(path) } else { around.directory };
         if let Some(file) = target.file.as_ref().filter(|file| super::include::is_remote(file)) {
             let message = format!("`{file}` is not on this machine, and nothing is fetched");
-            self.cx.error_with_hint(target.at, "unsupported", message, "name a file of a checkout of it");
+            let hint = "name a file of a checkout of it";
+            self.cx.error_with_hint(target.file_at, "unsupported", message, hint);
             return None;
         }
         let other = target.file.as_ref().map(|file| paths::absolute(file, directory, around.environment));
@@ -119,6 +135,11 @@ impl Resolver<'_> {
         }
         if cycle {
             let mut names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
+            // Each service of a circle leads around it: it is told once.
+            let told = names.iter().skip(1).any(|name| self.cx.unextended.contains(*name));
+            if told {
+                return None;
+            }
             names.push(&target.service);
             let message = format!("`extends` goes in a circle: {}", names.join(" -> "));
             self.cx.error(target.at, "extends-cycle", message);
@@ -129,7 +150,7 @@ impl Resolver<'_> {
                 .has_service(document, target, path)
                 .then(|| self.extended_service(document, path, &target.service, chain, around))?,
             Some(file) => {
-                let document = self.extended_file(&file, target.at, around)?;
+                let document = self.extended_file(&file, target.file_at, around)?;
                 if !self.has_service(&document, target, &file) {
                     return None;
                 }
@@ -142,6 +163,11 @@ impl Resolver<'_> {
     }
 
     fn has_service(&mut self, document: &Node, target: &Target, path: &Path) -> bool {
+        if let Some(services) = document.get("services").filter(|node| node.as_map().is_none()) {
+            let message = format!("`services` of {} is {}, not a mapping", self.shown(path), services.kind());
+            self.cx.error(services.at, "wrong-type", message);
+            return false;
+        }
         let services = document.get("services").and_then(Node::as_map);
         if services.is_some_and(|services| services.contains_key(&target.service)) {
             return true;
@@ -179,12 +205,23 @@ impl Resolver<'_> {
         };
         let file = self.cx.add_source(&self.shown(path), &text);
         self.files.push(path.to_owned());
+        let errors = self.cx.error_count();
         let mut documents = crate::yaml::parse(&text, file, self.cx).into_iter();
-        let mut tree = documents.next()?;
+        if self.cx.error_count() > errors {
+            // What it has is not known: that it lacks a service would be a guess.
+            return None;
+        }
+        let Some(mut tree) = documents.next() else {
+            let message = format!("{} is empty", self.shown(path));
+            self.cx.error(at, "extends", message);
+            return None;
+        };
         for document in documents {
             tree = merge(tree, document, &mut Vec::new(), &mut Merging::new(self.cx, Marks::Spent));
         }
         if !matches!(tree.value, Value::Map(_)) {
+            let message = format!("a Compose file is a mapping, {} is {}", self.shown(path), tree.kind());
+            self.cx.error(at, "wrong-type", message);
             return None;
         }
         self.interpolate(&mut tree, around.environment);

@@ -46,11 +46,18 @@ const HTTP: Shape = Shape::Either(&[
 
 const POSTGRES: Shape = Shape::Either(&[
     PORT,
-    Shape::Object(&[field("database", Shape::Text), field("port", PORT), field("user", Shape::Text)]),
+    Shape::Object(&[
+        field("database", Shape::Text),
+        field("password", PASSWORD),
+        field("port", PORT),
+        field("user", Shape::Text),
+    ]),
 ]);
+
+/// A password that stands here itself is told as such, without being repeated.
+const PASSWORD: Shape = Shape::Any;
 
 const REDIS: Shape = Shape::Either(&[
     PORT,
-    // A password that stands here itself is told as such, without being repeated.
-    Shape::Object(&[field("password", Shape::Any), field("port", PORT), field("user", Shape::Text)]),
+    Shape::Object(&[field("password", PASSWORD), field("port", PORT), field("user", Shape::Text)]),
 ]);

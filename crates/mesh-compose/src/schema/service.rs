@@ -177,7 +177,7 @@ const ATTACHMENT: Shape = Shape::Nullable(&Shape::Object(&[
     field("aliases", NAMES),
     ignored("driver_opts", TEXTS_OR_NUMBERS, "the driver takes no options of an attachment"),
     ignored("gw_priority", WHOLE, "`priority` chooses the default route"),
-    ignored("interface_name", Shape::Text, "interfaces are numbered in order"),
+    field("interface_name", Shape::Text),
     field("ipv4_address", Shape::Startable(value::is_ipv4, "an IPv4 address")),
     ignored("ipv6_address", Shape::Startable(value::is_ipv6, "an IPv6 address"), "networks carry IPv4"),
     ignored("link_local_ips", NAMES, "link-local addresses are the kernel's"),

@@ -2,7 +2,7 @@
 //! scripts would have generated.
 
 use super::{
-    accounts,
+    accounts, libraries,
     place::{MERGED, MOVED, place},
     tree::{Attributes, Tree},
 };
@@ -21,6 +21,10 @@ use std::{
 const READ_BYTES_MAX: u64 = 4 << 20;
 /// Most matches of one pattern.
 const MATCHES_MAX: usize = 10_000;
+
+/// Where a container of an embedded service sees Mesh's own binary. A layer has an empty file there, for the ground
+/// to mount the binary over: an image stays as it is while the binary is built anew.
+pub(crate) const EMBEDDED_BINARY: &str = "/usr/local/libexec/mesh";
 
 /// Applies a recipe to a tree. `lower` are the layers below, lowest first; the tree itself, which may
 /// hold the packages already, counts as the highest of them.
@@ -54,10 +58,19 @@ pub(crate) fn apply(
     for link in &recipe.links {
         work.link(link)?;
     }
+    if recipe.embedded.is_some()
+        && let Some(path) = work.place(EMBEDDED_BINARY)?
+    {
+        work.write(&path, b"", (0, 0), 0o755)?;
+    }
     for file in recipe.files.iter().chain(recipe.variants_of(tag).flat_map(|variant| &variant.files)) {
         work.file(file)?;
     }
-    Ok(())
+    // Above the packages: the base is no image by itself.
+    match lower {
+        [] => Ok(()),
+        _ => work.library_cache(),
+    }
 }
 
 struct Work<'a> {
@@ -145,6 +158,13 @@ impl Work<'_> {
             self.written(self.tree.link(name, "/etc/ssl/certs/ca-certificates.crt"))?;
         }
         Ok(())
+    }
+
+    fn library_cache(&self) -> Result<(), ImageError> {
+        match libraries::cache(&self.layers) {
+            Some(cache) => self.write(libraries::PATH, &cache, (0, 0), 0o644),
+            None => Ok(()),
+        }
     }
 
     fn rewrite(&self, path: &str, change: impl Fn(&str) -> String) -> Result<(), ImageError> {

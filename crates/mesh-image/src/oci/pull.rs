@@ -170,8 +170,5 @@ fn wait<T>(future: impl Future<Output = T>, reporter: &Reporter, stop: &AtomicBo
 }
 
 fn pull_error(reference: &str, source: OciError) -> ImageError {
-    match source {
-        OciError::NoSpace { folder, .. } => ImageError::DiskFull { path: folder },
-        source => ImageError::Pull { reference: reference.to_owned(), source: Box::new(source) },
-    }
+    ImageError::Pull { reference: reference.to_owned(), source: Box::new(source) }
 }

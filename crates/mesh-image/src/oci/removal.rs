@@ -3,6 +3,7 @@
 //! Everything here is done with the store's lock held alone, so that nobody fetches meanwhile. What
 //! containers were made of stays whatever happens to its name.
 
+use super::install::name_key;
 use crate::{
     error::ImageError,
     index::Entry,
@@ -18,9 +19,9 @@ use std::{
 /// A container, and what it was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
-    /// Its project.
+    /// Its project; empty: it is not made yet, and a process holds the image for it.
     pub project: String,
-    /// Its name.
+    /// Its name, or that process.
     pub container: String,
     /// Digest of its image.
     pub digest: String,
@@ -39,14 +40,15 @@ pub enum Prune {
 
 impl Inner {
     /// Takes an image's name away, and the image with its last name. An id takes all names, if it has
-    /// several only where it is `forced`; so does one that a container was made of.
+    /// several only where it is `forced`. One that a container was made of loses its names then, and stays.
     pub(crate) fn remove_image(
         &self,
         text: &str,
-        in_use: &[Use],
+        in_use: impl FnOnce() -> Vec<Use>,
         forced: bool,
     ) -> Result<Removed, ImageError> {
         let _alone = self.alone()?;
+        let in_use = &self.users(in_use)?;
         let mut taken = self.taken(text)?;
         if taken.is_empty() {
             return Err(ImageError::NoSuchImage { text: text.to_owned() });
@@ -65,14 +67,23 @@ impl Inner {
         for (key, mut entry, names) in taken {
             entry.references.retain(|name| !names.contains(name));
             let last = entry.references.is_empty() && !self.is_elsewhere(&key, &entry)?;
+            let user = in_use.iter().find(|user| user.digest == entry.digest);
             if last
-                && !forced
-                && let Some(user) = in_use.iter().find(|user| user.digest == entry.digest)
+                && let Some(user) = user.filter(|_| !forced || names.is_empty())
             {
-                let (container, project) = (user.container.clone(), user.project.clone());
-                return Err(ImageError::InUse { image: text.to_owned(), container, project });
+                let (image, container, project) =
+                    (text.to_owned(), user.container.clone(), user.project.clone());
+                return Err(match project.is_empty() {
+                    true => ImageError::Held { image, holder: container },
+                    false => ImageError::InUse { image, container, project },
+                });
             }
             removed.untagged.extend(names);
+            if last && user.is_some() {
+                // Its container has it still: it goes with the first removal after that.
+                self.keep_unnamed(&key, entry)?;
+                continue;
+            }
             if entry.references.is_empty() {
                 self.index.remove(&key)?;
             } else {
@@ -87,9 +98,29 @@ impl Inner {
         Ok(removed)
     }
 
+    /// Keeps an image without a name.
+    fn keep_unnamed(&self, key: &str, mut entry: Entry) -> Result<(), ImageError> {
+        let own = entry.oci.as_mut().map(|record| {
+            record.name = None;
+            name_key(&record.manifest.to_string(), "")
+        });
+        match own {
+            Some(own) if own != key => {
+                self.index.write(&own, &entry)?;
+                self.index.remove(key)
+            }
+            _ => self.index.write(key, &entry),
+        }
+    }
+
     /// Removes what nothing needs.
-    pub(crate) fn prune(&self, which: Prune, in_use: &[Use]) -> Result<Removed, ImageError> {
+    pub(crate) fn prune(
+        &self,
+        which: Prune,
+        in_use: impl FnOnce() -> Vec<Use>,
+    ) -> Result<Removed, ImageError> {
         let _alone = self.alone()?;
+        let in_use = &self.users(in_use)?;
         let mut removed = Removed::default();
         for (key, entry) in self.index.all()? {
             let used = in_use.iter().any(|user| user.digest == entry.digest);
@@ -106,7 +137,13 @@ impl Inner {
     }
 
     /// What a prune would take, without taking it.
-    pub(crate) fn prunable(&self, which: Prune, in_use: &[Use]) -> Result<u64, ImageError> {
+    pub(crate) fn prunable(
+        &self,
+        which: Prune,
+        in_use: impl FnOnce() -> Vec<Use>,
+    ) -> Result<u64, ImageError> {
+        let _alone = self.alone()?;
+        let in_use = &self.users(in_use)?;
         let mut kept = Needed::default();
         for (_, entry) in self.index.all()? {
             let used = in_use.iter().any(|user| user.digest == entry.digest);

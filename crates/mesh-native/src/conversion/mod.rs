@@ -19,7 +19,7 @@ use mesh_runtime::{
     exec::{CopyRequest, ExecRequest},
 };
 use mesh_sandbox::specification::{
-    CopyOperation, CopySpecification, ExecSpecification, MountSpecification, Output, RunSpecification,
+    CopyOperation, ExecSpecification, MountSpecification, Output, RunSpecification,
     UserNamespace,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -126,18 +126,22 @@ pub(crate) fn probe(
     Ok(specification)
 }
 
-/// What `shim copy` is told.
-pub(crate) fn copy(spec: &ContainerSpec, place: &RunningPlace, request: &CopyRequest) -> CopySpecification {
-    let operation = match request.clone() {
+/// What `shim copy` is told to do.
+pub(crate) fn copy(
+    spec: &ContainerSpec,
+    user_namespace: UserNamespace,
+    request: &CopyRequest,
+) -> CopyOperation {
+    match request.clone() {
         CopyRequest::Out { path } => CopyOperation::Out { path },
         CopyRequest::In { directory, archive } => {
-            let user = process::user(spec, place.user_namespace);
+            let user = process::user(spec, user_namespace);
             CopyOperation::In { directory, owner: (archive && !user.is_empty()).then_some(user) }
         }
         CopyRequest::Look { path } => CopyOperation::Look { path },
+        CopyRequest::List { path } => CopyOperation::List { path },
         CopyRequest::Remove { paths } => CopyOperation::Remove { paths },
-    };
-    CopySpecification { pid: place.pid, operation, user_namespace: place.user_namespace }
+    }
 }
 
 /// Where a running container is found.

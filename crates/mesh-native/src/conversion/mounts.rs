@@ -7,6 +7,7 @@
 use super::volume_options;
 use mesh_model::{
     container::ContainerSpec,
+    image::Source,
     mount::{FileMount, MountSource},
     project::FileSource,
 };
@@ -52,6 +53,8 @@ pub(crate) enum PlannedSource {
     Content { content: Secret<Vec<u8>>, access: Access },
     /// A file that Mesh writes.
     Own(OwnFile),
+    /// Mesh's own binary, for a service that is inside of it.
+    OwnBinary,
 }
 
 /// A file that Mesh writes into the container's directory.
@@ -129,6 +132,11 @@ pub(crate) fn plan(spec: &ContainerSpec) -> Result<Vec<PlannedMount>, RuntimeErr
             let source = PlannedSource::Anonymous { name: String::new() };
             mounts.push(PlannedMount { target, read_only: false, source });
         }
+    }
+    if let Source::Embedded { binary, .. } = &spec.image.source {
+        let target = normal(binary)?;
+        taken.insert(target.clone());
+        mounts.push(PlannedMount { target, read_only: true, source: PlannedSource::OwnBinary });
     }
     for (target, file) in OWN_FILES {
         if taken.insert(target.to_owned()) {

@@ -24,10 +24,14 @@ pub(crate) fn hosts(
     addresses: &[IpAddr],
     host_gateway: IpAddr,
 ) -> String {
-    let mut text = String::from(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-    );
+    let mut text = String::from("127.0.0.1\tlocalhost\n");
+    // A project has no IPv6: as Docker has it then, `localhost` has one meaning.
+    if settings.mode == NetworkMode::Host {
+        text.push_str(
+            "::1\tlocalhost ip6-localhost ip6-loopback\n\
+             fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+        );
+    }
     for (name, address) in &settings.extra_hosts {
         let _ = match address.as_str() {
             HOST_GATEWAY => writeln!(text, "{host_gateway}\t{name}"),
@@ -92,6 +96,7 @@ mod tests {
             hostname: None,
             domainname: None,
             ports: Vec::new(),
+            expose: Vec::new(),
             extra_hosts: Vec::new(),
             dns: Vec::new(),
             dns_search: Vec::new(),

@@ -96,9 +96,10 @@ fn working_dir(spec: &ContainerSpec) -> String {
     spec.service.process.working_dir.clone().unwrap_or_else(|| spec.image.config.working_dir.clone())
 }
 
-/// The image's environment under the service's.
+/// The image's environment under the service's, without what that names and gives no value.
 fn environment(spec: &ContainerSpec, tty: bool) -> BTreeMap<String, String> {
     let mut environment = spec.image.config.environment.clone();
+    environment.retain(|name, _| !spec.service.environment_unset.contains(name));
     environment.extend(spec.service.environment.clone());
     if tty {
         environment.entry("TERM".to_owned()).or_insert_with(|| TERM_DEFAULT.to_owned());

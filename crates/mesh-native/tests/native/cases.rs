@@ -451,7 +451,7 @@ async fn many_start_at_once(mut bed: Bed) -> Bed {
     while !left.is_empty() {
         let ended =
             tokio::time::timeout(DEADLINE, bed.events.recv()).await.expect("in time").expect("an event");
-        let mesh_runtime::events::RuntimeEvent::Exited { id, exit } = ended;
+        let mesh_runtime::events::RuntimeEvent::Exited { id, exit } = ended else { panic!("{ended:?}") };
         assert_eq!(exit.code, 0);
         left.remove(&id);
     }

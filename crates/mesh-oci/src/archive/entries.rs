@@ -35,7 +35,7 @@ pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Resu
     let mut archive = Archive::new(reader);
     let mut extension = Extension::default();
     for (count, entry) in (0..).zip(archive.entries().map_err(ArchiveError::Stream)?.raw(true)) {
-        let mut entry = entry.map_err(|error| ArchiveError::Stream(without_content(error)))?;
+        let mut entry = entry.map_err(|error| broken(count, error))?;
         if count >= entries_max {
             return Err(ArchiveError::TooMuch { what: "entries", limit: entries_max });
         }
@@ -54,11 +54,13 @@ pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Resu
     Ok(())
 }
 
-/// The fault of a header, which quotes what stood in its place, without that: a file given by mistake may be
-/// of any size and secrecy.
-fn without_content(error: io::Error) -> io::Error {
+/// The fault of a header. What is no archive at its very beginning is none; and of a header nothing is repeated,
+/// as a file given by mistake may be of any size and secrecy.
+fn broken(count: u64, error: io::Error) -> ArchiveError {
     let quotes = error.raw_os_error().is_none() && error.to_string().contains("numeric field");
-    if quotes { io::Error::other("it is no tar file, plain or compressed by gzip or zstd") } else { error }
+    // What the library finds wrong itself has this kind; faults of the stream have their own.
+    let found = matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof);
+    if quotes || (count == 0 && found) { ArchiveError::NoTar } else { ArchiveError::Stream(error) }
 }
 
 fn one<R: Read>(

@@ -1,6 +1,6 @@
 //! Archives of images: what `docker save` writes, and OCI layouts in a tar file.
 //!
-//! [`read`] takes either, plain or compressed by gzip or zstd, in one pass from a stream, into a directory of
+//! [`read`] takes either, plain or compressed by gzip, zstd or xz, in one pass from a stream, into a directory of
 //! blobs. No name in an archive becomes a path: files become blobs by their digest, links are followed among
 //! the archive's own names. What was read of an archive that turns out to be none is removed again.
 //!
@@ -27,6 +27,31 @@ pub enum ArchiveError {
     /// The stream failed, or is no tar file.
     #[error("could not read the archive")]
     Stream(#[source] io::Error),
+    /// Nothing at all came.
+    #[error("the archive is empty: not one byte was read")]
+    Empty,
+    /// A folder where a file should be.
+    #[error(
+        "this is a folder, not an archive; an OCI layout is loaded as a tar file: tar -C FOLDER -cf - . | mesh load"
+    )]
+    Folder,
+    /// The stream is something else.
+    #[error("this is no tar file, plain or compressed by gzip, zstd or xz")]
+    NoTar,
+    /// A compression that is not undone here.
+    #[error("the archive is compressed by {kind}, which is not taken; {tool} undoes it")]
+    Compression {
+        /// Its name.
+        kind: &'static str,
+        /// The program for it.
+        tool: &'static str,
+    },
+    /// The stream ends too early.
+    #[error("the archive is cut off: it ends after {bytes} bytes, in the middle of its content")]
+    CutOff {
+        /// Bytes that were read of it, as it came.
+        bytes: u64,
+    },
     /// Something in it cannot be understood.
     #[error("{name:?} in the archive {reason}")]
     Entry {

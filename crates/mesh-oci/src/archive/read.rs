@@ -14,6 +14,7 @@ use crate::{
 };
 use flate2::bufread::MultiGzDecoder;
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     fs,
     io::{self, BufRead, BufReader, Read},
@@ -68,7 +69,8 @@ pub fn read(
     platform: &Platform,
     limits: &Limits,
 ) -> Result<Vec<Image>, ArchiveError> {
-    let mut reader = Metered { inner: decompressed(reader)?, left: limits.bytes_max };
+    let source = &Source::default();
+    let mut reader = Metered { inner: decompressed(Watched { reader, source })?, left: limits.bytes_max };
     let mut taken = Taken { blobs, fresh: BTreeSet::new() };
     let mut contents = Contents::default();
     let outcome = entries::each(&mut reader, limits.entries_max, &mut |name, kind, content| {
@@ -78,10 +80,17 @@ pub fn read(
         Err(_) if reader.left == 0 => {
             return Err(ArchiveError::TooMuch { what: "bytes", limit: limits.bytes_max });
         }
+        Err(ArchiveError::NoTar) => return Err(ArchiveError::NoTar),
+        Err(_) if source.ended.get() => return Err(source.cut_off()),
         outcome => outcome?,
     }
     let mut made = Vec::new();
-    let images = catalog::images(&contents, blobs, platform, limits, &mut made)?;
+    let images = catalog::images(&contents, blobs, platform, limits, &mut made);
+    let images = images.map_err(|error| match error {
+        // An archive says where it ends: one that was read past that was cut off between two of its files.
+        ArchiveError::NoImages | ArchiveError::Missing { .. } if source.ended.get() => source.cut_off(),
+        error => error,
+    })?;
     for (digest, bytes) in &made {
         blobs.write(digest, bytes)?;
     }
@@ -89,16 +98,52 @@ pub fn read(
     Ok(images)
 }
 
+/// What is known of the stream as it comes.
+#[derive(Default)]
+struct Source {
+    bytes: Cell<u64>,
+    ended: Cell<bool>,
+}
+
+impl Source {
+    fn cut_off(&self) -> ArchiveError {
+        ArchiveError::CutOff { bytes: self.bytes.get() }
+    }
+}
+
+/// The stream as it comes.
+struct Watched<'a> {
+    reader: &'a mut dyn Read,
+    source: &'a Source,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.source.bytes.set(self.source.bytes.get() + count as u64);
+        self.source.ended.set(count == 0 && !buffer.is_empty());
+        Ok(count)
+    }
+}
+
 /// Undoes a compression of the whole, if there is one.
-fn decompressed<'a>(reader: &'a mut dyn Read) -> Result<Box<dyn Read + 'a>, ArchiveError> {
-    let mut reader = BufReader::with_capacity(64 << 10, reader);
-    let start = reader.fill_buf().map_err(ArchiveError::Stream)?;
+fn decompressed<'a>(stream: Watched<'a>) -> Result<Box<dyn Read + 'a>, ArchiveError> {
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let start = reader.fill_buf().map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => ArchiveError::Folder,
+        _ => ArchiveError::Stream(error),
+    })?;
     Ok(match start {
+        [] => return Err(ArchiveError::Empty),
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             let decoder = ruzstd::decoding::StreamingDecoder::new(reader)
                 .map_err(|error| ArchiveError::Stream(io::Error::other(error.to_string())))?;
             Box::new(decoder)
+        }
+        [b'B', b'Z', b'h', ..] => return Err(ArchiveError::Compression { kind: "bzip2", tool: "bunzip2" }),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            return Err(ArchiveError::Compression { kind: "xz", tool: "unxz" });
         }
         _ => Box::new(reader),
     })

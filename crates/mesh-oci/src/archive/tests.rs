@@ -237,9 +237,37 @@ fn hostile_archives_are_refused() {
     let lists: Vec<_> = (0..9).map(|n| (format!("{n}.json"), vec![b' '; 8 << 20])).collect();
     let lists: Vec<_> = lists.iter().map(|(name, bytes)| file(name, bytes)).collect();
     refuses(&lists, "bytes of lists");
-    Bed::new().refuses(&[7; 2000], &usual, "could not read the archive");
-    Bed::new().refuses("a text, no archive\n".repeat(99).as_bytes(), &usual, "it is no tar file");
-    Bed::new().refuses(&old_archive()[..1500], &usual, "could not read the archive");
+    Bed::new().refuses(&[7; 2000], &usual, "this is no tar file");
+    Bed::new().refuses("a text, no archive\n".repeat(99).as_bytes(), &usual, "this is no tar file");
+    Bed::new().refuses(b"short", &usual, "this is no tar file");
+    Bed::new().refuses(b"", &usual, "the archive is empty");
+    Bed::new().refuses(b"BZh91AY&SY", &usual, "compressed by bzip2, which is not taken; bunzip2 undoes it");
+}
+
+#[test]
+fn an_archive_that_is_cut_off_is_told_as_such() {
+    let whole = old_archive();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&whole).unwrap();
+    let gzip = encoder.finish().unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(&whole[..], ruzstd::encoding::CompressionLevel::Fastest);
+    // Within a header, within a file, between two files; the ends of archives say nothing.
+    for bytes in
+        [&whole[..700], &whole[..1500], &whole[..2048], &gzip[..gzip.len() / 2], &zstd[..zstd.len() / 2]]
+    {
+        let told = format!("it ends after {} bytes", bytes.len());
+        Bed::new().refuses(bytes, &Limits::default(), &told);
+    }
+    let end = whole.len() - 1024;
+    assert_eq!(Bed::new().read(&whole[..end]).unwrap().len(), 1);
+}
+
+#[test]
+fn a_folder_is_no_archive() {
+    let (bed, folder) = (Bed::new(), tempfile::tempdir().unwrap());
+    let mut opened = fs::File::open(folder.path()).unwrap();
+    let outcome = read(&mut opened, &bed.blobs, &Platform::host(), &Limits::default());
+    assert!(matches!(outcome, Err(ArchiveError::Folder)));
 }
 
 #[test]

@@ -29,8 +29,8 @@ impl Inner {
         place: &Place,
         challenge: &Challenge,
     ) -> Result<Option<Grant>, OciError> {
-        let config = self.settings.docker_config.as_deref();
-        let credential = credentials::look_up(config, &place.registry, &place.repository)
+        let files = &self.settings.credential_files;
+        let credential = credentials::look_up(files, &place.registry, &place.repository)
             .await
             .map_err(|source| OciError::Credentials { registry: place.registry.clone(), source })?;
         if let Some(Credential::Access { token }) = &credential {

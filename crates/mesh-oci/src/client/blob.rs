@@ -151,7 +151,7 @@ impl Inner {
         Ok(())
     }
 
-    /// One request, and what comes of it.
+    /// One request, and what comes of it; a second, for all of it, where the rest alone is refused.
     async fn stretch(
         &self,
         candidate: &Candidate,
@@ -162,7 +162,7 @@ impl Inner {
     ) -> Result<(), OciError> {
         let kept = |source| OciError::Blob { reference: reference.to_string(), source };
         let digest = &descriptor.digest;
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             what: format!("blob {digest}"),
             tail: format!("blobs/{digest}"),
             headers: match partial.done {
@@ -171,55 +171,27 @@ impl Inner {
             },
             head: false,
         };
-        let (mut answer, place) = self.ask_here(candidate, &wanted).await?;
-        let size = |found| OciError::Size {
-            registry: candidate.registry.clone(),
-            what: wanted.what.clone(),
-            expected: descriptor.size,
-            found,
-        };
+        let (mut answer, mut place) = self.ask_here(candidate, &wanted).await?;
         if !goes_on(&answer, partial.done) {
             // It has no part to give, or gives all again.
             partial.restart(descriptor).await.map_err(kept)?;
             if answer.status != StatusCode::OK {
-                return self
-                    .stretch_from_start(candidate, &wanted, descriptor, partial, progress, &kept)
-                    .await;
+                wanted.headers.clear();
+                (answer, place) = self.ask_here(candidate, &wanted).await?;
             }
         }
-        if let Some(length) = length(&answer.headers)
-            && partial.done.saturating_add(length) != descriptor.size
-        {
-            return Err(size(partial.done.saturating_add(length)));
-        }
-        match self.stream(&mut answer.body, descriptor, partial, progress).await {
-            Ok(()) => Ok(()),
-            Err(Broken::More(found)) => Err(size(found)),
-            Err(Broken::Kept(source)) => Err(kept(source)),
-            Err(Broken::Transport(source)) => Err(self.broken(&place, &wanted, source)),
-        }
-    }
-
-    /// After a range was refused: all of it.
-    async fn stretch_from_start(
-        &self,
-        candidate: &Candidate,
-        wanted: &Wanted,
-        descriptor: &Descriptor,
-        partial: &mut Partial,
-        progress: Progress<'_>,
-        kept: &(dyn Fn(BlobError) -> OciError + Send + Sync),
-    ) -> Result<(), OciError> {
-        let wanted = Wanted { headers: HeaderMap::new(), ..wanted.clone() };
-        let (mut answer, place) = self.ask_here(candidate, &wanted).await?;
-        let found = if answer.status == StatusCode::OK { length(&answer.headers) } else { Some(0) };
         let size = |found| OciError::Size {
             registry: candidate.registry.clone(),
             what: wanted.what.clone(),
             expected: descriptor.size,
             found,
         };
-        if let Some(found) = found.filter(|found| *found != descriptor.size) {
+        // A part of what nobody asked a part of is nothing that can be used.
+        let announced = match goes_on(&answer, partial.done) {
+            true => length(&answer.headers).map(|length| partial.done.saturating_add(length)),
+            false => Some(0),
+        };
+        if let Some(found) = announced.filter(|found| *found != descriptor.size) {
             return Err(size(found));
         }
         match self.stream(&mut answer.body, descriptor, partial, progress).await {

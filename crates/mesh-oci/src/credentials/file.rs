@@ -1,4 +1,4 @@
-//! Docker's `config.json`, as far as it is about credentials.
+//! Docker's `config.json` and containers' `auth.json`, as far as they are about credentials.
 
 use super::{Credential, CredentialError, key_of};
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::STANDARD_NO_PAD};
@@ -82,16 +82,18 @@ impl File {
     ) -> Result<Option<Credential>, CredentialError> {
         let Some(auths) = &self.auths else { return Ok(None) };
         let key = bare(key_of(registry));
-        let whole = format!("{key}/{repository}");
-        // `quay.io/team` is more than `quay.io`; addresses with a scheme are Docker's old form of a host.
-        let rank = |name: &str| match name {
-            name if name.contains("://") => (bare(name) == key).then_some(1),
-            name if name == key || bare(name) == key => Some(2),
-            name => whole
-                .strip_prefix(name)
-                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-                .map(|_| 2 + name.len()),
+        // `quay.io/team` is more than `quay.io`; addresses with a scheme are Docker's old form of a host. Docker's
+        // own registry goes by its short name too.
+        let of_host = |name: &str, host: &str| match name {
+            name if name.contains("://") => (bare(name) == host).then_some(1),
+            name if name == host => Some(2),
+            name => {
+                let rest = name.strip_prefix(host)?.strip_prefix('/')?;
+                let below = repository.strip_prefix(rest)?;
+                (below.is_empty() || below.starts_with('/')).then_some(2 + rest.len())
+            }
         };
+        let rank = |name: &str| of_host(name, key).max(of_host(name, registry));
         let best = auths.iter().filter_map(|(name, entry)| Some((rank(name)?, name, entry)));
         let Some((_, name, entry)) = best.max_by_key(|(rank, ..)| *rank) else { return Ok(None) };
         entry

@@ -1,6 +1,7 @@
-//! Who we are to a registry: `config.json` of Docker, and the helper programs it names.
+//! Who we are to a registry: `config.json` of Docker, `auth.json` of podman and its like, and the helper programs
+//! they name.
 //!
-//! The file is read anew at each look-up, so that a login counts at once. What is found is a secret from
+//! A file is read anew at each look-up, so that a login counts at once. What is found is a secret from
 //! here on; errors say where it was looked for and never what was there.
 
 mod file;
@@ -48,7 +49,7 @@ pub enum CredentialError {
         source: io::Error,
     },
     /// The file is not what it should be. Its text is not repeated: it may hold passwords.
-    #[error("{} cannot be read as Docker's configuration: line {line}, column {column}", path.display())]
+    #[error("{} cannot be read as a file of credentials: line {line}, column {column}", path.display())]
     Form {
         /// The file.
         path: PathBuf,
@@ -135,16 +136,29 @@ fn key_of(registry: &str) -> &str {
 
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
 
-/// Looks up who we are to a registry (`docker.io`, `localhost:5000`), for a repository there.
+/// Looks up who we are to a registry (`docker.io`, `localhost:5000`), for a repository there: in files, of which
+/// the first that has something serves.
 ///
 /// # Errors
-/// When the file is there and cannot be used, or the helper it names fails.
+/// When a file is there and cannot be used, or the helper it names fails.
 pub async fn look_up(
-    config: Option<&Path>,
+    files: &[PathBuf],
     registry: &str,
     repository: &str,
 ) -> Result<Option<Credential>, CredentialError> {
-    let Some(path) = config else { return Ok(None) };
+    for path in files {
+        if let Some(found) = look_into(path, registry, repository).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+async fn look_into(
+    path: &Path,
+    registry: &str,
+    repository: &str,
+) -> Result<Option<Credential>, CredentialError> {
     let Some(file) = file::read(path)? else { return Ok(None) };
     let key = key_of(registry);
     if let Some(name) = file.helper(registry, key) {
@@ -163,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, json).unwrap();
-        let told = match look_up(Some(&path), registry, "team/app").await {
+        let told = match look_up(&[path], registry, "team/app").await {
             Ok(None) => "none".to_owned(),
             Ok(Some(Credential::Password { user, password })) => format!("{user}:{}", password.expose()),
             Ok(Some(Credential::Identity { token })) => format!("identity {}", token.expose()),
@@ -200,8 +214,45 @@ mod tests {
         check(r#"{"auths":{"q":{"auth":"hunter2"#, "q", "line 1").await;
         check("{}", "q", "none").await;
         check("", "q", "none").await;
-        assert_eq!(look_up(None, "q", "x").await.unwrap(), None);
-        assert_eq!(look_up(Some(Path::new("/nowhere/config.json")), "q", "x").await.unwrap(), None);
+        assert_eq!(look_up(&[], "q", "x").await.unwrap(), None);
+        assert_eq!(look_up(&["/nowhere/config.json".into()], "q", "x").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn names_of_containers_tools_are_understood() {
+        // `podman login` writes names without a scheme, and Docker's registry by its short name.
+        let json = r#"{"auths":{"docker.io":{"auth":"bWU6aHVudGVyMg=="},
+            "docker.io/team":{"auth":"dGVhbTp4"},
+            "localhost:5000":{"auth":"dGVhbTp4"}}}"#;
+        check(json, "localhost:5000", "team:x").await;
+        check(json, "docker.io", "team:x").await;
+        check(&json.replace("docker.io/team", "docker.io/other"), "docker.io", "me:hunter2").await;
+        check(r#"{"credHelpers":{"docker.io":"mesh-none-such"}}"#, "docker.io", "could not run").await;
+    }
+
+    #[tokio::test]
+    async fn the_first_file_that_has_a_registry_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, json: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, json).unwrap();
+            path
+        };
+        let files = [
+            folder.path().join("none.json"),
+            file("a.json", r#"{"auths":{"a":{"username":"a","password":"1"}}}"#),
+            file(
+                "b.json",
+                r#"{"auths":{"a":{"username":"x","password":"2"},"b":{"username":"b","password":"3"}}}"#,
+            ),
+        ];
+        for (registry, expected) in [("a", Some("a")), ("b", Some("b")), ("c", None)] {
+            let user = match look_up(&files, registry, "x").await.unwrap() {
+                Some(Credential::Password { user, .. }) => Some(user),
+                _ => None,
+            };
+            assert_eq!(user.as_deref(), expected);
+        }
     }
 
     /// A helper in a folder of its own, called by its path through the private constructor.

@@ -1,6 +1,6 @@
 //! A connection to an origin: name, address, perhaps a proxy's tunnel, TLS, and HTTP/1.1 over it.
 
-use super::{TransportError, proxy::Proxy, tls::Tls, url::Origin};
+use super::{TransportError, proxy::Proxy, socks, tls::Tls, url::Origin};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
@@ -36,7 +36,7 @@ impl Drop for Connection {
 }
 
 /// A stream that HTTP can be spoken over.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// How a connection is to be made.
@@ -66,20 +66,36 @@ pub(crate) async fn connect(way: Way<'_>) -> Result<Connection, TransportError> 
 
 async fn open(way: Way<'_>) -> Result<Connection, TransportError> {
     let Way { origin, proxy, tls, verify, .. } = way;
-    let mut stream = tcp(proxy.map_or(origin, |proxy| &proxy.origin)).await?;
-    if !origin.tls {
-        return over_http(Box::new(stream), origin).await;
-    }
+    let mut stream: Box<dyn Stream> = Box::new(tcp(proxy.map_or(origin, |proxy| &proxy.origin)).await?);
     if let Some(proxy) = proxy {
-        tunnel(&mut stream, origin, proxy).await?;
+        if proxy.origin.tls {
+            stream = encrypted(stream, &proxy.origin, tls, true).await?;
+        }
+        let failed = |source| TransportError::Proxy { proxy: proxy.shown(), source };
+        if proxy.socks {
+            socks::tunnel(&mut stream, origin, proxy).await.map_err(failed)?;
+        } else if origin.tls {
+            tunnel(&mut stream, origin, proxy).await.map_err(failed)?;
+        }
     }
+    if origin.tls {
+        stream = encrypted(stream, origin, tls, verify).await?;
+    }
+    over_http(stream, origin).await
+}
+
+async fn encrypted(
+    stream: Box<dyn Stream>,
+    origin: &Origin,
+    tls: &Tls,
+    verify: bool,
+) -> Result<Box<dyn Stream>, TransportError> {
     let config = tls.config(&origin.authority(), verify)?;
     let failed = |source| TransportError::Tls { origin: origin.to_string(), source };
     let name = ServerName::try_from(origin.host.clone())
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
     let connecting = tokio_rustls::TlsConnector::from(config).connect(name, stream);
-    let stream = connecting.await.map_err(|error| failed(brief(&error)))?;
-    over_http(Box::new(stream), origin).await
+    Ok(Box::new(connecting.await.map_err(|error| failed(brief(&error)))?))
 }
 
 async fn tcp(origin: &Origin) -> Result<TcpStream, TransportError> {
@@ -100,30 +116,30 @@ fn brief(error: &io::Error) -> io::Error {
 }
 
 /// Asks a proxy for a way through.
-async fn tunnel(stream: &mut TcpStream, origin: &Origin, proxy: &Proxy) -> Result<(), TransportError> {
-    let failed = |source| TransportError::Proxy { proxy: proxy.origin.to_string(), source };
+async fn tunnel(stream: &mut Box<dyn Stream>, origin: &Origin, proxy: &Proxy) -> io::Result<()> {
     let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
     let target = format!("{host}:{}", origin.port);
     let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some(authorization) = &proxy.authorization {
+    if let Some(authorization) = proxy.authorization() {
         head.push_str(&format!("Proxy-Authorization: {}\r\n", authorization.expose()));
     }
     head.push_str("\r\n");
-    stream.write_all(head.as_bytes()).await.map_err(failed)?;
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await?;
     // Byte by byte, as what comes behind the head belongs to TLS; the answer is short.
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         if answer.len() >= HEAD_BYTES_MAX {
-            return Err(failed(io::Error::other("its answer has no end")));
+            return Err(io::Error::other("its answer has no end"));
         }
-        answer.push(stream.read_u8().await.map_err(failed)?);
+        answer.push(stream.read_u8().await?);
     }
     let line = String::from_utf8_lossy(answer.split(|&byte| byte == b'\r').next().unwrap_or_default());
     match line.split_whitespace().nth(1) {
         Some("200") => Ok(()),
         code => {
             let code = code.unwrap_or("nothing").chars().take(16).collect::<String>();
-            Err(failed(io::Error::other(format!("it answered {code} instead of making a tunnel"))))
+            Err(io::Error::other(format!("it answered {code} instead of making a tunnel")))
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod connect;
 pub mod proxy;
+mod socks;
 mod tls;
 pub(crate) mod url;
 
@@ -79,7 +80,7 @@ pub enum TransportError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Nothing came in time.
     #[error("{what} from {origin} within {seconds} s")]
@@ -197,7 +198,7 @@ pub(crate) struct Body {
 }
 
 impl Transport {
-    pub(crate) fn new(certificates: Option<PathBuf>, proxies: Proxies, user_agent: String) -> Self {
+    pub(crate) fn new(certificates: Vec<PathBuf>, proxies: Proxies, user_agent: String) -> Self {
         Self { tls: Tls::new(certificates), proxies, user_agent, idle: Arc::default() }
     }
 
@@ -254,7 +255,7 @@ impl Transport {
     }
 
     fn request(&self, url: &Url, call: &Call) -> Result<Request<Full<Bytes>>, TransportError> {
-        let proxy = self.proxy(&url.origin)?.filter(|_| !url.origin.tls);
+        let proxy = self.proxy(&url.origin)?.filter(|proxy| !url.origin.tls && !proxy.socks);
         // A proxy without a tunnel is told the whole address.
         let target = if proxy.is_some() { format!("{}{}", url.origin, url.path) } else { url.path.clone() };
         let mut request = Request::builder()
@@ -266,7 +267,7 @@ impl Transport {
             .uri(target)
             .header(header::HOST, url.origin.authority())
             .header(header::USER_AGENT, &self.user_agent);
-        if let Some(authorization) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+        if let Some(authorization) = proxy.and_then(Proxy::authorization) {
             request = request.header(header::PROXY_AUTHORIZATION, authorization.expose());
         }
         let body = match &call.form {

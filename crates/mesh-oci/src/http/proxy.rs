@@ -18,20 +18,31 @@ pub struct Proxies {
 /// may be right for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the proxy of {variable} cannot be used: it is written http://[user:password@]host[:port] for registries"
+    "the proxy of {variable} cannot be used: it is written http://[user:password@]host[:port] for registries, or with https:// or socks5://"
 )]
 pub struct Unusable {
     variable: &'static str,
 }
 
-/// One proxy, spoken to in plain HTTP.
+/// One proxy: spoken to in HTTP, over TLS where its origin says so, or in SOCKS.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
     /// Where it is.
     pub(crate) origin: Origin,
-    /// The value of `Proxy-Authorization`.
-    pub(crate) authorization: Option<Secret<String>>,
+    /// It speaks SOCKS 5, which makes a tunnel for everything.
+    pub(crate) socks: bool,
+    /// Who we are to it.
+    login: Option<Login>,
 }
+
+#[derive(Debug, Clone)]
+struct Login {
+    user: Vec<u8>,
+    password: Secret<Vec<u8>>,
+}
+
+/// Where SOCKS proxies listen unless a port is told.
+const SOCKS_PORT: u16 = 1080;
 
 impl Proxies {
     /// Proxies as the environment has them, small letters first.
@@ -80,24 +91,54 @@ impl Proxies {
 
 impl Proxy {
     fn parse(text: &str) -> Option<Self> {
-        let rest = match text.trim().split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(_) => return None,
-            None => text.trim(),
+        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+        let (tls, socks) = match scheme {
+            "http" => (false, false),
+            "https" => (true, false),
+            // Names are resolved by the proxy with either.
+            "socks5" | "socks5h" => (false, true),
+            _ => return None,
         };
         let authority = rest.split('/').next()?;
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((login, host)) => {
+                let (user, password) = login.split_once(':').unwrap_or((login, ""));
+                let (user, password) = (decoded(user)?, decoded(password)?);
+                // A SOCKS proxy is told the length of either in one byte.
+                let fits = !socks || (user.len() < 256 && password.len() < 256);
+                (Some(Login { user, password: Secret::new(password) }).filter(|_| fits), host)
+            }
             None => (None, authority),
         };
-        let authorization = match user {
-            Some(user) => {
-                let encoded = base64::engine::general_purpose::STANDARD.encode(decoded(user)?);
-                Some(Secret::new(format!("Basic {encoded}")))
-            }
-            None => None,
-        };
-        Some(Self { origin: Origin::of_host(host, false)?, authorization })
+        if authority.contains('@') && login.is_none() {
+            return None;
+        }
+        let mut origin = Origin::of_host(host, tls)?;
+        if socks && host.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            origin.port = SOCKS_PORT;
+        }
+        Some(Self { origin, socks, login })
+    }
+
+    /// The value of `Proxy-Authorization`.
+    pub(crate) fn authorization(&self) -> Option<Secret<String>> {
+        let Login { user, password } = self.login.as_ref()?;
+        let both = [user.as_slice(), b":", password.expose()].concat();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(both);
+        Some(Secret::new(format!("Basic {encoded}")))
+    }
+
+    /// Name and password.
+    pub(crate) fn login(&self) -> Option<(&[u8], &[u8])> {
+        self.login.as_ref().map(|login| (login.user.as_slice(), login.password.expose().as_slice()))
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn shown(&self) -> String {
+        match self.socks {
+            true => self.origin.to_string().replacen("http://", "socks5://", 1),
+            false => self.origin.to_string(),
+        }
     }
 }
 
@@ -175,14 +216,34 @@ mod tests {
     fn a_password_is_sent_and_never_shown() {
         let proxies = proxies("");
         let proxy = proxies.of(&Origin::of_host("a.b", true).unwrap()).unwrap().unwrap();
-        assert_eq!(proxy.authorization.as_ref().unwrap().expose(), "Basic dXNlcjpwQHNz");
+        assert_eq!(proxy.authorization().unwrap().expose(), "Basic dXNlcjpwQHNz");
         assert_eq!(proxy.origin.to_string(), "http://proxy.example:3128");
-        assert!(!format!("{proxies:?}").contains("dXNl"));
+        assert!(!format!("{proxies:?}").contains("112, 64"), "{proxies:?}");
         let wrong = Proxies::from_variables(&|name| {
-            (name == "http_proxy").then(|| "socks5://u:hunter2@x".to_owned())
+            (name == "http_proxy").then(|| "socks4://u:hunter2@x".to_owned())
         });
         let told = wrong.of(&Origin::of_host("a.b", false).unwrap()).unwrap_err().to_string();
         assert!(told.contains("HTTP_PROXY") && !told.contains("hunter2"), "{told}");
         assert!(wrong.of(&Origin::of_host("a.b", true).unwrap()).unwrap().is_none());
+    }
+    #[test]
+    fn each_kind_of_proxy_is_understood() {
+        let read = |text: &str| {
+            let proxy = Proxy::parse(text)?;
+            Some(format!("{} {}", proxy.shown(), proxy.login().is_some()))
+        };
+        for (text, expected) in [
+            ("proxy.example:3128", Some("http://proxy.example:3128 false")),
+            ("https://u:p@proxy.example", Some("https://proxy.example true")),
+            ("socks5://proxy.example", Some("socks5://proxy.example:1080 false")),
+            ("socks5h://u:p@[::1]:9", Some("socks5://[::1]:9 true")),
+            ("socks5://[::1]", Some("socks5://[::1]:1080 false")),
+            ("socks4://proxy.example", None),
+            ("http://u%zz@proxy.example", None),
+            ("http://", None),
+        ] {
+            assert_eq!(read(text).as_deref(), expected, "{text}");
+        }
+        assert!(Proxy::parse(&format!("socks5://{}:p@x", "u".repeat(256))).is_none());
     }
 }

@@ -1,21 +1,15 @@
-//! TLS: the machine's certificates, a registry's own beside them, and for registries that were said to be
-//! insecure no look at the certificate at all.
+//! TLS to registries: the machine's certificates, a registry's own beside them, what is shown to one that asks
+//! who we are, and for registries that were said to be insecure no look at the certificate at all.
+//!
+//! A registry's own files lie in `<folder>/<host[:port]>/`, as Docker and containers' tools have it: `*.crt` are
+//! authorities, `*.cert` with the `*.key` of its name is shown to the registry.
 
 use super::TransportError;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
-    },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
-    server::ParsedCertificate,
-};
+use mesh_tls::{Client, Identity, PemError, TlsError, Trust};
+use rustls::ClientConfig;
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -23,208 +17,91 @@ use std::{
 /// Configurations by host; made when first needed, as reading the machine's certificates takes milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Tls {
-    certificates: Option<PathBuf>,
+    folders: Vec<PathBuf>,
     usual: OnceLock<Arc<ClientConfig>>,
     unverified: OnceLock<Arc<ClientConfig>>,
-    own: Mutex<HashMap<String, Arc<ClientConfig>>>,
+    own: Mutex<HashMap<(String, bool), Arc<ClientConfig>>>,
 }
 
-/// Largest file of certificates that is read, in bytes.
-const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
-/// Most files of certificates of one registry.
-const CERTIFICATE_FILES_MAX: usize = 64;
+/// Most files in the folder of one registry that are looked at.
+const FILES_MAX: usize = 64;
 
 impl Tls {
-    pub(crate) fn new(certificates: Option<PathBuf>) -> Self {
-        Self { certificates, ..Self::default() }
+    /// With folders of certificates by registry, of which the first that has a registry serves.
+    pub(crate) fn new(folders: Vec<PathBuf>) -> Self {
+        Self { folders, ..Self::default() }
     }
 
     /// The configuration for `host:port`. Blocks while it reads certificates for the first time.
     pub(crate) fn config(&self, authority: &str, verify: bool) -> Result<Arc<ClientConfig>, TransportError> {
-        if !verify {
-            return Ok(self.unverified.get_or_init(unverified).clone());
-        }
-        let folder = self.certificates.as_ref().map(|folder| folder.join(authority));
-        let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
-            if let Some(config) = self.usual.get() {
+        let own = self.folders.iter().map(|folder| folder.join(authority)).find(|folder| folder.is_dir());
+        let Some(folder) = own else {
+            let (slot, trust) = match verify {
+                true => (&self.usual, Trust::Machine),
+                false => (&self.unverified, Trust::Insecure),
+            };
+            if let Some(config) = slot.get() {
                 return Ok(config.clone());
             }
-            let config = with_roots(machine_roots()?);
-            return Ok(self.usual.get_or_init(|| config).clone());
+            let config =
+                Client::trusting(trust).config().map_err(|source| unusable(Path::new("/"), source))?;
+            return Ok(slot.get_or_init(|| Arc::new(config)).clone());
         };
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = own.get(authority) {
+        let key = (authority.to_owned(), verify);
+        if let Some(config) = own.get(&key) {
             return Ok(config.clone());
         }
-        // A registry with a certificate of its own needs none of the machine's.
-        let mut roots = machine_roots().unwrap_or_else(|_| RootCertStore::empty());
-        let certificates = add_folder(&mut roots, &folder)?;
-        let config = with_own(roots, certificates, &folder)?;
-        own.insert(authority.to_owned(), config.clone());
+        let config = of_folder(&folder, verify)?.config().map_err(|source| unusable(&folder, source))?;
+        let config = Arc::new(config);
+        own.insert(key, config.clone());
         Ok(config)
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    // The provider is named, so that another one in the process cannot make this fail; it has both versions.
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap_or_else(|error| unreachable!("aws-lc has TLS 1.2 and 1.3: {error}"))
-}
-
-fn with_roots(roots: RootCertStore) -> Arc<ClientConfig> {
-    Arc::new(builder().with_root_certificates(roots).with_no_client_auth())
-}
-
-fn machine_roots() -> Result<RootCertStore, TransportError> {
-    let loaded = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(loaded.certs);
-    if roots.is_empty() {
-        return Err(TransportError::NoCertificates);
+fn unusable(path: &Path, source: TlsError) -> TransportError {
+    match source {
+        TlsError::NoRoots => TransportError::NoCertificates,
+        source => TransportError::Certificate { path: path.to_owned(), source: Box::new(source) },
     }
-    Ok(roots)
 }
 
-/// The machine's certificates and a registry's own, which may be the very one that its server shows.
-fn with_own(
-    roots: RootCertStore,
-    certificates: Vec<CertificateDer<'static>>,
-    folder: &Path,
-) -> Result<Arc<ClientConfig>, TransportError> {
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(
-        |error| TransportError::Certificate { path: folder.to_owned(), source: std::io::Error::other(error) },
-    )?;
-    let verifier = Arc::new(Own { usual, certificates });
-    Ok(Arc::new(builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
-}
-
-fn add_folder(
-    roots: &mut RootCertStore,
-    folder: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let mut all = Vec::new();
-    let wrong = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TransportError::Certificate { path, source }
+/// What the folder of a registry says.
+fn of_folder(folder: &Path, verify: bool) -> Result<Client, TransportError> {
+    let wrong = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| TransportError::Certificate {
+        path: path.to_owned(),
+        source,
     };
-    for entry in fs::read_dir(folder).map_err(wrong(folder))?.take(CERTIFICATE_FILES_MAX) {
-        let path = entry.map_err(wrong(folder))?.path();
-        if path.extension().is_none_or(|extension| extension != "crt") {
-            continue;
-        }
-        if fs::metadata(&path).map_err(wrong(&path))?.len() > CERTIFICATE_BYTES_MAX {
-            return Err(wrong(&path)(std::io::Error::other("it is too large for a certificate")));
-        }
-        let pem = fs::read(&path).map_err(wrong(&path))?;
-        let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
-        let (added, _) = roots.add_parsable_certificates(found.iter().cloned());
-        if added == 0 {
-            return Err(wrong(&path)(std::io::Error::other("it has no certificate")));
-        }
-        all.extend(found);
-    }
-    Ok(all)
-}
-
-fn unverified() -> Arc<ClientConfig> {
-    let verifier = Arc::new(Unverified(provider()));
-    Arc::new(builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-/// Takes what the usual look takes, and a certificate that was put down for this registry although it is one
-/// of an authority: what `openssl req -x509` makes is both, and the usual look refuses that in a server.
-#[derive(Debug)]
-struct Own {
-    usual: Arc<WebPkiServerVerifier>,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Own {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let outcome =
-            self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match outcome {
-            // Its times were looked at before this is said; its name was not.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.certificates.iter().any(|own| own.as_ref() == end_entity.as_ref()) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            outcome => outcome,
+    let unreadable = |source: io::Error| wrong(folder, source.into());
+    let entries = fs::read_dir(folder).map_err(unreadable)?.take(FILES_MAX);
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(unreadable)?;
+    files.sort();
+    let ends = |path: &Path, end: &str| path.extension().is_some_and(|extension| extension == end);
+    let mut authorities = Vec::new();
+    let mut identity = None;
+    for path in &files {
+        let other = |end: &str| files.iter().any(|file| *file == path.with_extension(end));
+        if ends(path, "crt") && verify {
+            authorities.extend(pem(mesh_tls::certificates(path), path)?);
+        } else if ends(path, "cert") && !other("key") {
+            let text = "there is no key of its name (.key) beside it; authorities end with .crt";
+            return Err(wrong(path, text.into()));
+        } else if ends(path, "key") && !other("cert") {
+            return Err(wrong(path, "there is no certificate of its name (.cert) beside it".into()));
+        } else if ends(path, "cert") && identity.is_none() {
+            identity = Some(pem(Identity::read(path, &path.with_extension("key")), path)?);
         }
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
+    // A registry with a certificate of its own needs none of the machine's.
+    let trust = match (verify, authorities.is_empty()) {
+        (false, _) => Trust::Insecure,
+        (true, true) => Trust::Machine,
+        (true, false) => Trust::MachineAnd(authorities),
+    };
+    Ok(Client { trust, identity })
 }
 
-/// Takes any certificate, for registries that the user said to be insecure.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+fn pem<T>(outcome: Result<T, PemError>, path: &Path) -> Result<T, TransportError> {
+    outcome.map_err(|source| TransportError::Certificate { path: path.to_owned(), source: Box::new(source) })
 }

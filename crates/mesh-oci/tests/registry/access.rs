@@ -31,7 +31,7 @@ fn wanting(request: &Request, token: &str, inner: impl FnOnce() -> Reply) -> Rep
 fn settings(folder: &Path, config: &str) -> Settings {
     let path = folder.join("config.json");
     fs::write(&path, config).unwrap();
-    Settings { docker_config: Some(path), ..quick() }
+    Settings { credential_files: vec![path], ..quick() }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod image;
 mod reach;
 mod server;
 mod transfer;
+mod ways;
 
 use image::Image;
 use mesh_oci::{
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 /// Settings in which nothing is waited for longer than a test may take.
 fn quick() -> Settings {
     Settings {
-        certificates: None,
+        certificates: Vec::new(),
         first_answer: Duration::from_secs(5),
         answer: Duration::from_secs(5),
         stalled: Duration::from_millis(400),

@@ -22,7 +22,8 @@ pub(super) fn mount_all(root: &Root, specification: &RunSpecification, users: &U
         let target = mount.target.as_str();
         match &mount.kind {
             MountKind::Bind { source, populate, owner } => {
-                bind_source(root, mount, source, *populate, owner.as_deref(), specification, users)?;
+                let owner = owner.as_deref();
+                bind_source(root, mount, source, *populate, owner, specification.user_namespace, users)?;
             }
             MountKind::Tmpfs { .. } => tmpfs(root, mount, specification.user_namespace)?,
             MountKind::File { content, uid, gid, mode } => {
@@ -41,13 +42,28 @@ pub(super) fn mount_all(root: &Root, specification: &RunSpecification, users: &U
     system::bind_devices(root, specification)
 }
 
+/// Those of them that are of the machine: for a root that nothing runs in.
+pub(super) fn bind_all(
+    root: &Root,
+    mounts: &[MountSpecification],
+    namespace: UserNamespace,
+    users: &Users,
+) -> Result<(), Failure> {
+    mounts.iter().try_for_each(|mount| match &mount.kind {
+        MountKind::Bind { source, populate, owner } => {
+            bind_source(root, mount, source, *populate, owner.as_deref(), namespace, users)
+        }
+        MountKind::Tmpfs { .. } | MountKind::File { .. } => Ok(()),
+    })
+}
+
 fn bind_source(
     root: &Root,
     mount: &MountSpecification,
     source: &Path,
     fill: bool,
     owner: Option<&str>,
-    specification: &RunSpecification,
+    namespace: UserNamespace,
     users: &Users,
 ) -> Result<(), Failure> {
     let opened = open_source(source).attempt(|| format!("find {} to bind it", source.display()))?;
@@ -57,7 +73,7 @@ fn bind_source(
     if fill && data.is_dir() {
         populate(root, &mount.target, Path::new(&path), source)?;
     }
-    if let Some(owner) = owner.filter(|_| specification.user_namespace != UserNamespace::Sole) {
+    if let Some(owner) = owner.filter(|_| namespace != UserNamespace::Sole) {
         let identity = users.identity(owner, &[])?;
         chown(&path, Some(identity.uid), Some(identity.gid))
             .attempt(|| format!("give {} to {owner}", source.display()))?;

@@ -6,7 +6,7 @@
 
 use crate::{
     failure::{Attempt as _, Failure},
-    specification::{RunSpecification, UserNamespace},
+    specification::UserNamespace,
 };
 use nix::mount::{MsFlags, mount};
 use rustix::mount::{
@@ -22,9 +22,19 @@ use std::{
 /// Longest options of `mount`, in bytes: one page, with its end.
 const OPTIONS_BYTES_MAX: usize = 4095;
 
+/// What a root is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    /// Directory of the container.
+    pub(super) directory: &'a Path,
+    /// Lower layers, lowest first.
+    pub(super) layers: &'a [PathBuf],
+    pub(super) user_namespace: UserNamespace,
+}
+
 /// Mounts the root at `<directory>/rootfs` and returns that path.
-pub(super) fn mount_root(specification: &RunSpecification) -> Result<PathBuf, Failure> {
-    let directory = &specification.directory;
+pub(super) fn mount_root(parts: Parts<'_>) -> Result<PathBuf, Failure> {
+    let directory = parts.directory;
     let root = directory.join("rootfs");
     for name in ["rootfs", "upper", "work"] {
         let path = directory.join(name);
@@ -35,25 +45,25 @@ pub(super) fn mount_root(specification: &RunSpecification) -> Result<PathBuf, Fa
         }
         .attempt(|| format!("make {}", path.display()))?;
     }
-    if specification.layers.is_empty() {
+    if parts.layers.is_empty() {
         let flags = MsFlags::MS_BIND;
         mount(Some(&directory.join("upper")), &root, None::<&str>, flags, None::<&str>)
             .attempt(|| format!("bind {}", root.display()))?;
     } else {
-        overlay(specification, &root)?;
+        overlay(parts, &root)?;
     }
     Ok(root)
 }
 
-fn overlay(specification: &RunSpecification, root: &Path) -> Result<(), Failure> {
-    let step = || format!("mount {} layers on {}", specification.layers.len(), root.display());
+fn overlay(parts: Parts<'_>, root: &Path) -> Result<(), Failure> {
+    let step = || format!("mount {} layers on {}", parts.layers.len(), root.display());
     // Attributes that only real root may set cannot mark deletions in a user namespace.
-    let flags: &[&str] = match specification.user_namespace {
+    let flags: &[&str] = match parts.user_namespace {
         UserNamespace::None => &["metacopy=off"],
         UserNamespace::Range | UserNamespace::Sole => &["userxattr"],
     };
-    let uppermost_first: Vec<&Path> = specification.layers.iter().rev().map(PathBuf::as_path).collect();
-    let (upper, work) = (specification.directory.join("upper"), specification.directory.join("work"));
+    let uppermost_first: Vec<&Path> = parts.layers.iter().rev().map(PathBuf::as_path).collect();
+    let (upper, work) = (parts.directory.join("upper"), parts.directory.join("work"));
     let options = options(&uppermost_first, &upper, &work, flags);
     if options.len() <= OPTIONS_BYTES_MAX {
         return mount_options(root, &options).attempt(step);

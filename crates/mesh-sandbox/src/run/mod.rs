@@ -8,6 +8,7 @@ use crate::{
     console::{Console, wire},
     detach::Detach,
     failure::{Attempt as _, Failure},
+    files_lock,
     relay::{Journal, Pipe},
     signals::Signals,
     specification::{Output, Report, RunSpecification},
@@ -95,6 +96,8 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
             .ok_or_else(|| Failure::refused("fork the container", "this process has threads"))
     );
     let signals = attempt!(Signals::block(false));
+    // As long as this shim lives.
+    let _files = attempt!(files_lock::for_run(&specification.directory));
     let (streams, own) = attempt!(streams(&specification.output, &specification.directory));
     let (progress, progress_reader) = attempt!(channel::progress());
     if !specification.host_pid {

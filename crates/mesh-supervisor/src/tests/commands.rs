@@ -4,6 +4,7 @@ use super::Rig;
 use crate::{
     fake::{Script, checked, project, service, waiting},
     outlet::Outlet,
+    turn::Asker,
 };
 use mesh_api::{
     message::{Action, Answer, ErrorKind, Progress},
@@ -172,9 +173,17 @@ async fn a_second_up_waits_its_turn_and_down_does_not() {
 #[tokio::test(start_paused = true)]
 async fn the_turn_is_waited_for_a_minute() {
     let rig = Rig::new().await;
-    let turn = rig.desk.turns.take(false).await.unwrap();
-    let error = rig.up(&project(vec![service("web")]), false).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Busy);
+    let turn = rig.desk.turns.take(false, Asker { verb: "run", pid: Some(7) }).await.unwrap();
+    let request = Request::Up {
+        project: Box::new(project(vec![service("web")])),
+        options: UpOptions::default(),
+    };
+    let (answer, told) = rig.ask(request).await;
+    let error = answer.unwrap_err();
+    let want = "`mesh run` (process 7) has been changing this project for 60 s";
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Busy, want));
+    let told = format!("{told:?}");
+    assert!(told.contains("waiting for `mesh run` (process 7), which"), "{told}");
     drop(turn);
     rig.up(&project(vec![service("web")]), false).await.unwrap();
 }
@@ -272,7 +281,7 @@ async fn run_waits_for_the_conditions_of_its_service() {
 async fn questions_are_answered_beside_commands() {
     let rig = Rig::new().await;
     rig.up(&chain(), false).await.unwrap();
-    let _turn = rig.desk.turns.take(false).await.unwrap();
+    let _turn = rig.desk.turns.take(false, Asker { verb: "up", pid: None }).await.unwrap();
     for request in [
         Request::Ping,
         Request::Project,

@@ -85,11 +85,11 @@ async fn a_hook_that_fails_fails_up_and_is_tried_by_the_next() {
     rig.fake.script("db", ends("hello", Duration::ZERO, 127));
     for wait in [false, true] {
         let error = rig.up(&project, wait).await.unwrap_err();
-        assert_eq!(error.message, "service db: db hook exited with status 127: done");
+        assert_eq!(error.message, "service db: post_start[0]: db hook exited with status 127: done");
     }
     let db = rig.status("db").await;
     assert_eq!(db.state, State::Running, "it goes on running");
-    assert_eq!(db.detail.as_deref(), Some("db hook exited with status 127: done"));
+    assert_eq!(db.detail.as_deref(), Some("post_start[0]: db hook exited with status 127: done"));
     assert_eq!(rig.status("web").await.state, State::Waiting);
     rig.fake.script("db", Script::default());
     rig.up(&project, true).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_hook_that_fails_keeps_a_container_from_being_stopped_and_kill_does_no
         let error = rig.ask(request).await.0.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
-            (ErrorKind::Service, "service db: db hook exited with status 3: done")
+            (ErrorKind::Service, "service db: pre_stop[0]: db hook exited with status 3: done")
         );
         assert_eq!(rig.status("db").await.state, State::Running);
         assert_ne!(rig.status("web").await.state, State::Running, "the others are stopped");
@@ -124,7 +124,7 @@ async fn hooks_that_hang_are_bounded_and_hold_up_no_kill() {
     rig.fake.script("db", ends("hang", HOOK_MAX * 2, 0));
     let begun = Instant::now();
     let error = rig.up(&project, false).await.unwrap_err();
-    assert_eq!(error.message, "service db: db hook did not end within 600 s: done");
+    assert_eq!(error.message, "service db: post_start[0]: db hook did not end within 600 s: done");
     assert!(begun.elapsed() >= HOOK_MAX);
     let kill = async {
         rig.until("db", |db| db.detail.as_deref() == Some("its pre_stop hooks run")).await;

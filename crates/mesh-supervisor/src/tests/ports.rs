@@ -31,7 +31,7 @@ async fn up(rig: &Rig, project: &Project, ports: Option<Ports>) {
 /// What the containers were made from, and the project's own address.
 fn settled(rig: &Rig) -> (Vec<String>, Option<Ipv4Addr>) {
     let view = rig.desk.owner.now();
-    let container = view.of_service("web").next().expect("a container");
+    let container = view.of_service("web").min_by_key(|found| found.spec.index).expect("a container");
     let shown = |mapping: &PortMapping| match (mapping.host_ip, mapping.published) {
         (Some(ip), Published::Port(port)) => format!("{ip}:{port}"),
         (Some(ip), other) => format!("{ip} {other:?}"),
@@ -83,10 +83,17 @@ async fn free_ports_stand_in_and_stay() {
     rig.fake.port(&format!("{own}:0"), PortTrial::Free(42_000));
     up(&rig, &file, None).await;
     assert_eq!(settled(&rig).0[..2], ports[..2], "they were given once");
-    // Several containers cannot share a port.
+    // Several containers cannot share a port: the first keeps those that it has, and is not made anew.
+    rig.fake.take_log();
     file.services.get_mut("web").expect("web").scale = 2;
     up(&rig, &file, None).await;
-    assert_eq!(settled(&rig).0[0], format!("{own} Any"));
+    assert_eq!(settled(&rig).0[..2], ports[..2]);
+    assert_eq!(rig.fake.take_log(), ["create p-web-2", "start p-web-2"]);
+    let view = rig.desk.owner.now();
+    let second = view.of_service("web").find(|found| found.spec.index == 2).expect("a second one");
+    assert!(second.spec.service.network.ports.iter().all(|port| port.published == Published::Any));
+    up(&rig, &file, None).await;
+    assert!(rig.fake.take_log().is_empty(), "nothing changed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -204,3 +204,49 @@ async fn a_failed_creation_is_told_and_mended_by_the_next_up() {
     rig.up(&project, true).await.unwrap();
     assert_eq!(rig.status("web").await.state, State::Running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn images_are_held_until_their_containers_are_there_and_no_longer() {
+    let rig = Rig::new().await;
+    // The ground refuses to make a container of an image that is not held.
+    rig.up(&project(vec![service("db"), service("web")]), false).await.unwrap();
+    assert_eq!(rig.fake.held(), 0);
+    rig.fake.script("late", Script { create_error: true, ..Script::default() });
+    rig.up(&project(vec![service("late")]), false).await.unwrap_err();
+    assert_eq!(rig.fake.held(), 0, "what failed holds nothing");
+    let options = mesh_api::options::RunOptions { service: "web".into(), detach: true, ..Default::default() };
+    rig.done(Request::Run { project: Box::new(project(vec![service("web")])), options }).await;
+    assert_eq!(rig.fake.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_one_of_several_failed_starts_is_told() {
+    let rig = Rig::new().await;
+    let failing = |delay, error: &str| Script {
+        start_delay: Duration::from_millis(delay),
+        start_error: Some(error.into()),
+        ..Script::default()
+    };
+    rig.fake.script("a", failing(0, "no such file"));
+    rig.fake.script("b", failing(900, "permission denied"));
+    rig.fake.script("c", failing(300, "not a program"));
+    rig.fake.script("d", Script { start_delay: Duration::from_millis(100), ..Script::default() });
+    let names = ["a", "b", "c", "d"];
+    for wait in [false, true] {
+        let error = rig.up(&project(names.map(service).into()), wait).await.unwrap_err();
+        let told: Vec<&str> = error.failures.iter().map(|failure| failure.reason.as_str()).collect();
+        let want = ["no such file", "permission denied", "not a program"];
+        assert!(told.len() == 3 && want.iter().all(|why| told.iter().any(|one| one.ends_with(why))), "{error:?}");
+        assert!(error.message.ends_with("no such file (and 2 more)"), "{error:?}");
+    }
+    assert_eq!(rig.status("d").await.state, State::Running);
+    // While one is being started nothing of it runs.
+    rig.fake.script("slow", Script { start_delay: Duration::from_secs(5), ..Script::default() });
+    let project = project(vec![service("slow")]);
+    let look = async {
+        rig.until("slow", |slow| slow.state == State::Starting && slow.pid.is_none()).await;
+    };
+    let (up, ()) = tokio::join!(rig.up(&project, false), look);
+    up.unwrap();
+    assert_eq!(rig.status("slow").await.state, State::Running);
+}

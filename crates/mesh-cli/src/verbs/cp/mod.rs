@@ -94,7 +94,7 @@ async fn files_of(
     outward: bool,
 ) -> Result<Files, CliError> {
     let nothing = || CliError::said(format!("no container found for service \"{service}\""));
-    let target = context.target()?;
+    let target = context.own_target()?;
     target.check_services(&[service.to_owned()])?;
     let client = target.attend().await?.ok_or_else(nothing)?;
     let mut found: Vec<ContainerStatus> = containers(&client)

@@ -87,7 +87,7 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
     if let Some(filter) = arguments.filter.last().filter(|filter| !filter.is_empty()) {
         arguments.status.push(status_asked_for(filter)?);
     }
-    let target = context.target()?;
+    let target = context.shown_target()?;
     target.check_services(&arguments.services)?;
     let containers = admitted(&target, &arguments).await?;
     if arguments.quiet {

@@ -14,6 +14,8 @@ use std::net::IpAddr;
 pub(super) const EXACT_SOURCE: &str = "oci";
 /// Digits of a short id.
 const SHORT_ID_DIGITS: usize = 12;
+/// Longest reason in a status, in letters: the whole of it is under `Detail`.
+const REASON_LETTERS_MAX: usize = 72;
 /// Longest name of a mount unless `--no-trunc`, in letters.
 const MOUNT_LETTERS_MAX: usize = 15;
 
@@ -66,10 +68,28 @@ pub(super) fn subject(container: &ContainerStatus, now: u64, whole: bool) -> Sub
         ("Size", "0B".into()),
         ("Source", container.source.clone().into()),
     ];
+    let whole_detail = whole_detail(container).map(|detail| ("Detail", detail.into()));
     Subject {
         kind: "*formatter.ContainerContext",
-        fields: fields.into(),
+        fields: fields.into_iter().chain(whole_detail).collect(),
         labels: Some(container.labels.clone()),
+    }
+}
+
+/// All that is known of why it waits, failed, or lacks something.
+fn whole_detail(container: &ContainerStatus) -> Option<String> {
+    let parts: Vec<&str> =
+        container.detail.iter().chain(&container.lost_ports).map(String::as_str).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The first line of a reason, as short as a row of a table needs it.
+fn reason(text: &str) -> String {
+    let mut lines = text.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.next() {
+        Some(_) if first.chars().count() < REASON_LETTERS_MAX => format!("{first}…"),
+        _ => shortened(first, REASON_LETTERS_MAX),
     }
 }
 
@@ -79,18 +99,30 @@ fn created(container: &ContainerStatus, now: u64) -> String {
 
 /// Docker's words for how a container is.
 pub(crate) fn status(container: &ContainerStatus, now: u64) -> String {
+    let mut status = plain_status(container, now);
+    for lost in container.lost_ports.iter().take(1) {
+        status.push_str(&format!(" ({})", reason(lost)));
+    }
+    status
+}
+
+fn plain_status(container: &ContainerStatus, now: u64) -> String {
     let since = |moment: Option<u64>| words::rough(now.saturating_sub(moment.unwrap_or(now)));
     let up = || format!("Up {}", since(container.started_unix_ms));
     let ended = |word: &str| {
         format!("{word} ({}) {} ago", container.exit_code.unwrap_or(0), since(container.finished_unix_ms))
     };
     let detail = |word: &str| match &container.detail {
-        Some(detail) => format!("{word} ({detail})"),
+        Some(detail) => format!("{word} ({})", reason(detail)),
         None => word.to_owned(),
     };
     match container.state {
         State::Created => detail("Created"),
-        State::Waiting => container.detail.as_deref().map_or_else(|| "Waiting".to_owned(), words::waiting),
+        State::Starting => "Starting".to_owned(),
+        State::Waiting => match container.detail.as_deref().map(reason) {
+            Some(detail) => words::waiting(&detail),
+            None => "Waiting".to_owned(),
+        },
         State::Running => match container.health {
             Some(Health::Starting) => format!("{} (health: starting)", up()),
             Some(health) => format!("{} ({})", up(), summary::health(health)),
@@ -98,7 +130,7 @@ pub(crate) fn status(container: &ContainerStatus, now: u64) -> String {
         },
         State::Paused => format!("{} (Paused)", up()),
         State::Restarting => match &container.detail {
-            Some(detail) => format!("{} ({detail})", ended("Restarting")),
+            Some(detail) => format!("{} ({})", ended("Restarting"), reason(detail)),
             None => ended("Restarting"),
         },
         State::Exited if container.out_of_memory => format!("{} (out of memory)", ended("Exited")),
@@ -210,6 +242,15 @@ mod tests {
         check(
             &|c| (c.state, c.detail) = (State::Waiting, Some("waiting for db".to_owned())),
             "Waiting for db",
+        );
+        check(&|c| c.state = State::Starting, "Starting");
+        check(
+            &|c| (c.health, c.lost_ports) = (None, vec!["port 127.0.0.1:80/tcp is taken by x (process 7)".to_owned()]),
+            "Up About a minute (port 127.0.0.1:80/tcp is taken by x (process 7))",
+        );
+        check(
+            &|c| (c.state, c.detail) = (State::Dead, Some("could not execute /x: no such\nand more".to_owned())),
+            "Dead (could not execute /x: no such…)",
         );
         check(
             &|c| (c.state, c.exit_code, c.finished_unix_ms) = (State::Exited, Some(2), Some(59_000)),

@@ -1,0 +1,140 @@
+//! Asking an engine: in its turn, on the right thread.
+
+use super::{
+    active::Active,
+    mounts::{Backend, Mount},
+    turns::Held,
+    work::Work,
+};
+use crate::{
+    logical::{Context, Engine, Refusal, Request, Response, Turn, Weight},
+    storage::{Batch, Transaction},
+};
+use std::{sync::Arc, time::SystemTime};
+
+/// What an engine wrote, and the turns it has until that is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    batch: Batch,
+    held: Vec<Held>,
+}
+
+impl Run {
+    /// Adds it to a request's work.
+    pub(crate) fn into_work(self, work: &mut Work) {
+        work.extend(self.batch);
+        for held in self.held {
+            work.hold(held);
+        }
+    }
+}
+
+/// The engine of a mount.
+///
+/// # Errors
+/// [`Refusal::UnsupportedPath`] where there is none.
+pub(crate) fn engine(mount: &Mount) -> Result<&Arc<dyn Engine>, Refusal> {
+    match &mount.backend {
+        Backend::Engine(engine) => Ok(engine),
+        Backend::System | Backend::Token | Backend::Absent => Err(Refusal::UnsupportedPath),
+    }
+}
+
+/// Waits for a request's turn at its mount.
+pub(crate) async fn turn(active: &Active, mount: &Mount, engine: &dyn Engine, request: &Request) -> Vec<Held> {
+    let whole = format!("mount/{}", mount.entry.uuid);
+    match engine.turn(request) {
+        Turn::Free => Vec::new(),
+        Turn::Mount => vec![active.turns.alone(whole).await],
+        Turn::Key(key) => {
+            let own = format!("{whole}/{key}");
+            vec![active.turns.shared(whole).await, active.turns.alone(own).await]
+        }
+    }
+}
+
+/// Has a request answered in its turn. Nothing is committed.
+///
+/// # Errors
+/// The engine's.
+pub(crate) async fn run(
+    active: &Active,
+    mount: &Mount,
+    request: Request,
+    now: SystemTime,
+) -> Result<(Response, Run), Refusal> {
+    let engine = engine(mount)?;
+    let held = turn(active, mount, engine.as_ref(), &request).await;
+    let (response, batch) = compute(active, mount, request, now).await?;
+    Ok((response, Run { batch, held }))
+}
+
+/// Has a request answered by an engine whose turn it is. What was written is handed back even with a refusal: none
+/// of it counts then.
+///
+/// # Errors
+/// The engine's.
+pub(crate) async fn compute(
+    active: &Active,
+    mount: &Mount,
+    request: Request,
+    now: SystemTime,
+) -> Result<(Response, Batch), Refusal> {
+    let engine = engine(mount)?;
+    let context = active.context(mount, now);
+    let prefix = mount.entry.prefix();
+    match engine.weight(&request) {
+        Weight::Light => handle(engine.as_ref(), &request, &context, active.store(), prefix),
+        Weight::Heavy => {
+            let (engine, barrier) = (Arc::clone(engine), Arc::clone(&active.barrier));
+            let heavy = move || handle(engine.as_ref(), &request, &context, barrier.as_ref(), prefix);
+            let done = tokio::task::spawn_blocking(heavy).await;
+            let failed = |error| Refusal::Internal {
+                attempted: "internal error".to_owned(),
+                source: Some(Box::new(error)),
+            };
+            done.map_err(failed)?
+        }
+    }
+}
+
+fn handle(
+    engine: &dyn Engine,
+    request: &Request,
+    context: &Context,
+    store: &dyn crate::storage::Read,
+    prefix: String,
+) -> Result<(Response, Batch), Refusal> {
+    let mut transaction = Transaction::new(store, prefix);
+    let response = engine.handle(request, context, &mut transaction)?;
+    Ok((response, transaction.into_batch()))
+}
+
+/// Tells an engine that it was mounted, or that a minute has passed, and keeps what it wrote.
+///
+/// # Errors
+/// The engine's, and those of the store.
+pub(crate) async fn tend(active: &Active, mount: &Mount, now: SystemTime, tick: bool) -> Result<(), Refusal> {
+    let Backend::Engine(engine) = &mount.backend else { return Ok(()) };
+    let held = active.turns.alone(format!("mount/{}", mount.entry.uuid)).await;
+    let (engine, barrier) = (Arc::clone(engine), Arc::clone(&active.barrier));
+    let (context, prefix) = (active.context(mount, now), mount.entry.prefix());
+    let done = tokio::task::spawn_blocking(move || {
+        let mut transaction = Transaction::new(barrier.as_ref(), prefix);
+        if tick {
+            engine.tick(&context, &mut transaction)?;
+        } else {
+            engine.mounted(&context, &mut transaction)?;
+        }
+        Ok::<_, Refusal>(transaction.into_batch())
+    });
+    let failed = |error| Refusal::Internal {
+        attempted: "internal error".to_owned(),
+        source: Some(Box::new(error)),
+    };
+    let mut work = Work::default();
+    work.extend(done.await.map_err(failed)??);
+    active.commit(work).await?;
+    drop(held);
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Secrets engines: what can be mounted beside `auth/` and `sys/`.
+
+pub mod cubbyhole;
+pub mod kv;
+mod kv1;
+mod kv2;
+mod listing;
+#[cfg(test)]
+pub(crate) mod testing;

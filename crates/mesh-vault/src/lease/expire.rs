@@ -1,0 +1,67 @@
+//! What is over, is ended: a few at a time, from the index.
+
+use super::{
+    Force,
+    index::{self, Due},
+    record,
+    revoke::{postpone, revoke},
+};
+use crate::{
+    core::{active::Active, work::Work},
+    moment,
+    storage::StorageError,
+    token,
+};
+use std::time::SystemTime;
+
+/// Ended in one go, so that a tick stays short.
+const DUE_MAX: usize = 1_000;
+
+/// Ends what is over by now; whether there may be more.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn expire_due(active: &Active, now: SystemTime) -> Result<bool, StorageError> {
+    let due = index::due(active.store(), moment::nanos(now), DUE_MAX)?;
+    let more = due.len() == DUE_MAX;
+    for entry in due {
+        match &entry.due {
+            Due::Token(name) => expire_token(active, name, &entry.key, now).await?,
+            Due::Lease(id) => expire_lease(active, id, &entry.key).await?,
+        }
+    }
+    Ok(more)
+}
+
+async fn expire_token(active: &Active, name: &str, key: &str, now: SystemTime) -> Result<(), StorageError> {
+    match active.tokens.load(active.store(), name)? {
+        // It was prolonged or revoked, and this is what a crash left behind.
+        Some(entry) if !entry.is_over(now) => forget(active, key).await,
+        None => forget(active, key).await,
+        Some(_) => {
+            token::revoke_tree(active, name).await?;
+            active.metrics.expired();
+            Ok(())
+        }
+    }
+}
+
+async fn expire_lease(active: &Active, id: &str, key: &str) -> Result<(), StorageError> {
+    if record::load(active.store(), id)?.is_none() {
+        return forget(active, key).await;
+    }
+    match revoke(active, id, Force::No).await {
+        Ok(()) => active.metrics.expired(),
+        Err(error) => {
+            tracing::warn!(%error, lease = %id, "a lease that is over could not be revoked, and is tried again");
+            postpone(active, id).await;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(active: &Active, key: &str) -> Result<(), StorageError> {
+    let mut work = Work::default();
+    work.delete(key);
+    active.commit(work).await
+}

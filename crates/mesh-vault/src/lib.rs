@@ -1,0 +1,24 @@
+//! Secrets behind HashiCorp Vault's HTTP API.
+//!
+//! A request comes in over [`http`], is authenticated and judged by [`core`], and reaches one engine
+//! ([`logical::Engine`]): a function from a request and what is stored to an answer and what is to be
+//! written. The core commits what an engine wrote, together with the lease and the token use that
+//! belong to it, in one batch; the answer leaves only once the batch is on disk.
+//!
+//! ```text
+//! http ──► core ──► policy            may this token do that?
+//!            │
+//!            ├────► engine::*, auth::*  (request, transaction) -> response
+//!            │
+//!            └────► barrier ──► storage one encrypted, durable batch
+//! ```
+//!
+//! Deliberately absent: namespaces, replication, high availability and plugins.
+
+pub mod auth;
+pub mod barrier;
+pub mod engine;
+pub mod logical;
+mod moment;
+pub mod seal;
+pub mod storage;
