@@ -5,12 +5,13 @@ mod harness;
 use harness::{
     Outcome, Stack,
     archive::{self, Layer},
-    finish, is_root, within,
+    finish, is_root,
+    registry::Registry,
+    within,
 };
 use serde_json::{Value, json};
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -165,8 +166,10 @@ fn images_go_when_nobody_needs_them() {
     stack.up();
     stack.mesh(&["rmi", "mine:1"]).failed_saying(&["is used by container", stack.name(), "hint"]);
     // By force the name goes; what the container was made of stays.
-    stack.mesh(&["rmi", "--force", "mine:1"]).succeeded();
-    assert!(stored(&stack).is_empty());
+    let taken = stack.mesh(&["rmi", "--force", "mine:1"]).succeeded().stdout;
+    assert_eq!(taken, "Untagged: mine:1\n");
+    let names: Vec<Value> = stored(&stack).iter().map(|it| it["Repository"].clone()).collect();
+    assert_eq!(names, ["<none>"]);
     assert_eq!(stack.shell("a", "cat /opt/hidden/new"), "new");
     let kept = stack.mesh(&["prune", "--all", "--force"]).succeeded().stdout;
     assert!(kept.contains("Total reclaimed space: "), "{kept}");
@@ -250,65 +253,6 @@ fn a_load_that_is_killed_leaves_nothing_torn() {
     stack.up();
     assert!(!building(), "what the kill left was not swept");
     assert_eq!(stack.shell("a", "ls /opt | find /opt -name 'many*' | wc -l").trim(), "4000");
-}
-
-/// A registry of Debian's on a free port of the loopback; ended when dropped.
-struct Registry {
-    child: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    /// `None`, said, where its programs are not there.
-    fn start() -> Option<Self> {
-        let there = |program: &str| {
-            ["/usr/bin", "/usr/local/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
-        };
-        if !there("docker-registry") || !there("skopeo") {
-            archive::skipped("docker-registry and skopeo");
-            return None;
-        }
-        let folder = tempfile::TempDir::with_prefix("mesh-registry-").expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = format!("localhost:{}", free.local_addr().expect("an address").port());
-        drop(free);
-        let settings = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{}'}}\n",
-            folder.path().join("data").display(),
-            address.replace("localhost", "127.0.0.1"),
-        );
-        let path = folder.path().join("config.yml");
-        fs::write(&path, settings).expect("a file");
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the registry runs");
-        let registry = Self { child, address, _folder: folder };
-        let answers = || std::net::TcpStream::connect(&registry.address).is_ok();
-        assert!(within(30, answers), "the registry does not listen");
-        Some(registry)
-    }
-
-    fn push(&self, archive: &Path, name: &str) {
-        let from = format!("docker-archive:{}", archive.display());
-        let to = format!("docker://{}/{name}", self.address);
-        let mut command = Command::new("skopeo");
-        command.args(["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", &from, &to]);
-        let output = Outcome::from(command.output().expect("skopeo runs"));
-        output.succeeded();
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -70,5 +70,12 @@ volumes: {data: , cache: }
     assert_eq!(pong.stdout.trim(), "PONG");
     let address = run(&stack, &["port", "cache", "6379"]).succeeded().stdout;
     std::net::TcpStream::connect(address.trim()).expect("the published port answers");
+    // Files of a container that does not run.
+    run(&stack, &["stop", "--timeout", "5", "cache"]).succeeded();
+    run(&stack, &["cp", "compose.yaml", "cache:/data/copied"]).succeeded();
+    run(&stack, &["cp", "cache:/data/copied", "back"]).succeeded();
+    run(&stack, &["start", "cache"]).succeeded();
+    let copied = run(&stack, &["exec", "-T", "cache", "cat", "/data/copied"]).succeeded().stdout;
+    assert!(copied.contains("redis:7"), "{copied}");
     run(&stack, &["down", "--volumes", "--timeout", "5"]).succeeded();
 }

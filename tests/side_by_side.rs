@@ -190,7 +190,8 @@ fn another_checkout_of_the_same_name_is_left_alone() {
     if !is_root() {
         return;
     }
-    let file = "x-mesh: {substitute: always}\nservices:\n  it: {image: busybox, init: true, command: [sleep, '1000']}\n";
+    let file = "x-mesh: {substitute: always}\nservices:\n  it: {image: busybox, init: true, command: [sleep, '1000'], \
+                develop: {watch: [{path: ., action: restart}]}}\n";
     let first = Stack::new(file);
     first.up();
     let before = first.container("it")["ID"].clone();
@@ -208,9 +209,30 @@ fn another_checkout_of_the_same_name_is_left_alone() {
         &["rm", "-fs"],
         &["restart"],
         &["scale", "it=2"],
+        &["exec", "-T", "it", "true"],
+        &["cp", "it:/etc/hosts", "-"],
+        &["attach", "it"],
+        &["watch", "--no-up"],
     ] {
         second.mesh(arguments).failed_saying(&[&format!("is that of {there}"), "-p NAME", "mesh down"]);
     }
+    // What only shows something says whose it is.
+    for arguments in [
+        &["ps"][..],
+        &["logs"],
+        &["top"],
+        &["stats", "--no-stream"],
+        &["images"],
+        &["volumes"],
+        &["events", "--since", "1m", "--until", "0s"],
+    ] {
+        let shown = second.mesh(arguments).succeeded();
+        let file = first.directory().join("compose.yaml").display().to_string();
+        assert!(shown.stderr.contains(&there) && shown.stderr.contains(&file), "{}", shown.text());
+        assert!(first.mesh(arguments).succeeded().stderr.is_empty());
+    }
+    second.mesh(&["port", "it", "80"]).failed_saying(&["what is shown is project", &there]);
+    assert!(second.mesh(&["--take-over", "exec", "-T", "it", "true"]).succeeded().stderr.is_empty());
     assert_eq!(first.container("it")["ID"], before);
     assert_eq!(first.container("it")["State"], "running");
     // The same files from elsewhere are the same checkout.

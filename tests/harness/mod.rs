@@ -11,6 +11,7 @@
 )]
 
 pub mod archive;
+pub mod registry;
 
 use serde_json::Value;
 use std::{

@@ -126,6 +126,17 @@ pub enum ImageStage {
         /// In all; 0: unknown.
         bytes_total: u64,
     },
+    /// A layer of it goes on.
+    Layer {
+        /// The layer, in short.
+        layer: String,
+        /// How far.
+        step: mesh_model::image::LayerStage,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
+        bytes_total: u64,
+    },
     /// Bytes become files.
     Unpacking {
         /// So far.
@@ -138,6 +149,8 @@ pub enum ImageStage {
         /// What serves it (`debian 15.18 for 16.4`).
         source: String,
     },
+    /// It cannot be had; why is the error's to say.
+    Failed,
 }
 
 /// How serious a note is.

@@ -229,3 +229,33 @@ fn progress_survives_the_wire() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn requests_that_last_lock_nobody_out() {
+    let stage = Stage::set().await;
+    // None of these ends before its client does.
+    let mut listeners = Vec::new();
+    for _ in 0..server::CONNECTIONS_MAX + 50 {
+        let mut stream = UnixStream::connect(&stage.socket).await.unwrap();
+        stream.write_all(b"{\"version\":1,\"request\":{\"method\":\"events\"}}\n").await.unwrap();
+        listeners.push(stream);
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(10), stage.call(Request::Ping)).await;
+    assert!(matches!(answer.unwrap().0, Ok(Answer::Pong { .. })));
+    // There is an end to that, too, and it is told.
+    let mut refused = None;
+    while listeners.len() <= server::LASTING_REQUESTS_MAX + 1 && refused.is_none() {
+        let mut stream = UnixStream::connect(&stage.socket).await.unwrap();
+        stream.write_all(b"{\"version\":1,\"request\":{\"method\":\"events\"}}\n").await.unwrap();
+        if listeners.len() >= server::LASTING_REQUESTS_MAX {
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            refused = Some(answer);
+        } else {
+            listeners.push(stream);
+        }
+    }
+    let refused = refused.expect("a refusal");
+    assert!(refused.contains("are under way") && refused.contains("busy"), "{refused}");
+    assert!(matches!(stage.call(Request::Ping).await.0, Ok(Answer::Pong { .. })));
+}

@@ -242,6 +242,8 @@ pub(crate) enum Verb {
     Prune(verbs::image::PruneArguments),
     /// List volumes
     Volumes(verbs::volumes::Arguments),
+    /// Show and change the secrets that were generated
+    Secrets(verbs::secrets::Arguments),
     /// Fetch images
     Pull(verbs::pull::Arguments),
     /// Create containers without starting them

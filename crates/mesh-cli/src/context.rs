@@ -4,6 +4,7 @@ use crate::{
     Hooks, console,
     environment::{self, Environment},
     failure::CliError,
+    keeper::Kept,
     loading::{self, Outcome, Wanted},
     progress::Reporter,
     settings::{ProgressMode, Settings},
@@ -76,7 +77,8 @@ impl Context {
     /// The project that files, flags and variables mean. Without a Compose file, a name is enough for a
     /// project that was brought up before.
     pub(crate) fn target(&self) -> Result<Target, CliError> {
-        let wanted = Wanted { quiet: true, ..Wanted::default() };
+        let keeper = Some(Kept::looking(self.home.data.clone()));
+        let wanted = Wanted { quiet: true, keeper, ..Wanted::default() };
         match loading::try_load(&self.settings, &self.environment, &wanted)? {
             Outcome::Loaded(loaded) => Ok(self.target_of(*loaded)),
             Outcome::NoFile(error) => {
@@ -149,7 +151,9 @@ impl Context {
 
     /// The project as loaded for bringing something up.
     pub(crate) fn load(&self, services: &[String]) -> Result<Target, CliError> {
-        let wanted = Wanted { services: services.to_vec(), ..Wanted::default() };
+        let keeper = if self.settings.dry_run { Kept::looking } else { Kept::making };
+        let keeper = Some(keeper(self.home.data.clone()));
+        let wanted = Wanted { services: services.to_vec(), keeper, ..Wanted::default() };
         let loaded = match loading::load(&self.settings, &self.environment, &wanted) {
             Err(CliError::Load { report }) => {
                 self.target_if_sound().map_or(Ok(()), |target| target.check_services(services))?;

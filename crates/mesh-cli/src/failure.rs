@@ -58,6 +58,9 @@ pub(crate) enum CliError {
     /// The record of a project could not be read.
     #[error(transparent)]
     Record(#[from] mesh_store::record::RecordError),
+    /// Secrets could not be read or kept.
+    #[error(transparent)]
+    Secrets(#[from] mesh_store::secrets::SecretsError),
     /// Something of this machine failed.
     #[error("could not {attempt}")]
     Io {

@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod invocation;
 mod journal;
+mod keeper;
 mod layout;
 mod loading;
 mod menu;

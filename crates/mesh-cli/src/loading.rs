@@ -1,8 +1,8 @@
 //! The Compose file of a command: found, loaded, and its findings told.
 
 use crate::{arguments::Global, console, environment::Environment, failure::CliError, settings::Settings};
-use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip};
-use std::{collections::BTreeMap, io::Read, path::Path};
+use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip, generate::Keeper};
+use std::{collections::BTreeMap, io::Read, path::Path, sync::Arc};
 
 /// Largest Compose file on standard input in bytes.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -20,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) skip: Skip,
     /// A variable whose origin is asked for.
     pub(crate) explain: Option<String>,
+    /// Who has the project's generated secrets; nobody: they are not shown.
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// What came of loading.
@@ -49,6 +51,7 @@ pub(crate) fn try_load(
         all_resources: settings.all_resources,
         skip: wanted.skip,
         explain: wanted.explain.clone(),
+        keeper: wanted.keeper.clone(),
     };
     match mesh_compose::load(&options) {
         Ok(loaded) => {

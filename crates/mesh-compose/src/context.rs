@@ -5,7 +5,11 @@ use crate::{
     explain::{Stage, Watch},
 };
 use mesh_diag::{FINDINGS_MAX, Finding, Findings, Place, Severity};
-use std::{collections::BTreeSet, sync::Arc};
+use mesh_redact::Secret;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Where a node was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) skip: crate::Skip,
     /// Services of which it was told that what they extend cannot be had: what they lack may be there.
     pub(crate) unextended: BTreeSet<String>,
+    /// Values that were made for this project, by name.
+    pub(crate) generated: BTreeMap<String, Secret<String>>,
     /// Notes about a variable that is asked for.
     pub(crate) watch: Option<Watch>,
 }

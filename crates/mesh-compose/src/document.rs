@@ -3,6 +3,7 @@
 //! The content of a secret is never in the tree: a secret that comes from a variable shows its name.
 
 mod hash;
+mod images;
 mod selection;
 
 use crate::{
@@ -125,6 +126,9 @@ impl Document {
         if let View::Map(pairs) = &mut view {
             let free = self.tree.as_map().into_iter().flatten().filter(|(key, _)| key.starts_with("x-"));
             pairs.extend(free.map(|(key, entry)| (key.into(), View::whole(&entry.node, Format::Json))));
+            if !pairs.iter().any(|(key, _)| key == "name") {
+                pairs.push(("name".into(), View::Text("".into())));
+            }
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
         }
         view

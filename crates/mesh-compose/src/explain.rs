@@ -48,6 +48,8 @@ pub enum Source {
     IncludedEnvFile,
     /// The loader: the project's name.
     Project,
+    /// Nobody wrote it down: it was generated.
+    Generated,
     /// `environment` of a service.
     Environment,
     /// An `env_file` of a service.
@@ -134,6 +136,8 @@ impl Watch {
             .get(name)
             .filter(|value| name == "COMPOSE_PROJECT_NAME" && shell.get(name) != Some(value));
         origins.extend(project.map(|value| Origin::new(Source::Project, None, value)));
+        let generated = cx.generated.get(name).filter(|value| environment.get(name) == Some(value.expose()));
+        origins.extend(generated.map(|value| Origin::new(Source::Generated, None, value.expose())));
         origins.extend(shell.get(name).map(|value| Origin::new(Source::Shell, None, value)));
         for (stage, source) in [(Stage::Project, Source::EnvFile), (Stage::Include, Source::IncludedEnvFile)]
         {

@@ -16,6 +16,7 @@ mod decode;
 mod document;
 mod dotenv;
 mod explain;
+pub mod generate;
 pub mod line;
 mod load;
 mod locate;
@@ -39,7 +40,7 @@ pub use refusals::Refusals;
 use mesh_diag::Findings;
 use mesh_model::project::Project;
 use mesh_redact::Secret;
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 /// What is loaded, and under which circumstances.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,8 @@ pub struct LoadOptions {
     pub all_resources: bool,
     /// Passes to leave out. With any of them [`Loaded::project`] has no services.
     pub skip: Skip,
+    /// Who has the values that are generated; without one, [`generate::HIDDEN`] stands for each.
+    pub keeper: Option<Arc<dyn generate::Keeper>>,
     /// A variable whose origin is asked for: [`Loaded::explanation`].
     pub explain: Option<String>,
 }
@@ -122,6 +125,8 @@ pub struct Loaded {
     pub refusals: Refusals,
     /// Every variable the files use, by name.
     pub variables: Vec<VariableUse>,
+    /// What the files want to be generated, by name.
+    pub wishes: BTreeMap<String, generate::Wish>,
     /// What variables of the files are replaced from.
     pub environment: Secret<BTreeMap<String, String>>,
     /// Where the value of the variable comes from that was asked for.

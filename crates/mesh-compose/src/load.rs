@@ -7,6 +7,7 @@ use crate::{
     context::{At, Context},
     decode::{self, Frame},
     explain::{Stage, Watch},
+    generate,
     locate::{self, Located},
     node::Node,
     relations::{self, Inactive},
@@ -35,6 +36,15 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let in_files = name_in_files(&parsed, &environment, cx.raw);
     let name = locate::project_name(options, &environment, in_files, &directory, &mut cx);
     environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let wishes = generate::wishes(&parsed);
+    cx.generated = wishes.values(&name, options.keeper.as_deref(), &mut cx);
+    for variable in &wishes.variables {
+        // Who writes a value has it; one that is empty, as in a template of `.env`, is not written yet.
+        let there = environment.get(variable).is_some_and(|value| !value.is_empty());
+        if let (false, Some(value)) = (there, cx.generated.get(variable)) {
+            environment.insert(variable.clone(), value.expose().clone());
+        }
+    }
 
     cx.enter(|| Stage::Include);
     let mut resolver = Resolver::new(&mut cx, options.working_directory.clone());
@@ -92,7 +102,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     }
     let (findings, refusals) = cx.into_parts();
     let environment = Secret::new(environment);
-    Ok(Loaded { project, document, findings, refusals, variables, environment, explanation })
+    let wishes = wishes.all;
+    Ok(Loaded { project, document, findings, refusals, variables, wishes, environment, explanation })
 }
 
 /// The last `name:` of the files, with its variables replaced; what is wrong with it is reported when

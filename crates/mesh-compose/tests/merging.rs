@@ -209,7 +209,10 @@ fn a_broken_extends_is_told_once_and_where_it_is() {
     check(&[("compose.yaml", from_o), ("o.yaml", "text\n")], &["compose.yaml:4:13", "o.yaml is text"]);
     check(&[("compose.yaml", from_o), ("o.yaml", "")], &["compose.yaml:4:13", "o.yaml is empty"]);
     check(&[("compose.yaml", from_o), ("o.yaml", "a: [\n")], &["o.yaml:"]);
-    check(&[("compose.yaml", "services:\n  a:\n    extends: {service: [b]}\n")], &["3:24", "names no service"]);
+    check(
+        &[("compose.yaml", "services:\n  a:\n    extends: {service: [b]}\n")],
+        &["3:24", "names no service"],
+    );
 }
 
 #[test]

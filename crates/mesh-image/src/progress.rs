@@ -1,7 +1,7 @@
 //! What the store is asked, and what it tells while it works.
 
 use crate::error::ImageError;
-use mesh_model::{project::Substitute, service::PullPolicy};
+use mesh_model::{image::LayerStage, project::Substitute, service::PullPolicy};
 use std::{
     path::PathBuf,
     sync::{
@@ -77,6 +77,19 @@ pub enum Progress {
         /// Bytes in all.
         bytes_total: u64,
     },
+    /// A layer of it goes on.
+    Layer {
+        /// What.
+        reference: String,
+        /// The layer, in short.
+        layer: String,
+        /// How far.
+        stage: LayerStage,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
+        bytes_total: u64,
+    },
     /// Packages become files.
     Unpacking {
         /// What.
@@ -127,6 +140,11 @@ impl Reporter {
 
     pub(crate) fn downloading(&self, bytes: u64, bytes_total: u64) {
         self.tell(Progress::Downloading { reference: self.reference.clone(), bytes, bytes_total });
+    }
+
+    pub(crate) fn layer(&self, layer: &str, stage: LayerStage, bytes: u64, bytes_total: u64) {
+        let (reference, layer) = (self.reference.clone(), layer.to_owned());
+        self.tell(Progress::Layer { reference, layer, stage, bytes, bytes_total });
     }
 
     pub(crate) fn unpacking(&self, done: u32, total: u32) {

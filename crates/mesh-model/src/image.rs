@@ -20,6 +20,24 @@ pub struct Image {
     pub config: ImageConfig,
 }
 
+/// How far one layer of an image is while the image is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerStage {
+    /// Others come first, or another process fetches it.
+    Waiting,
+    /// Its bytes are coming.
+    Downloading,
+    /// Its bytes are there.
+    Downloaded,
+    /// Its bytes become files.
+    Extracting,
+    /// Its files are there.
+    Complete,
+    /// It was there before.
+    Present,
+}
+
 /// What serves an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

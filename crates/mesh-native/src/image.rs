@@ -56,6 +56,9 @@ fn told(progress: Progress) -> FetchProgress {
         Progress::Downloading { reference, bytes, bytes_total } => {
             FetchProgress::Downloading { reference, bytes, bytes_total }
         }
+        Progress::Layer { reference, layer, stage: step, bytes, bytes_total } => {
+            FetchProgress::Layer { reference, layer, step, bytes, bytes_total }
+        }
         Progress::Unpacking { reference, done, total } => FetchProgress::Unpacking { reference, done, total },
         Progress::Ready { reference, source } => FetchProgress::Ready { reference, source },
     }

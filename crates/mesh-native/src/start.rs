@@ -211,6 +211,7 @@ async fn join(ground: &Arc<Ground>, spec: &ContainerSpec) -> Result<Joined, Runt
         networks,
         upstream_dns: spec.service.network.dns.clone(),
         host_gateway: conversion::names::asks_for_host(&spec.service.network),
+        any_source: conversion::sends_for_others(spec),
     };
     let projects = ground.settings.projects();
     let attached = ground

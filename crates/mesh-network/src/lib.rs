@@ -29,6 +29,7 @@ mod project;
 mod publish;
 mod record;
 mod relay;
+mod source;
 mod task;
 mod upstream;
 

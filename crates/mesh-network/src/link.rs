@@ -249,7 +249,7 @@ impl Links {
         absent_is_fine(self.0.link().del(index).execute().await)
     }
 
-    async fn index(&self, name: &str) -> Result<u32, Error> {
+    pub(crate) async fn index(&self, name: &str) -> Result<u32, Error> {
         let link = self.0.link().get().match_name(name).execute().try_next().await?;
         link.map(|link| link.header.index).ok_or(Error::RequestFailed)
     }

@@ -10,6 +10,7 @@ use crate::{
     outbound::{HOST_GATEWAY, WayOut},
     publish,
     record::{AttachRequest, Attached, AttachmentRecord, BoundPort, NetworkRecord, PresentNetwork},
+    source,
     task::{Scope, Worker},
 };
 use mesh_linux::tun;
@@ -22,7 +23,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{net::TcpStream, runtime::Handle};
 
@@ -56,6 +60,8 @@ struct Inner {
     served: Mutex<HashMap<ContainerId, Arc<Scope>>>,
     /// Networks are made and removed one at a time.
     making: tokio::sync::Mutex<()>,
+    /// That sources of frames cannot be checked was told.
+    sources_told: AtomicBool,
     scope: Scope,
 }
 
@@ -118,6 +124,7 @@ impl ProjectNetwork {
                 bridges: Mutex::new(bridges),
                 served: Mutex::default(),
                 making: tokio::sync::Mutex::default(),
+                sources_told: AtomicBool::new(false),
                 scope,
             }),
         };
@@ -206,12 +213,15 @@ impl ProjectNetwork {
     /// A network is not there, an address is taken or outside of it, or the kernel refuses. Nothing
     /// is left then.
     pub async fn attach(&self, request: AttachRequest) -> Result<Attached, NetworkError> {
-        let AttachRequest { id, names, networks, upstream_dns, host_gateway } = request;
+        let AttachRequest { id, names, networks, upstream_dns, host_gateway, any_source } = request;
         let scope = self.claim(&id)?;
         let attached = async {
             let networks = self.take_addresses(&id, &networks)?;
             let made = container::make().await?;
             self.join(&id, &networks, &made.namespace, &made.links, made.connection).await?;
+            if !any_source {
+                self.hold_sources(&id, &networks).await;
+            }
             let record = AttachmentRecord {
                 names,
                 networks: networks.into_iter().map(|joining| joining.record).collect(),
@@ -430,6 +440,25 @@ impl ProjectNetwork {
         tokio::select! { biased;
             result = work => result,
             () = connection => Err(NetworkError::Closed),
+        }
+    }
+
+    /// Keeps a container from sending under another address than its own. A kernel that cannot do that is no reason
+    /// not to start: it is told once.
+    async fn hold_sources(&self, id: &ContainerId, networks: &[Joining]) {
+        let links = &self.inner.links;
+        let addresses: Vec<Ipv4Addr> = networks.iter().map(|joining| joining.record.address).collect();
+        for (position, joining) in networks.iter().enumerate() {
+            let held = async {
+                let index = links.index(&veth_name(&id.0, position)).await?;
+                source::hold(links, index, joining.hardware, &addresses).await
+            };
+            if let Err(error) = held.await
+                && !self.inner.sources_told.swap(true, Ordering::Relaxed)
+            {
+                let error = error.to_string();
+                tracing::warn!(error, "containers with NET_RAW can send under the addresses of their neighbours");
+            }
         }
     }
 

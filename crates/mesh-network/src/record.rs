@@ -25,6 +25,8 @@ pub struct AttachRequest {
     /// It may reach the host's 127.0.0.1, at the address of
     /// [`host_gateway`](crate::ProjectNetwork::host_gateway).
     pub host_gateway: bool,
+    /// It may send under other addresses than its own: it administers its network itself.
+    pub any_source: bool,
 }
 
 /// A network that is there.

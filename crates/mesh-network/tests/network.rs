@@ -85,6 +85,56 @@ fn containers_reach_their_own_networks_alone() {
 }
 
 #[test]
+fn nobody_sends_under_the_address_of_another() {
+    on_own_host(|| async {
+        let space = namespace();
+        let project = open(&space).await;
+        let front = network("front", "172.20.2.0/24", false);
+        project.create_network(&front).await.unwrap();
+        let a = attach(&project, "a", &[&front]).await;
+        let b = attach(&project, "b", &[&front]).await;
+        let free = AttachRequest { any_source: true, ..request("free", &[(&front, None)]) };
+        let free = project.attach(free).await.unwrap();
+        let to = address(&b);
+        let listener =
+            within(&b.namespace, || std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 9000)).unwrap()).await;
+        listener.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        // One who may is heard under any address: what is not heard below is dropped, and not lost otherwise.
+        for (from, source, heard) in [
+            (&a, address(&a), true),
+            (&a, Ipv4Addr::new(172, 20, 2, 1), false),
+            (&a, Ipv4Addr::new(172, 20, 2, 99), false),
+            (&free, address(&free), true),
+            (&free, Ipv4Addr::new(172, 20, 2, 99), true),
+        ] {
+            within(&from.namespace, move || {
+                use nix::sys::socket::{
+                    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, bind, sendto, setsockopt, socket,
+                    sockopt::IpTransparent,
+                };
+                use std::os::fd::AsRawFd as _;
+                let socket =
+                    socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
+                setsockopt(&socket, IpTransparent, &true).unwrap();
+                let [w, x, y, z] = source.octets();
+                bind(socket.as_raw_fd(), &SockaddrIn::new(w, x, y, z, 0)).unwrap();
+                let [w, x, y, z] = to.octets();
+                sendto(socket.as_raw_fd(), source.to_string().as_bytes(), &SockaddrIn::new(w, x, y, z, 9000), MsgFlags::empty())
+                    .unwrap();
+            })
+            .await;
+            let mut text = [0; 64];
+            let got = listener.recv_from(&mut text);
+            match heard {
+                true => assert_eq!(got.unwrap().1.ip(), source),
+                false => assert!(got.is_err(), "{source} was heard from {}", address(from)),
+            }
+        }
+        project.close().await;
+    });
+}
+
+#[test]
 fn fixed_addresses_are_kept() {
     on_own_host(|| async {
         let space = namespace();

@@ -3,7 +3,6 @@
 use crate::{
     error::{ProbeError, said},
     tls,
-    wire::Wire,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -13,6 +12,7 @@ use hyper::{
     client::conn::http1,
     header::{CONNECTION, HOST, USER_AGENT},
 };
+use hyper_util::rt::TokioIo;
 use mesh_model::probe::HttpQuestion;
 use std::net::SocketAddr;
 use tokio::{
@@ -45,7 +45,7 @@ async fn over<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), ProbeError> {
     let failed = |error: hyper::Error| broken(address, &error);
     let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(Wire(stream)).await.map_err(failed)?;
+        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let request = request(address, question)?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(failed)?;

@@ -13,7 +13,6 @@ mod postgres;
 mod redis;
 mod scram;
 mod tls;
-mod wire;
 
 pub use error::ProbeError;
 

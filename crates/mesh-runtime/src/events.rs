@@ -1,7 +1,7 @@
 //! What a ground reports on its own.
 
 use crate::observed::{BoundPort, LostPort};
-use mesh_model::container::ContainerId;
+use mesh_model::{container::ContainerId, image::LayerStage};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to a container.
@@ -54,6 +54,19 @@ pub enum FetchProgress {
         /// Bytes so far.
         bytes: u64,
         /// Bytes in all; 0: unknown.
+        bytes_total: u64,
+    },
+    /// A layer of it goes on.
+    Layer {
+        /// What.
+        reference: String,
+        /// The layer, in short.
+        layer: String,
+        /// How far.
+        step: LayerStage,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
         bytes_total: u64,
     },
     /// Bytes become files.

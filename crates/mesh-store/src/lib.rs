@@ -1,5 +1,5 @@
 //! The state of projects on disk: where it lives ([`home`]), what is kept ([`record`]), and who may
-//! change it ([`lock`]).
+//! change it ([`lock`]); and the secrets that nobody wrote down ([`secrets`]).
 //!
 //! Invariants: every directory made here has mode 0700 and every file 0600; a record is replaced as a
 //! whole or not at all; a record that cannot be read is moved aside, never overwritten or deleted.
@@ -10,3 +10,5 @@ pub mod checkout;
 pub mod home;
 pub mod lock;
 pub mod record;
+mod replace;
+pub mod secrets;

@@ -4,13 +4,13 @@
 //! containers each service shall have, and which containers a command stopped, so that the next
 //! supervisor does not start them again. It is written whole to a new file, synced and renamed.
 
+use crate::replace::replace;
 use mesh_model::project::Project;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -123,24 +123,7 @@ pub fn save(path: &Path, record: &ProjectRecord) -> Result<(), RecordError> {
     debug_assert_eq!(record.version, RECORD_VERSION);
     let failed = || RecordError::of("write", path);
     let bytes = serde_json::to_vec(record).map_err(|error| failed()(error.into()))?;
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(failed())?;
-    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        // The error that counts is the first one; a left-over file is overwritten next time.
-        let _ = fs::remove_file(&temporary);
-        return Err(failed()(error));
-    }
-    if let Some(parent) = path.parent() {
-        File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed())?;
-    }
-    Ok(())
+    replace(path, &bytes).map_err(failed())
 }
 
 /// Removes the record; one that is not there is removed already.

@@ -75,7 +75,7 @@ fn failed(service: &str, ended: &Executed) -> String {
         None => format!("{service} hook did not end within {} s", HOOK_MAX.as_secs()),
     };
     let lines: Vec<&str> = last_lines(&ended.stdout).chain(last_lines(&ended.stderr)).collect();
-    if lines.is_empty() { how } else { format!("{how}: {}", lines.join("\n")) }
+    if lines.is_empty() { how } else { format!("{how}: {}", lines.join(" | ")) }
 }
 
 fn last_lines(text: &str) -> impl Iterator<Item = &str> {
@@ -93,7 +93,7 @@ mod tests {
         for (code, stdout, stderr, want) in [
             (Some(3), "", "", "web hook exited with status 3"),
             (Some(3), "out\n", "", "web hook exited with status 3: out"),
-            (Some(127), "out", "no such file\n", "web hook exited with status 127: out\nno such file"),
+            (Some(127), "out", "no such file\n", "web hook exited with status 127: out | no such file"),
             (None, "", "", "web hook did not end within 600 s"),
         ] {
             let ended = Executed { code, stdout: stdout.into(), stderr: stderr.into() };

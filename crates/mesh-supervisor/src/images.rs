@@ -102,6 +102,10 @@ impl Desk {
         };
         let resolve = self.runtime.image(wanted.request.clone(), sender);
         let (result, ()) = tokio::join!(resolve, forward);
+        // A refusal to fetch is no failure of fetching.
+        if result.is_err() && wanted.request.pull != PullPolicy::Never {
+            tell(ImageStage::Failed).await;
+        }
         let held = result?;
         tell(ImageStage::Ready { source: words::source(&held.image) }).await;
         Ok(held)
@@ -113,6 +117,9 @@ fn stage(progress: FetchProgress) -> Option<ImageStage> {
         FetchProgress::Resolving { detail, .. } => Some(ImageStage::Resolving { detail }),
         FetchProgress::Downloading { bytes, bytes_total, .. } => {
             Some(ImageStage::Downloading { bytes, bytes_total })
+        }
+        FetchProgress::Layer { layer, step, bytes, bytes_total, .. } => {
+            Some(ImageStage::Layer { layer, step, bytes, bytes_total })
         }
         FetchProgress::Unpacking { done, total, .. } => Some(ImageStage::Unpacking { done, total }),
         // Told with the image itself, so that the words are the same everywhere.

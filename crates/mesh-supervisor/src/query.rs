@@ -4,6 +4,7 @@ use crate::{
     container::{Container, View},
     desk::{Desk, hung_up},
     outlet::{Outlet, Output},
+    owner::Command,
     words::refusal,
 };
 use futures_util::{StreamExt, stream};
@@ -32,9 +33,9 @@ impl Desk {
             Request::Exec(options) => self.exec(options).await,
             Request::Attach { service, index } => {
                 let id = self.attachable(&service, index)?;
-                self.ground(&format!("service {service}"), self.runtime.attach(&id))
-                    .await
-                    .map(|orders| self.invocation(orders))
+                let orders = self.ground(&format!("service {service}"), self.runtime.attach(&id)).await?;
+                self.owner.tell(Command::Announce(id, "attach")).await;
+                Ok(self.invocation(orders))
             }
             Request::Files { container, operation } => self.files(&container, operation).await,
             Request::Stats { services } => self.stats(&services).await,
@@ -193,6 +194,7 @@ impl Desk {
     async fn top(&self, services: &[String]) -> Result<Answer, ApiError> {
         let rows = stream::iter(self.running(services)?).map(|container| async move {
             let processes = self.runtime.processes(&container.spec.id).await.unwrap_or_default();
+            self.owner.tell(Command::Announce(container.spec.id.clone(), "top")).await;
             let row = |process: mesh_runtime::observed::ProcessStatus| ProcessRow {
                 name: container.spec.name.clone(),
                 service: container.service().to_owned(),

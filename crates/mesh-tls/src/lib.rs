@@ -20,7 +20,7 @@ mod tests;
 
 pub use client::{Client, Trust};
 pub use pem::{Identity, PemError, certificates};
-pub use server::{ServerFiles, server};
+pub use server::{ServerFiles, server, server_speaking};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::{

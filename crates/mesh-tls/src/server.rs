@@ -2,7 +2,7 @@
 
 use crate::{Identity, PemError, TlsError, certificates, provider};
 use rustls::{
-    RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
@@ -26,8 +26,20 @@ pub fn server(
     resolver: Arc<dyn ResolvesServerCert>,
     client_roots: Option<(&Path, bool)>,
 ) -> Result<ServerConfig, TlsError> {
+    server_speaking(rustls::DEFAULT_VERSIONS, resolver, client_roots)
+}
+
+/// The same, with the versions of TLS that are spoken.
+///
+/// # Errors
+/// Those of [`server`].
+pub fn server_speaking(
+    versions: &[&'static SupportedProtocolVersion],
+    resolver: Arc<dyn ResolvesServerCert>,
+    client_roots: Option<(&Path, bool)>,
+) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap_or_else(|error| unreachable!("aws-lc has TLS 1.2 and 1.3: {error}"));
     let Some((path, required)) = client_roots else {
         return Ok(builder.with_no_client_auth().with_cert_resolver(resolver));

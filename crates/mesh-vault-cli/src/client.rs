@@ -125,7 +125,7 @@ pub(crate) struct Answered {
 
 impl Client {
     /// A client as flags and environment have it, without a token.
-    pub(crate) fn new(environment: &Environment<'_>, flags: &Flags) -> Result<Self, String> {
+    pub(crate) fn new(environment: &Environment, flags: &Flags) -> Result<Self, String> {
         let told = |flag: &str, variable: &str| {
             flags.text(flag).map(str::to_owned).or_else(|| environment.text(variable))
         };

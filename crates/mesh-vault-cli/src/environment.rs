@@ -2,6 +2,7 @@
 
 use mesh_redact::Secret;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
@@ -13,22 +14,40 @@ const TOKEN_FILE: &str = ".vault-token";
 /// Longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
-/// Gives a variable's value.
-pub(crate) type Get<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// Variables that are asked for.
+const VARIABLES: [&str; 16] = [
+    "HOME",
+    "VAULT_ADDR",
+    "VAULT_AGENT_ADDR",
+    "VAULT_CACERT",
+    "VAULT_CAPATH",
+    "VAULT_CLIENT_CERT",
+    "VAULT_CLIENT_KEY",
+    "VAULT_CLIENT_TIMEOUT",
+    "VAULT_DETAILED",
+    "VAULT_DISABLE_REDIRECTS",
+    "VAULT_FORMAT",
+    "VAULT_NAMESPACE",
+    "VAULT_SKIP_VERIFY",
+    "VAULT_TLS_SERVER_NAME",
+    "VAULT_TOKEN",
+    "VAULT_WRAP_TTL",
+];
 
-/// The environment.
-pub(crate) struct Environment<'a> {
-    get: Get<'a>,
+/// The environment, as far as it is asked for.
+pub(crate) struct Environment {
+    values: BTreeMap<&'static str, String>,
 }
 
-impl<'a> Environment<'a> {
-    pub(crate) fn new(get: Get<'a>) -> Self {
-        Self { get }
+impl Environment {
+    pub(crate) fn new(get: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &'static str| Some((name, get(name).filter(|value| !value.is_empty())?));
+        Self { values: VARIABLES.into_iter().filter_map(set).collect() }
     }
 
     /// A variable that is set to something.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        (self.get)(name).filter(|value| !value.is_empty())
+        self.values.get(name).cloned()
     }
 
     fn token_file(&self) -> Result<PathBuf, String> {

@@ -17,7 +17,9 @@
 
 pub mod auth;
 pub mod barrier;
+pub mod config;
 pub mod engine;
+pub mod hcl;
 pub mod logical;
 mod moment;
 pub mod seal;

@@ -18,7 +18,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    if arguments.first().is_some_and(|name| is_vault(name)) {
+        return ExitCode::from(mesh_vault_cli::main(&arguments[1..]));
+    }
     match words.as_slice() {
+        ["vault-cli", ..] => ExitCode::from(mesh_vault_cli::main(&arguments[2..])),
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
         _ => mesh_cli::main(Hooks {
@@ -30,6 +34,11 @@ fn main() -> ExitCode {
             volumes: mesh_native::volumes_by_project,
         }),
     }
+}
+
+/// Whether the binary was called by the name of Vault's command line: a link to it, or a copy.
+fn is_vault(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|name| name == "vault")
 }
 
 fn exit_code(code: i32) -> ExitCode {

@@ -6,6 +6,7 @@ use crate::{
     words,
 };
 use mesh_api::message::{Action, ImageStage, Progress};
+use mesh_model::image::LayerStage;
 use std::{collections::HashMap, time::Instant};
 
 /// Pictures of the spinner, in turn.
@@ -14,6 +15,10 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 const WIDTH: std::ops::RangeInclusive<usize> = 20..=500;
 /// Fewest rows that are drawn, whatever the terminal says.
 const HEIGHT_MIN: usize = 4;
+/// Columns by which a layer stands below its image.
+const LAYER_INDENT: usize = 2;
+/// Layers of one image that are shown.
+const LAYERS_MAX: usize = 512;
 /// Columns of a bar, and the narrowest terminal that has room for one.
 const BAR_COLUMNS: usize = 20;
 const BAR_WIDTH_MIN: usize = 70;
@@ -42,6 +47,15 @@ struct Row {
     began: Instant,
     /// Done and total of what is counted.
     counted: Option<(u64, u64)>,
+    /// Of an image: its layers, by their names, in the order in which they were first told of.
+    layers: Vec<(String, Row)>,
+}
+
+/// What a line shows: a row, or one of its layers.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    Row(usize),
+    Layer(usize, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,15 +81,23 @@ impl Board {
     pub(super) fn tell(&mut self, progress: &Progress, now: Instant) {
         match progress {
             Progress::Note { .. } | Progress::Said { .. } => {}
+            Progress::Image {
+                reference,
+                stage: ImageStage::Layer { layer, step, bytes, bytes_total },
+                ..
+            } => {
+                self.tell_layer(&format!("Image {reference}"), layer, *step, (*bytes, *bytes_total), now);
+            }
             Progress::Image { reference, stage, .. } => {
                 let key = format!("Image {reference}");
                 let (words, counted) = counted(stage);
                 let state = match stage {
                     ImageStage::Ready { .. } => State::Good { took_ms: 0 },
+                    ImageStage::Failed => State::Failed { took_ms: 0 },
                     _ => State::Going,
                 };
                 let text = format!("{key}  {words}");
-                self.set(key, Row { text, state, waits: false, began: now, counted });
+                self.set(key, Row { text, state, waits: false, began: now, counted, layers: Vec::new() });
             }
             Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
                 let key = format!("{} {name}", line::kind(*object));
@@ -85,11 +107,39 @@ impl Board {
                     action if line::ends(*action) => State::Good { took_ms: *elapsed_ms },
                     _ => State::Going,
                 };
-                self.set(
-                    key,
-                    Row { text, state, waits: *action == Action::Waiting, began: now, counted: None },
-                );
+                let waits = *action == Action::Waiting;
+                self.set(key, Row { text, state, waits, began: now, counted: None, layers: Vec::new() });
             }
+        }
+    }
+
+    fn tell_layer(&mut self, image: &str, layer: &str, step: LayerStage, counted: (u64, u64), now: Instant) {
+        let Some(place) = self.places.get(image) else { return };
+        let layers = &mut self.rows[*place].layers;
+        let counts = step == LayerStage::Downloading && counted.1 > 0;
+        let words = match counts {
+            true => {
+                format!("Downloading {}/{}", words::decimal_bytes(counted.0), words::decimal_bytes(counted.1))
+            }
+            false => line::layer_words(step).to_owned(),
+        };
+        let state = if line::layer_ends(step) { State::Good { took_ms: 0 } } else { State::Going };
+        let row = Row {
+            text: format!("{layer}  {words}"),
+            state,
+            waits: matches!(step, LayerStage::Waiting | LayerStage::Downloaded),
+            began: now,
+            counted: counts.then_some(counted),
+            layers: Vec::new(),
+        };
+        let room = layers.len() < LAYERS_MAX;
+        match layers.iter_mut().find(|(name, _)| name == layer) {
+            Some((_, known)) => {
+                let same = known.counted.is_some() && row.counted.is_some();
+                *known = Row { began: if same { known.began } else { row.began }, ..row };
+            }
+            None if room => layers.push((layer.to_owned(), row)),
+            None => {}
         }
     }
 
@@ -100,7 +150,8 @@ impl Board {
                 // The clock of a step goes on while its counters change.
                 let same = known.state == State::Going && row.counted.is_some() && known.counted.is_some();
                 let began = if same { known.began } else { row.began };
-                *known = Row { began, ..row };
+                let layers = std::mem::take(&mut known.layers);
+                *known = Row { began, layers, ..row };
             }
             None => {
                 self.places.insert(key, self.rows.len());
@@ -120,7 +171,16 @@ impl Board {
         let columns = size.columns.clamp(*WIDTH.start(), *WIDTH.end()) - 1;
         let room = size.rows.max(HEIGHT_MIN) - 1;
         if self.rows.len() <= room {
-            return self.rows.iter().map(|row| self.draw(row, now, tick, Some(columns))).collect();
+            let drawn = self.with_layers(room).into_iter().map(|shown| match shown {
+                Shown::Row(row) => self.draw(&self.rows[row], now, tick, Some(columns)),
+                Shown::Layer(row, layer) => {
+                    let narrower = Some(columns.saturating_sub(LAYER_INDENT));
+                    let drawn = self.draw(&self.rows[row].layers[layer].1, now, tick, narrower);
+                    let text = format!("{}{}", " ".repeat(LAYER_INDENT), drawn.text);
+                    Drawn { text, columns: drawn.columns + LAYER_INDENT }
+                }
+            });
+            return drawn.collect();
         }
         let room = room - 1;
         let mut chosen: Vec<usize> = (0..self.rows.len()).collect();
@@ -140,6 +200,26 @@ impl Board {
         let text: String = text.chars().take(columns).collect();
         lines.push(Drawn { text: styled(&text, Style::Faint, self.colour), columns });
         lines
+    }
+
+    /// All rows, with as many layers below the images at work as there is room for: all, or those that
+    /// something is done to.
+    fn with_layers(&self, room: usize) -> Vec<Shown> {
+        let at_work = |row: &Row| row.state == State::Going && !row.waits;
+        let chosen = |keep: &dyn Fn(&Row) -> bool, mut left: usize| {
+            let mut shown = Vec::new();
+            for (place, row) in self.rows.iter().enumerate() {
+                shown.push(Shown::Row(place));
+                let layers = row.layers.iter().enumerate().filter(|_| row.state == State::Going);
+                for (layer, _) in layers.filter(|(_, (_, layer))| keep(layer)).take(left) {
+                    shown.push(Shown::Layer(place, layer));
+                    left -= 1;
+                }
+            }
+            shown
+        };
+        let all = chosen(&|_| true, usize::MAX);
+        if all.len() <= room { all } else { chosen(&at_work, room - self.rows.len()) }
     }
 
     /// Every row whole, as it stays on the screen.
@@ -249,6 +329,43 @@ mod tests {
         let want = [" ✔ Container hub-a-1  Healthy  0.73s", " ⠋ Container hub-b-1  Starting  3s"];
         check(&given, 80, 24, &want);
         check(&given, 25, 24, &[" ✔ Container hub…  0.73s", " ⠋ Container hub-b-…  3s"]);
+    }
+
+    #[test]
+    fn layers_stand_below_their_image_until_it_is_there() {
+        let of = |reference: &str, stage| Progress::Image {
+            reference: reference.to_owned(),
+            services: Vec::new(),
+            stage,
+        };
+        let layer = |layer: &str, step, bytes| ImageStage::Layer {
+            layer: layer.to_owned(),
+            step,
+            bytes,
+            bytes_total: 10_000_000,
+        };
+        let resolving = || ImageStage::Resolving { detail: String::new() };
+        let mut given = vec![
+            of("a:1", resolving()),
+            of("b:1", resolving()),
+            of("b:1", layer("b1", LayerStage::Downloading, 0)),
+            of("a:1", layer("a1", LayerStage::Downloading, 5_000_000)),
+            of("a:1", layer("a2", LayerStage::Waiting, 0)),
+            of("b:1", layer("b1", LayerStage::Complete, 10_000_000)),
+        ];
+        let want = [
+            " ⠋ Image a:1  Resolving  3s",
+            "   ⠋ a1  Downloading 5MB/10MB  [==========>         ]  3s",
+            "   ⠋ a2  Waiting  3s",
+            " ⠋ Image b:1  Resolving  3s",
+            "   ✔ b1  Pull complete",
+        ];
+        check(&given, 80, 24, &want);
+        // Where there is less room, what nothing is done to is left out.
+        check(&given, 80, 5, &[want[0], want[1], want[3]]);
+        check(&given[..5], 80, 4, &[want[0], want[1], want[3]]);
+        given.push(of("a:1", ImageStage::Ready { source: "oci".to_owned() }));
+        check(&given, 80, 24, &[" ✔ Image a:1  Ready (oci)", want[3], want[4]]);
     }
 
     #[test]

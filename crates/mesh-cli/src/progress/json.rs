@@ -21,13 +21,27 @@ pub(super) fn document(progress: &Progress, rehearsal: bool) -> String {
             put("text", line.as_str().into());
         }
         Progress::Image { reference, stage, .. } => {
-            put("id", format!("Image {reference}").into());
-            put("status", if matches!(stage, ImageStage::Ready { .. }) { "Done" } else { "Working" }.into());
+            let image = format!("Image {reference}");
+            match stage {
+                ImageStage::Layer { layer, .. } => {
+                    put("id", layer.as_str().into());
+                    put("parent_id", image.into());
+                }
+                _ => put("id", image.into()),
+            }
+            let status = match stage {
+                ImageStage::Ready { .. } => "Done",
+                ImageStage::Layer { step, .. } if line::layer_ends(*step) => "Done",
+                ImageStage::Failed => "Error",
+                _ => "Working",
+            };
+            put("status", status.into());
             put("text", line::stage_words(stage).into());
             let (done, total) = match stage {
-                ImageStage::Downloading { bytes, bytes_total } => (*bytes, *bytes_total),
+                ImageStage::Downloading { bytes, bytes_total }
+                | ImageStage::Layer { bytes, bytes_total, .. } => (*bytes, *bytes_total),
                 ImageStage::Unpacking { done, total } => (u64::from(*done), u64::from(*total)),
-                ImageStage::Resolving { .. } | ImageStage::Ready { .. } => (0, 0),
+                ImageStage::Resolving { .. } | ImageStage::Ready { .. } | ImageStage::Failed => (0, 0),
             };
             if total > 0 {
                 put("current", done.into());

@@ -5,12 +5,19 @@ use crate::{
     words,
 };
 use mesh_api::message::{Action, ImageStage, Level, ObjectKind, Progress};
+use mesh_model::image::LayerStage;
 
 /// The line for a log: no counters that change all the time.
 pub(super) fn plain(progress: &Progress, colour: bool) -> String {
     match progress {
         Progress::Note { level, text } => note(*level, text, colour),
         Progress::Said { source, line } => format!("{source} | {}", inert(line)),
+        Progress::Image { stage: ImageStage::Layer { layer, step, bytes_total, .. }, .. } => match step {
+            LayerStage::Downloading => {
+                format!(" {layer}  Downloading {}", words::decimal_bytes(*bytes_total))
+            }
+            step => format!(" {layer}  {}", layer_words(*step)),
+        },
         Progress::Image { reference, stage, .. } => format!(" Image {reference}  {}", stage_words(stage)),
         Progress::Object { object, name, action, detail, elapsed_ms, .. } => {
             let mut line = format!(" {} {name}  {}", kind(*object), action_words(*action, detail.as_deref()));
@@ -20,6 +27,29 @@ pub(super) fn plain(progress: &Progress, colour: bool) -> String {
             line
         }
     }
+}
+
+/// Whether something belongs into a log: of a layer its beginning and its end do.
+pub(super) fn is_worth_a_line(progress: &Progress) -> bool {
+    let Progress::Image { stage: ImageStage::Layer { step, .. }, .. } = progress else { return true };
+    matches!(step, LayerStage::Downloading | LayerStage::Complete | LayerStage::Present)
+}
+
+/// A stage of a layer in Docker's words.
+pub(super) fn layer_words(step: LayerStage) -> &'static str {
+    match step {
+        LayerStage::Waiting => "Waiting",
+        LayerStage::Downloading => "Downloading",
+        LayerStage::Downloaded => "Download complete",
+        LayerStage::Extracting => "Extracting",
+        LayerStage::Complete => "Pull complete",
+        LayerStage::Present => "Already exists",
+    }
+}
+
+/// Whether nothing more comes of a layer.
+pub(super) fn layer_ends(step: LayerStage) -> bool {
+    matches!(step, LayerStage::Complete | LayerStage::Present)
 }
 
 /// A note with its weight.
@@ -39,6 +69,8 @@ pub(super) fn stage_words(stage: &ImageStage) -> String {
         ImageStage::Downloading { bytes_total, .. } => {
             format!("Downloading {}", words::decimal_bytes(*bytes_total))
         }
+        ImageStage::Layer { step, .. } => layer_words(*step).to_owned(),
+        ImageStage::Failed => "Error".to_owned(),
         ImageStage::Unpacking { total: 0, .. } => "Unpacking".to_owned(),
         ImageStage::Unpacking { total, .. } => format!("Unpacking {total}"),
         ImageStage::Ready { source } => format!("Ready ({source})"),
@@ -120,6 +152,13 @@ mod tests {
             image(ImageStage::Downloading { bytes: 5, bytes_total: 7_000_000 }),
             " Image redis:7  Downloading 7MB",
         );
+        let layer = |step| {
+            let (layer, bytes, bytes_total) = ("a1b2".to_owned(), 5, 7_000_000);
+            image(ImageStage::Layer { layer, step, bytes, bytes_total })
+        };
+        check(layer(LayerStage::Downloading), " a1b2  Downloading 7MB");
+        check(layer(LayerStage::Complete), " a1b2  Pull complete");
+        assert!(!is_worth_a_line(&layer(LayerStage::Extracting)));
         check(
             image(ImageStage::Ready { source: "debian 7.0".to_owned() }),
             " Image redis:7  Ready (debian 7.0)",

@@ -108,6 +108,9 @@ impl Reporter {
             live.tell(progress);
             return;
         }
+        if !line::is_worth_a_line(&progress) {
+            return;
+        }
         let line = line::plain(&progress, self.colour);
         // Images tell bytes many times a second; each stage is printed once.
         if matches!(progress, Progress::Image { .. }) && !self.images.insert(line.clone()) {

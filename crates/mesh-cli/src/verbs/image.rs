@@ -209,7 +209,10 @@ async fn list(store: &ImageStore, arguments: &List) -> Result<u8, CliError> {
                 ]
             };
             let rows: Vec<_> = images.iter().map(row).collect();
-            console::out(&table::render(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SOURCE"], &rows));
+            console::out(&table::render(
+                &["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SOURCE"],
+                &rows,
+            ));
         }
         Format::Json => {
             let documents: Value = images.iter().map(document).collect();

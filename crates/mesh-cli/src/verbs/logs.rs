@@ -151,8 +151,11 @@ async fn follow(
             return Ok(0);
         }
         if quiet && unknown_since.is_some_and(|since| since.elapsed() >= SUCCESSOR_MAX) {
-            let message = format!("the supervisor of project `{}` is gone: what runs is not known", target.name);
-            return Err(CliError::said(message).with_hint("`mesh ps` starts another one, which finds what runs"));
+            let message =
+                format!("the supervisor of project `{}` is gone: what runs is not known", target.name);
+            return Err(
+                CliError::said(message).with_hint("`mesh ps` starts another one, which finds what runs")
+            );
         }
         if quiet {
             look = look.wrapping_add(1);

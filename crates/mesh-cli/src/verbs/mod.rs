@@ -28,6 +28,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod secrets;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;

@@ -174,7 +174,8 @@ mod tests {
     fn the_ignore_file_of_a_dockerfile_comes_before_that_of_its_context() {
         let context = tempfile::tempdir().unwrap();
         let watched = context.path().join("src");
-        let build = BuildFiles { context: context.path().to_owned(), dockerfile: "Dockerfile.dev".to_owned() };
+        let build =
+            BuildFiles { context: context.path().to_owned(), dockerfile: "Dockerfile.dev".to_owned() };
         let leaves_out = |name: &str| {
             let shared = ignored_by_build(Some(&build));
             shared.iter().any(|patterns| patterns.matches(&watched.join(name)))

@@ -76,7 +76,9 @@ fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str)
 fn source(node: &Node, section: &str, key: &str, at: At, cx: &mut Context) {
     let sources = ["file", "environment", "content"];
     let given = sources.iter().filter(|source| node.get(source).is_some()).count();
-    if given != 1 {
+    // Another tool takes the file of a secret that is generated here.
+    let generated = node.at_path(&["x-mesh", "generate"]).is_some();
+    if given != 1 && !(generated && given == 0) {
         let what = if given == 0 { "none" } else { "more than one" };
         let message =
             format!("`{section}.{key}` needs one of `file`, `environment` and `content`, it has {what}");

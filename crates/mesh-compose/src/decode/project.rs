@@ -204,6 +204,23 @@ fn sources(
     sources
 }
 
+/// The content that was made for a secret.
+fn generated(
+    (section, key): (&str, &str),
+    node: &Node,
+    users: &[String],
+    cx: &mut Context,
+) -> Option<FileSource> {
+    let value = cx.generated.get(key).cloned();
+    for user in value.is_none().then_some(users).into_iter().flatten() {
+        let message =
+            format!("`{section}.{key}` is generated, which only a file of the project itself can ask for");
+        let hint = "write its `x-mesh.generate` into the file that has the `include`".to_owned();
+        cx.refuse(user, node.at, "generated", message, Some(hint));
+    }
+    value.map(FileSource::Content)
+}
+
 /// Where the content of one secret or config comes from. Where it cannot be had, `users` are not started.
 pub(super) fn source(
     (section, key): (&str, &str),
@@ -212,6 +229,9 @@ pub(super) fn source(
     environment: &BTreeMap<String, String>,
     cx: &mut Context,
 ) -> Option<FileSource> {
+    if node.at_path(&["x-mesh", "generate"]).is_some() {
+        return generated((section, key), node, users, cx);
+    }
     if flag(node, "external") {
         return Some(FileSource::External(text(node, "name").unwrap_or_else(|| key.to_owned())));
     }

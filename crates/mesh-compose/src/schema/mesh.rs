@@ -1,10 +1,24 @@
-//! What a file asks of Mesh itself: `x-mesh`, at its top and in a service.
+//! What a file asks of Mesh itself: `x-mesh`, at its top, in a service and in a secret.
 
 use super::{COUNT, Shape, field, required};
+use crate::generate;
 
 /// At the top.
-pub(super) const OF_PROJECT: Shape =
-    Shape::Object(&[field("substitute", SUBSTITUTE), field("ports", Shape::Word(&["file", "auto"]))]);
+pub(super) const OF_PROJECT: Shape = Shape::Object(&[
+    field("generate", Shape::Map(&GENERATE)),
+    field("substitute", SUBSTITUTE),
+    field("ports", Shape::Word(&["file", "auto"])),
+]);
+
+/// In a secret.
+pub(super) const OF_SECRET: Shape = Shape::Object(&[field("generate", GENERATE)]);
+
+const GENERATE: Shape = Shape::Nullable(&Shape::Object(&[
+    field("charset", Shape::Parsed(generate::is_charset, CHARSET)),
+    field("length", Shape::Int(generate::LENGTH_MIN, generate::LENGTH_MAX)),
+]));
+
+const CHARSET: &str = "alphanumeric, letters, digits, hex, url, or the characters themselves, each once";
 
 /// In a service.
 pub(super) const OF_SERVICE: Shape = Shape::Object(&[field("substitute", SUBSTITUTE), field("probe", PROBE)]);

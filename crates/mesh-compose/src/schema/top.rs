@@ -71,6 +71,7 @@ const SECRET: Shape = Shape::Object(&[
     ignored("driver", Shape::Text, "secrets come from files and variables"),
     ignored("driver_opts", TEXTS_OR_NUMBERS, "secrets come from files and variables"),
     ignored("template_driver", Shape::Text, "the content is not a template"),
+    field("x-mesh", mesh::OF_SECRET),
 ]);
 
 const CONFIG: Shape = Shape::Object(&[

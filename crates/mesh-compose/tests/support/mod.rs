@@ -72,7 +72,7 @@ fn lines<'f>(findings: impl Iterator<Item = &'f mesh_diag::Finding>) -> String {
     findings.map(|finding| format!("{finding} {}\n", finding.hint.as_deref().unwrap_or_default())).collect()
 }
 
-fn shown(error: &LoadError) -> String {
+pub(crate) fn shown(error: &LoadError) -> String {
     lines(error.findings().into_iter().flatten())
 }
 

@@ -82,6 +82,9 @@ impl Inner {
         let layers = self.stacked(&fetched.config.rootfs.diff_ids)?;
         let entry = self.entry(fetched, layers);
         self.index.write(&entry_key(fetched), &entry)?;
+        if fetched.reference.is_some() {
+            self.forget_unnamed(&fetched.manifest_digest)?;
+        }
         Ok(entry)
     }
 

@@ -2,6 +2,7 @@
 
 use super::install::{Fetched, canonical, name_key};
 use crate::{error::ImageError, index::Entry, lock::Lock, progress::Reporter, store::Inner};
+use mesh_model::image::LayerStage;
 use mesh_oci::{
     client::{PullEvent, Resolved},
     error::OciError,
@@ -13,17 +14,21 @@ use std::{
     path::PathBuf,
     pin::pin,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
 
 /// How often it is looked whether somebody still waits.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two tellings of bytes.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+/// Digits of a layer's digest that name it.
+const SHORT_DIGITS: usize = 12;
 /// Layers unpacked at a time.
 const THREADS_MAX: usize = 4;
 
@@ -69,6 +74,7 @@ impl Inner {
         let total = u32::try_from(count).unwrap_or(u32::MAX);
         let (sender, receiver) = mpsc::channel::<(usize, PathBuf)>();
         let (receiver, progress) = (Mutex::new(receiver), &Progress::of(resolved));
+        (0..count).for_each(|layer| progress.show(layer, LayerStage::Waiting, reporter));
         let (stop, fetched, unpacked) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU32::new(0));
         let work = || -> Result<(), ImageError> {
             loop {
@@ -79,10 +85,12 @@ impl Inner {
                     continue;
                 }
                 let diff_id = &resolved.config.rootfs.diff_ids[layer];
+                progress.unpacking(layer, false, reporter);
                 if let Err(error) = self.unpack_layer(reporter.reference(), diff_id, &blob, reporter) {
                     stop.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
+                progress.unpacking(layer, true, reporter);
                 let done = unpacked.fetch_add(1, Ordering::Relaxed) + 1;
                 if fetched.load(Ordering::Relaxed) {
                     reporter.unpacking(done, total);
@@ -91,12 +99,16 @@ impl Inner {
         };
         let tell = move |event: PullEvent| match event {
             PullEvent::Done { layer, path } => {
+                progress.fetched(layer, reporter);
                 // The workers stay until this end is dropped.
                 let _ = sender.send((layer, path));
             }
             PullEvent::Layer { layer, done, .. } => progress.tell(layer, done, reporter),
             PullEvent::Present { layer } => progress.finish(layer, reporter),
-            PullEvent::Waiting { .. } => reporter.resolving("another process fetches a layer of it"),
+            PullEvent::Waiting { layer } => {
+                progress.show(layer, LayerStage::Waiting, reporter);
+                reporter.resolving("another process fetches a layer of it");
+            }
         };
         let handle = Handle::current();
         thread::scope(|scope| {
@@ -124,30 +136,98 @@ impl Inner {
     }
 }
 
-/// Bytes of each layer that are there.
+/// How far each layer is.
 struct Progress {
-    done: Mutex<Vec<u64>>,
-    sizes: Vec<u64>,
+    layers: Mutex<Vec<Layer>>,
+    /// When all of it was told last.
+    told: Mutex<Option<Instant>>,
     total: u64,
+}
+
+/// One layer.
+struct Layer {
+    /// Its digest, in short.
+    name: String,
+    size: u64,
+    done: u64,
+    present: bool,
+    told: Option<Instant>,
 }
 
 impl Progress {
     fn of(resolved: &Resolved) -> Self {
-        let sizes: Vec<u64> = resolved.manifest.layers.iter().map(|layer| layer.size).collect();
-        Self { done: Mutex::new(vec![0; sizes.len()]), total: resolved.manifest.layer_bytes(), sizes }
+        let layers = resolved.manifest.layers.iter().map(|layer| {
+            let digest = layer.digest.to_string();
+            let digits = digest.split_once(':').map_or(digest.as_str(), |(_, digits)| digits);
+            let name = digits.chars().take(SHORT_DIGITS).collect();
+            Layer { name, size: layer.size, done: 0, present: false, told: None }
+        });
+        let total = resolved.manifest.layer_bytes();
+        Self { layers: Mutex::new(layers.collect()), told: Mutex::new(None), total }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Vec<Layer>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of a layer came. They come many times a second, and are told a few.
     fn tell(&self, layer: usize, bytes: u64, reporter: &Reporter) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = done.get_mut(layer) {
-            *known = bytes;
+        let mut layers = self.lock();
+        if let Some(known) = layers.get_mut(layer) {
+            known.done = bytes;
+            if is_due(&mut known.told) {
+                reporter.layer(&known.name, LayerStage::Downloading, bytes, known.size);
+            }
         }
-        reporter.downloading(done.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)), self.total);
+        self.tell_all(&layers, reporter);
     }
 
-    fn finish(&self, layer: usize, reporter: &Reporter) {
-        self.tell(layer, self.sizes.get(layer).copied().unwrap_or(0), reporter);
+    fn tell_all(&self, layers: &[Layer], reporter: &Reporter) {
+        let sum = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.done));
+        if is_due(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner)) || sum >= self.total {
+            reporter.downloading(sum, self.total);
+        }
     }
+
+    /// A layer was there before.
+    fn finish(&self, layer: usize, reporter: &Reporter) {
+        let mut layers = self.lock();
+        if let Some(known) = layers.get_mut(layer) {
+            (known.present, known.done) = (true, known.size);
+            reporter.layer(&known.name, LayerStage::Present, known.size, known.size);
+        }
+        self.tell_all(&layers, reporter);
+    }
+
+    /// All of a layer came.
+    fn fetched(&self, layer: usize, reporter: &Reporter) {
+        if self.lock().get(layer).is_some_and(|known| !known.present) {
+            self.show(layer, LayerStage::Downloaded, reporter);
+        }
+    }
+
+    /// A layer begins to become files, or has become some.
+    fn unpacking(&self, layer: usize, done: bool, reporter: &Reporter) {
+        if self.lock().get(layer).is_some_and(|known| !known.present) {
+            let stage = if done { LayerStage::Complete } else { LayerStage::Extracting };
+            self.show(layer, stage, reporter);
+        }
+    }
+
+    fn show(&self, layer: usize, stage: LayerStage, reporter: &Reporter) {
+        if let Some(known) = self.lock().get(layer) {
+            reporter.layer(&known.name, stage, known.done, known.size);
+        }
+    }
+}
+
+/// Whether something is to be told again; then it counts as told now.
+fn is_due(told: &mut Option<Instant>) -> bool {
+    let due = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+    if due {
+        *told = Some(Instant::now());
+    }
+    due
 }
 
 /// Waits for what a registry does as long as the caller waits and nothing tells to stop.

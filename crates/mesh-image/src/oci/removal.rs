@@ -113,6 +113,11 @@ impl Inner {
         }
     }
 
+    /// An image that has a name needs no entry without one.
+    pub(super) fn forget_unnamed(&self, manifest: &Digest) -> Result<(), ImageError> {
+        self.index.remove(&name_key(&manifest.to_string(), ""))
+    }
+
     /// Removes what nothing needs.
     pub(crate) fn prune(
         &self,

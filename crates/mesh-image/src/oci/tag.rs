@@ -26,7 +26,9 @@ impl Inner {
         let key = name_key(&canonical(&target), &record.platform.to_string());
         record.name = Some(canonical(&target));
         entry.references = [written(&target)].into();
+        let manifest = record.manifest.clone();
         entry.oci = Some(record);
-        self.index.write(&key, &entry)
+        self.index.write(&key, &entry)?;
+        self.forget_unnamed(&manifest)
     }
 }

@@ -165,6 +165,14 @@ pub(crate) fn hostname(spec: &ContainerSpec, machine: &str) -> String {
     }
 }
 
+/// Whether what a container sends may have other sources than its own: it may give its interfaces further addresses,
+/// or passes on what others send.
+pub(crate) fn sends_for_others(spec: &ContainerSpec) -> bool {
+    let kept = capabilities::kept(&spec.service.security).unwrap_or_default();
+    let forwards = |(name, value): (&String, &String)| name.contains("forward") && value.trim() != "0";
+    kept.iter().any(|name| name == "NET_ADMIN") || spec.service.sysctls.iter().any(forwards)
+}
+
 /// Sysctls of a namespace the container has of its own; others would change the machine.
 fn sysctls(spec: &ContainerSpec) -> Result<BTreeMap<String, String>, RuntimeError> {
     let service = &spec.service;

@@ -109,6 +109,7 @@ pub fn request(name: &str, networks: &[(&Network, Option<&str>)]) -> AttachReque
         networks: networks.iter().map(|(network, fixed)| ((*network).clone(), attachment(*fixed))).collect(),
         upstream_dns: vec![OUTER.into()],
         host_gateway: false,
+        any_source: false,
     }
 }
 

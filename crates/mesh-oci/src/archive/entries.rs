@@ -3,7 +3,7 @@
 //! Long names and extended headers are read here within bounds, as the library would read them into memory
 //! whatever their size.
 
-use super::ArchiveError;
+use super::{ArchiveError, read::StreamFault};
 use crate::manifest::shortened;
 use std::io::{self, Read};
 use tar::{Archive, Entry, EntryType};
@@ -58,9 +58,8 @@ pub(super) fn each<R: Read>(reader: R, entries_max: u64, take: Take<'_>) -> Resu
 /// as a file given by mistake may be of any size and secrecy.
 fn broken(count: u64, error: io::Error) -> ArchiveError {
     let quotes = error.raw_os_error().is_none() && error.to_string().contains("numeric field");
-    // What the library finds wrong itself has this kind; faults of the stream have their own.
-    let found = matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof);
-    if quotes || (count == 0 && found) { ArchiveError::NoTar } else { ArchiveError::Stream(error) }
+    let of_stream = error.get_ref().is_some_and(|inner| inner.is::<StreamFault>());
+    if quotes || (count == 0 && !of_stream) { ArchiveError::NoTar } else { ArchiveError::Stream(error) }
 }
 
 fn one<R: Read>(

@@ -70,7 +70,8 @@ pub fn read(
     limits: &Limits,
 ) -> Result<Vec<Image>, ArchiveError> {
     let source = &Source::default();
-    let mut reader = Metered { inner: decompressed(Watched { reader, source })?, left: limits.bytes_max };
+    let mut stream = decompressed(Watched { reader, source })?;
+    let mut reader = Metered { inner: Streamed(&mut *stream), left: limits.bytes_max };
     let mut taken = Taken { blobs, fresh: BTreeSet::new() };
     let mut contents = Contents::default();
     let outcome = entries::each(&mut reader, limits.entries_max, &mut |name, kind, content| {
@@ -258,7 +259,7 @@ struct Streamed<'a>(&'a mut dyn Read);
 /// An error of the archive's stream.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-struct StreamFault(io::Error);
+pub(super) struct StreamFault(io::Error);
 
 impl Read for Streamed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -4,7 +4,7 @@ use super::{TransportError, proxy::Proxy, socks, tls::Tls, url::Origin};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
-use hyper_io::Wire;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::{io, time::Duration};
 use tokio::{
@@ -148,7 +148,7 @@ async fn over_http(stream: Box<dyn Stream>, origin: &Origin) -> Result<Connectio
     let (sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .handshake(Wire(stream))
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|source| TransportError::Http { origin: origin.to_string(), source })?;
     // The task lives as long as its `Connection`, which aborts it; its own error is also the request's.
@@ -156,55 +156,4 @@ async fn over_http(stream: Box<dyn Stream>, origin: &Origin) -> Result<Connectio
         let _ = connection.await;
     });
     Ok(Connection { sender, task: task.abort_handle() })
-}
-
-/// What hyper needs of a stream, for tokio's.
-mod hyper_io {
-    use hyper::rt::{Read, ReadBufCursor, Write};
-    use std::{
-        io,
-        pin::Pin,
-        task::{Context, Poll, ready},
-    };
-    use tokio::io::ReadBuf;
-
-    /// Bytes read at once.
-    const READ_BYTES: usize = 16 << 10;
-
-    /// A stream of tokio's as hyper wants it.
-    pub(super) struct Wire(pub(super) Box<dyn super::Stream>);
-
-    impl Read for Wire {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            mut cursor: ReadBufCursor<'_>,
-        ) -> Poll<io::Result<()>> {
-            // hyper's buffer may only be lent as uninitialized memory; a small copy spares unsafe code.
-            let mut bytes = [0; READ_BYTES];
-            let length = cursor.remaining().min(READ_BYTES);
-            let mut buffer = ReadBuf::new(&mut bytes[..length]);
-            ready!(Pin::new(&mut *self.0).poll_read(cx, &mut buffer))?;
-            cursor.put_slice(buffer.filled());
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl Write for Wire {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut *self.0).poll_write(cx, bytes)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut *self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut *self.0).poll_shutdown(cx)
-        }
-    }
 }

@@ -9,7 +9,7 @@ use crate::{
 use mesh_oci::{
     digest::Digest,
     error::OciError,
-    manifest::{INDEX_DEPTH_MAX, MANIFEST_BYTES_MAX, Platform},
+    manifest::{INDEX_DEPTH_MAX, LAYER_BYTES_MAX, MANIFEST_BYTES_MAX, Platform},
     media,
 };
 use serde_json::json;
@@ -261,13 +261,26 @@ async fn a_config_that_lies_is_refused() {
 
 #[tokio::test]
 async fn what_the_disk_has_no_room_for_is_not_begun() {
-    let mut image = Image::of(&[10]);
-    image.manifest.layers[0].size = 1 << 60;
+    // As many layers as may be, each as large as may be: more than a machine has.
+    let mut image = Image::of(&[10; 254]);
+    for layer in &mut image.manifest.layers {
+        layer.size = LAYER_BYTES_MAX;
+    }
     image.manifest_bytes = serde_json::to_vec(&image.manifest).unwrap();
     let own = image.clone();
     let bed = Bed::new(move |request, _| own.answer(request)).await;
     let begun = Instant::now();
     let error = bed.pull().await.unwrap_err();
     assert!(matches!(error, OciError::NoSpace { .. }), "{}", chain(&error));
+    assert!(chain(&error).contains("claims 8727373545472 bytes that are still to come"), "{}", chain(&error));
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_layer_larger_than_any_is_told_by_what_its_manifest_claims() {
+    let mut image = Image::of(&[10]);
+    image.manifest.layers[0].size = 1 << 60;
+    image.manifest_bytes = serde_json::to_vec(&image.manifest).unwrap();
+    let bed = Bed::new(move |request, _| image.answer(request)).await;
+    bed.fails("it claims 1152921504606846976 bytes for layer 0").await;
 }

@@ -151,7 +151,7 @@ async fn a_socks_proxy_leads_to_a_registry_that_wants_a_certificate() {
     resolve(login.clone(), folder).await.unwrap();
     for (url, want) in [
         (format!("socks5://me:xxxx@{proxy}"), "it does not know us"),
-        (format!("socks5://{proxy}"), "it does not speak SOCKS 5"),
+        (format!("socks5://{proxy}"), "it wants to know who asks"),
         (format!("http://{proxy}"), "proxy"),
     ] {
         let error = resolve(url, folder).await.unwrap_err();

@@ -4,6 +4,7 @@ use super::address::{Address, Place};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -57,7 +58,7 @@ pub(super) fn send(exchange: &Exchange<'_>, within: Duration) -> Result<Reply, S
 async fn exchanged(exchange: &Exchange<'_>) -> Result<Reply, String> {
     let stream = connect(exchange).await?;
     let builder = hyper::client::conn::http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
-    let (mut sender, connection) = builder.handshake(wire::Wire(stream)).await.map_err(|error| said(&error))?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| said(&error))?;
     let asking = async {
         let request = request(exchange)?;
         let answer = sender.send_request(request).await.map_err(|error| said(&error))?;
@@ -147,51 +148,4 @@ async fn read(answer: hyper::Response<hyper::body::Incoming>) -> Result<Reply, S
         location: text("location").filter(|_| leads),
         namespace: text("x-vault-namespace"),
     })
-}
-
-/// What hyper needs of a stream, for tokio's.
-mod wire {
-    use hyper::rt::{Read, ReadBufCursor, Write};
-    use std::{
-        io,
-        pin::Pin,
-        task::{Context, Poll, ready},
-    };
-    use tokio::io::ReadBuf;
-
-    /// Bytes read at once.
-    const READ_BYTES: usize = 16 << 10;
-
-    /// A stream of tokio's as hyper wants it.
-    pub(super) struct Wire(pub(super) Box<dyn super::Stream>);
-
-    impl Read for Wire {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            mut cursor: ReadBufCursor<'_>,
-        ) -> Poll<io::Result<()>> {
-            // hyper lends its buffer as uninitialized memory; a small copy spares unsafe code.
-            let mut bytes = [0; READ_BYTES];
-            let length = cursor.remaining().min(READ_BYTES);
-            let mut buffer = ReadBuf::new(&mut bytes[..length]);
-            ready!(Pin::new(&mut *self.0).poll_read(cx, &mut buffer))?;
-            cursor.put_slice(buffer.filled());
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl Write for Wire {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut *self.0).poll_write(cx, bytes)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut *self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut *self.0).poll_shutdown(cx)
-        }
-    }
 }

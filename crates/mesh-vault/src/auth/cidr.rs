@@ -13,7 +13,9 @@ impl Cidr {
     /// `10.0.0.0/8`, `::1/128`; an address alone is a block of one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => (address, Some(prefix)),
+            Some((address, prefix)) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (address, Some(prefix))
+            }
             Some(_) => return None,
             None => (text, None),
         };
@@ -29,7 +31,8 @@ impl Cidr {
     /// Whether an address is in the block. An IPv4 address that came in IPv6's clothes is an IPv4 address.
     pub(super) fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        bits(address) == bits(self.address) && network(address, self.prefix) == network(self.address, self.prefix)
+        bits(address) == bits(self.address)
+            && network(address, self.prefix) == network(self.address, self.prefix)
     }
 
     fn covers(self, other: Self) -> bool {
@@ -46,9 +49,10 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// Whether every one is a block.
-pub(super) fn all_valid(blocks: &[String]) -> bool {
-    blocks.iter().all(|block| block.contains('/') && Cidr::parse(block).is_some())
+/// What is wrong with the first that is no block; an address alone is none here.
+pub(super) fn check(blocks: &[String]) -> Result<(), String> {
+    let wrong = blocks.iter().find(|block| !block.contains('/') || Cidr::parse(block).is_none());
+    wrong.map_or(Ok(()), |block| Err(format!("invalid CIDR address: {block}")))
 }
 
 /// Whether the address is in one of the blocks. What is no block contains nothing.
@@ -95,7 +99,11 @@ mod tests {
             ("127.0.0.1/32", "127.0.0.2", false),
             ("fd00::/8", "fd12::1", true),
         ] {
-            assert_eq!(Cidr::parse(block).unwrap().contains(address.parse().unwrap()), inside, "{block} {address}");
+            assert_eq!(
+                Cidr::parse(block).unwrap().contains(address.parse().unwrap()),
+                inside,
+                "{block} {address}"
+            );
         }
         for text in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/-1", "::/129", "/8"] {
             assert_eq!(Cidr::parse(text), None, "{text}");

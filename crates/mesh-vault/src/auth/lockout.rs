@@ -38,7 +38,9 @@ impl Lockout {
     pub(super) fn check(&self, context: &Context, name: &str) -> Result<(), Refusal> {
         let locked = self.lock().get(&key(context, name)).copied();
         match locked {
-            Some(failures) if failures.count >= FAILURES_MAX && failures.fresh(context.now) => Err(Refusal::Denied),
+            Some(failures) if failures.count >= FAILURES_MAX && failures.fresh(context.now) => {
+                Err(Refusal::Denied)
+            }
             _ => Ok(()),
         }
     }

@@ -103,7 +103,7 @@ impl TokenParameters {
         ];
         for (name, value) in fields {
             let old = name.strip_prefix("token_").unwrap_or(name);
-            let empty = value == Value::from(0) || value.as_array().is_some_and(Vec::is_empty);
+            let empty = value.as_u64() == Some(0) || value.as_array().is_some_and(Vec::is_empty);
             if self.old_names.contains(old) && !empty {
                 into.insert(old.to_owned(), value.clone());
             }
@@ -143,7 +143,10 @@ pub(super) fn clean_policies(policies: Vec<String>) -> Vec<String> {
 pub(super) fn parsed_blocks(blocks: &[String]) -> Result<Vec<String>, Refusal> {
     let parse = |block: &String| {
         let parsed = Cidr::parse(block).map(|block| block.to_string());
-        parsed.ok_or_else(|| Refusal::invalid(format!("error parsing address {block:?}: not an address or a block of addresses")))
+        parsed.ok_or_else(|| {
+            let why = format!("Unable to convert {block:?} to an IPv4 or IPv6 address, or a UNIX Socket");
+            Refusal::invalid(format!("error parsing address {block:?}: {why}"))
+        })
     };
     blocks.iter().map(parse).collect()
 }

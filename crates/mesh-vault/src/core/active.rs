@@ -9,6 +9,7 @@ use super::{
 use crate::{
     audit::Audit,
     barrier::Barrier,
+    engine::cubbyhole,
     logical::Context,
     metrics::Metrics,
     policy::{Acl, PolicyStore, StorePolicyError},
@@ -16,7 +17,7 @@ use crate::{
     token::Tokens,
 };
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::{Duration, SystemTime},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Active {
     pub(crate) audit: Audit,
     pub(crate) turns: Turns,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ticks: AtomicU64,
+    pub(crate) ticking: tokio::sync::Mutex<()>,
     mounts: RwLock<Arc<Mounts>>,
 }
 
@@ -54,6 +57,8 @@ impl Active {
             audit,
             turns: Turns::default(),
             metrics,
+            ticks: AtomicU64::default(),
+            ticking: tokio::sync::Mutex::default(),
             mounts: RwLock::new(Arc::new(mounts)),
         })
     }
@@ -84,6 +89,13 @@ impl Active {
         }
         afterwards.run(self);
         Ok(())
+    }
+
+    /// The cubbyhole of a token, as a folder of the store.
+    pub(crate) fn cubbyhole(&self, token: &str) -> Option<String> {
+        let mounts = self.mounts();
+        let mount = mounts.at("cubbyhole/")?;
+        Some(format!("{}{}", mount.entry.prefix(), cubbyhole::folder(token)))
     }
 
     /// What policies say together.

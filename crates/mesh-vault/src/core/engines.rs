@@ -41,16 +41,43 @@ pub(crate) fn engine(mount: &Mount) -> Result<&Arc<dyn Engine>, Refusal> {
 }
 
 /// Waits for a request's turn at its mount.
-pub(crate) async fn turn(active: &Active, mount: &Mount, engine: &dyn Engine, request: &Request) -> Vec<Held> {
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn turn(
+    active: &Active,
+    mount: &Mount,
+    request: &Request,
+    now: SystemTime,
+) -> Result<Vec<Held>, Refusal> {
+    let engine = engine(mount)?;
+    let turn = {
+        let transaction = Transaction::new(active.store(), mount.entry.prefix());
+        engine.turn_in(request, &active.context(mount, now), &transaction)?
+    };
     let whole = format!("mount/{}", mount.entry.uuid);
-    match engine.turn(request) {
+    Ok(match turn {
         Turn::Free => Vec::new(),
         Turn::Mount => vec![active.turns.alone(whole).await],
         Turn::Key(key) => {
             let own = format!("{whole}/{key}");
             vec![active.turns.shared(whole).await, active.turns.alone(own).await]
         }
-    }
+    })
+}
+
+/// Whether something is at a request's path; `None` where the engine makes no difference.
+///
+/// # Errors
+/// The engine's.
+pub(crate) fn exists(
+    active: &Active,
+    mount: &Mount,
+    request: &Request,
+    now: SystemTime,
+) -> Result<Option<bool>, Refusal> {
+    let transaction = Transaction::new(active.store(), mount.entry.prefix());
+    engine(mount)?.exists(request, &active.context(mount, now), &transaction)
 }
 
 /// Has a request answered in its turn. Nothing is committed.
@@ -63,8 +90,7 @@ pub(crate) async fn run(
     request: Request,
     now: SystemTime,
 ) -> Result<(Response, Run), Refusal> {
-    let engine = engine(mount)?;
-    let held = turn(active, mount, engine.as_ref(), &request).await;
+    let held = turn(active, mount, &request, now).await?;
     let (response, batch) = compute(active, mount, request, now).await?;
     Ok((response, Run { batch, held }))
 }

@@ -23,6 +23,8 @@ pub(crate) struct Reply {
     pub(crate) wrap: Option<WrapWish>,
     /// It is wrapped: nothing else is answered.
     pub(crate) wrapped: Option<WrapInfo>,
+    /// The vault is to be sealed before this leaves.
+    pub(crate) seals: bool,
 }
 
 /// To be wrapped.

@@ -77,3 +77,40 @@ fn key(request: &Request) -> Result<String, Refusal> {
     let token = request.token.as_ref().filter(|token| !token.storage_id.is_empty()).ok_or(Refusal::Denied)?;
     Ok(format!("{}{}", folder(&token.storage_id), request.path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cubbyhole;
+    use crate::{
+        engine::testing::Mount,
+        logical::Operation::{Delete, List, Read, Update},
+    };
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_token_sees_its_own() {
+        let mut mount = Mount::new(Cubbyhole, "cubbyhole/", &[]);
+        mount.write("a/b", json!({"k": 1}));
+        assert_eq!(mount.read("a/b"), json!({"k": 1}));
+        assert_eq!(mount.succeed(List, "", Value::Null), json!({"keys": ["a/"]}));
+        assert_eq!(mount.succeed(List, "a", Value::Null), json!({"keys": ["b"]}));
+        mount.storage_id = "other".to_owned();
+        assert_eq!(mount.check(Read, "a/b", Value::Null).0, 404);
+        assert_eq!(mount.check(List, "", Value::Null).0, 404);
+        mount.storage_id = "token".to_owned();
+        mount.succeed(Delete, "a/b", Value::Null);
+        assert_eq!(mount.check(Read, "a/b", Value::Null).0, 404);
+    }
+
+    #[test]
+    fn nobody_has_none() {
+        let mut mount = Mount::new(Cubbyhole, "cubbyhole/", &[]);
+        for (operation, path, data, status) in
+            [(Read, "", Value::Null, 500), (Update, "a", json!({}), 500), (Update, "", json!({"k": 1}), 500)]
+        {
+            assert_eq!(mount.check(operation, path, data).0, status, "{operation:?} {path}");
+        }
+        mount.storage_id.clear();
+        assert_eq!(mount.check(Read, "a", Value::Null).0, 403);
+    }
+}

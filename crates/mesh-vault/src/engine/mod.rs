@@ -2,8 +2,9 @@
 
 pub mod cubbyhole;
 pub mod kv;
+pub mod pki;
 mod kv1;
 mod kv2;
-mod listing;
+pub(crate) mod listing;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -53,12 +53,7 @@ impl<E: Engine> Mount<E> {
     }
 
     /// Asks as the core asks: a write to where nothing is is a `Create`, and what was written is committed.
-    pub(crate) fn ask(
-        &mut self,
-        operation: Operation,
-        path: &str,
-        data: Value,
-    ) -> Result<Response, Refusal> {
+    pub(crate) fn ask(&mut self, operation: Operation, path: &str, data: Value) -> Result<Response, Refusal> {
         let data: Object = data.as_object().cloned().unwrap_or_default();
         let token = TokenFacts { storage_id: self.storage_id.clone(), ..TokenFacts::default() };
         let mut request = Request {

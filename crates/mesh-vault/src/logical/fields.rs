@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A field that has not the type it needs.
 #[derive(Debug, thiserror::Error)]
-#[error("error converting input for field {field:?}: expected {expected}")]
+#[error("error converting input for field {field:?}: {problem}")]
 pub struct FieldError {
     field: String,
-    expected: &'static str,
+    /// In the words of Vault's decoder.
+    problem: String,
 }
 
 /// Reads fields of a body.
@@ -49,7 +50,7 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(Value::Bool(value)) => Ok(Some(value.to_string())),
-            Some(_) => Err(wrong(field, "a string")),
+            Some(value) => Err(unconvertible(field, "string", value)),
         }
     }
 
@@ -65,9 +66,9 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => match text.as_str() {
                 "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Some(true)),
                 "0" | "f" | "F" | "false" | "FALSE" | "False" | "" => Ok(Some(false)),
-                _ => Err(wrong(field, "a boolean")),
+                _ => Err(wrong(field, NO_BOOLEAN)),
             },
-            Some(_) => Err(wrong(field, "a boolean")),
+            Some(value) => Err(unconvertible(field, "bool", value)),
         }
     }
 
@@ -78,14 +79,11 @@ impl<'a> Fields<'a> {
     pub fn integer(&self, field: &str) -> Result<Option<i64>, FieldError> {
         match self.value(field) {
             None => Ok(None),
-            Some(Value::Number(number)) => {
-                number.as_i64().map(Some).ok_or_else(|| wrong(field, "an integer"))
-            }
+            Some(Value::Number(number)) => number.as_i64().map(Some).ok_or_else(|| wrong(field, NO_INTEGER)),
             Some(Value::String(text)) if text.is_empty() => Ok(Some(0)),
-            Some(Value::String(text)) => {
-                text.trim().parse().map(Some).map_err(|_| wrong(field, "an integer"))
-            }
-            Some(_) => Err(wrong(field, "an integer")),
+            Some(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| wrong(field, NO_INTEGER)),
+            Some(Value::Bool(value)) => Ok(Some(i64::from(*value))),
+            Some(value) => Err(unconvertible(field, "int", value)),
         }
     }
 
@@ -94,17 +92,16 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// For what is neither, and for what is negative.
     pub fn duration(&self, field: &str) -> Result<Option<Duration>, FieldError> {
-        let bad = || wrong(field, "a duration");
-        match self.value(field) {
-            None => Ok(None),
-            Some(Value::Number(number)) => {
-                let seconds = number.as_f64().ok_or_else(bad)?;
-                Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| bad())
+        let Some(value) = self.value(field) else { return Ok(None) };
+        let duration = match value {
+            Value::Number(number) => {
+                number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             }
-            Some(Value::String(text)) if text.is_empty() => Ok(Some(Duration::ZERO)),
-            Some(Value::String(text)) => parse_duration(text).map(Some).ok_or_else(bad),
-            Some(_) => Err(bad()),
-        }
+            Value::String(text) if text.is_empty() => Some(Duration::ZERO),
+            Value::String(text) => parse_duration(text),
+            _ => None,
+        };
+        duration.map(Some).ok_or_else(|| no_duration(field, value))
     }
 
     /// A list: `["a", "b"]` or `"a,b"`. Empty parts are left out.
@@ -130,6 +127,23 @@ impl<'a> Fields<'a> {
             }
             Some(Value::Number(number)) => Ok(Some(vec![number.to_string()])),
             Some(_) => Err(bad()),
+        }
+    }
+
+    /// An object; a list of objects is taken for all of them in one, and `null` for an empty one.
+    ///
+    /// # Errors
+    /// For anything else.
+    pub fn object(&self, field: &str) -> Result<Option<Object>, FieldError> {
+        let Some(value) = self.data.get(field) else { return Ok(None) };
+        match value {
+            Value::Null => Ok(Some(Object::new())),
+            Value::Object(object) => Ok(Some(object.clone())),
+            Value::Array(values) if values.iter().all(Value::is_object) => {
+                let fields = values.iter().filter_map(Value::as_object).flatten();
+                Ok(Some(fields.map(|(key, value)| (key.clone(), value.clone())).collect()))
+            }
+            value => Err(unconvertible(field, "map[string]interface {}", value)),
         }
     }
 
@@ -165,9 +179,38 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn wrong(field: &str, expected: &'static str) -> FieldError {
-    FieldError { field: field.to_owned(), expected }
+fn wrong(field: &str, problem: impl Into<String>) -> FieldError {
+    FieldError { field: field.to_owned(), problem: problem.into() }
 }
+
+/// A value that cannot be taken for another type, whatever it says.
+fn unconvertible(field: &str, expected: &str, value: &Value) -> FieldError {
+    let kind = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "json.Number",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    wrong(field, format!("'' expected type '{expected}', got unconvertible type '{kind}'"))
+}
+
+fn no_duration(field: &str, value: &Value) -> FieldError {
+    match value {
+        Value::Number(number) => wrong(field, format!("cannot provide negative value '{number}'")),
+        Value::String(text) => match text.trim().strip_prefix('-').and_then(parse_duration) {
+            Some(duration) => {
+                wrong(field, format!("cannot provide negative value '-{}'", duration.as_secs()))
+            }
+            None => wrong(field, format!("time: invalid duration {text:?}")),
+        },
+        value => unconvertible(field, "int", value),
+    }
+}
+
+const NO_INTEGER: &str = "'' cannot parse value as 'int': strconv.ParseInt: invalid syntax";
+const NO_BOOLEAN: &str = "'' cannot parse value as 'bool': strconv.ParseBool: invalid syntax";
 
 /// `90`, `90s`, `1h30m`, `1.5h`, `30d`, `250ms`: seconds without a unit. `None` for what is no duration, is
 /// negative, or is past what can be counted.

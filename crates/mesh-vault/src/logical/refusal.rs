@@ -75,6 +75,6 @@ impl Refusal {
 
 impl From<FieldError> for Refusal {
     fn from(error: FieldError) -> Self {
-        Self::Invalid(error.to_string())
+        Self::Invalid(format!("Field validation failed: {error}"))
     }
 }

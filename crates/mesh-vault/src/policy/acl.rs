@@ -169,6 +169,17 @@ impl Acl {
         self.find(path, true).map_or_else(|| vec!["deny"], |permissions| permissions.capabilities.names())
     }
 
+    /// What is granted where, as user interfaces ask for it.
+    #[must_use]
+    pub fn describe(&self) -> serde_json::Value {
+        let of = |found: &Permissions| serde_json::json!({ "capabilities": found.capabilities.names() });
+        let exact: Object = self.exact.iter().map(|(path, found)| (path.clone(), of(found))).collect();
+        let prefix = self.prefix.iter().map(|(path, found)| (path.clone(), of(found)));
+        let segments = self.segments.iter().map(|(segments, _, found)| (segments.text.clone(), of(found)));
+        let globs: Object = prefix.chain(segments).collect();
+        serde_json::json!({ "root": self.root, "exact_paths": exact, "glob_paths": globs })
+    }
+
     /// Whether anything but `deny` is granted at a mount's path or below it.
     #[must_use]
     pub fn reaches(&self, mount: &str) -> bool {

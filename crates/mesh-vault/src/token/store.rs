@@ -185,7 +185,8 @@ impl Tokens {
         }
     }
 
-    pub(super) fn is_doomed(&self, name: &str) -> bool {
+    /// Whether a token is being revoked.
+    pub(crate) fn is_doomed(&self, name: &str) -> bool {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 }

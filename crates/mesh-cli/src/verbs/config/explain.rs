@@ -25,6 +25,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments, name: &str) -> Resul
         no_interpolate,
         quiet: true,
         skip: arguments.skip(),
+        // What was generated is not shown.
+        keeper: None,
         explain: Some(name.to_owned()),
     };
     let whole = loading::load(&context.settings, &context.environment, &wanted(false));
@@ -194,6 +196,7 @@ fn kind(source: Source) -> &'static str {
     match source {
         Source::Shell => "shell",
         Source::Project => "project",
+        Source::Generated => "generated",
         Source::EnvFile => "env-file",
         Source::IncludedEnvFile => "included-env-file",
         Source::Environment => "environment",
@@ -206,6 +209,7 @@ fn source(origin: &Origin) -> String {
     match origin.source {
         Source::Shell => "the shell".to_owned(),
         Source::Project => "the project's name".to_owned(),
+        Source::Generated => "generated for this project, see `mesh secrets`".to_owned(),
         Source::EnvFile => place,
         Source::IncludedEnvFile => format!("{place}, which included files see"),
         Source::Environment => format!("`environment`, {place}"),

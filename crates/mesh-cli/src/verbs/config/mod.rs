@@ -3,6 +3,7 @@
 //! What `docker compose config` prints, this prints: the same bytes, values of `environment` included, since
 //! scripts read them. What is Mesh's own (`--explain`) hides values that look like secrets.
 
+mod digests;
 mod explain;
 mod lists;
 mod variables;
@@ -81,10 +82,10 @@ pub(crate) struct Arguments {
     /// Do not check what services say of one another
     #[arg(long)]
     no_consistency: bool,
-    /// Print digests instead of tags (not available yet)
+    /// Put the digest that its registry has now into each image
     #[arg(long)]
     resolve_image_digests: bool,
-    /// Print an override file with digests (not available yet)
+    /// Print an override file that holds each image at its digest
     #[arg(long)]
     lock_image_digests: bool,
 }
@@ -97,7 +98,7 @@ enum Format {
 }
 
 /// Does it.
-pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     if let Some(name) = &arguments.explain {
         return explain::run(context, &arguments, name);
     }
@@ -110,19 +111,11 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliErro
     if arguments.environment {
         return environment(context, &arguments);
     }
-    document(context, &arguments)
+    document(context, &arguments).await
 }
 
 /// The document itself.
-fn document(context: &Context, arguments: &Arguments) -> Result<u8, CliError> {
-    for (given, flag) in [
-        (arguments.resolve_image_digests, "`mesh config --resolve-image-digests`"),
-        (arguments.lock_image_digests, "`mesh config --lock-image-digests`"),
-    ] {
-        if given {
-            return Err(CliError::unavailable(flag));
-        }
-    }
+async fn document(context: &Context, arguments: &Arguments) -> Result<u8, CliError> {
     let format = match arguments.format.as_deref() {
         None | Some("" | "yaml") => Format::Yaml,
         Some("json") => Format::Json,
@@ -132,7 +125,13 @@ fn document(context: &Context, arguments: &Arguments) -> Result<u8, CliError> {
             );
         }
     };
-    let loaded = load(context, arguments, arguments.skip())?;
+    let mut loaded = load(context, arguments, arguments.skip())?;
+    if arguments.resolve_image_digests || arguments.lock_image_digests {
+        digests::resolve(context, &mut loaded.document).await?;
+    }
+    if arguments.lock_image_digests {
+        loaded.document.keep_images();
+    }
     if arguments.quiet {
         return Ok(0);
     }

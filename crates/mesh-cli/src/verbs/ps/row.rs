@@ -78,8 +78,7 @@ pub(super) fn subject(container: &ContainerStatus, now: u64, whole: bool) -> Sub
 
 /// All that is known of why it waits, failed, or lacks something.
 fn whole_detail(container: &ContainerStatus) -> Option<String> {
-    let parts: Vec<&str> =
-        container.detail.iter().chain(&container.lost_ports).map(String::as_str).collect();
+    let parts: Vec<&str> = container.detail.iter().chain(&container.lost_ports).map(String::as_str).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
@@ -245,11 +244,17 @@ mod tests {
         );
         check(&|c| c.state = State::Starting, "Starting");
         check(
-            &|c| (c.health, c.lost_ports) = (None, vec!["port 127.0.0.1:80/tcp is taken by x (process 7)".to_owned()]),
+            &|c| {
+                (c.health, c.lost_ports) =
+                    (None, vec!["port 127.0.0.1:80/tcp is taken by x (process 7)".to_owned()])
+            },
             "Up About a minute (port 127.0.0.1:80/tcp is taken by x (process 7))",
         );
         check(
-            &|c| (c.state, c.detail) = (State::Dead, Some("could not execute /x: no such\nand more".to_owned())),
+            &|c| {
+                (c.state, c.detail) =
+                    (State::Dead, Some("could not execute /x: no such\nand more".to_owned()))
+            },
             "Dead (could not execute /x: no such…)",
         );
         check(

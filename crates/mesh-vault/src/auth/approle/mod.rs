@@ -96,7 +96,9 @@ impl Engine for AppRole {
             ("login", Operation::Create | Operation::Update) => {
                 login::login(&self.lockout, request, context, transaction)
             }
-            ("role" | "role/", Operation::List) => listing::answer(transaction.list("role/")?, request.fields()),
+            ("role" | "role/", Operation::List) => {
+                listing::answer(transaction.list("role/")?, request.fields())
+            }
             ("tidy/secret-id", Operation::Create | Operation::Update) => tidy::now(context, transaction),
             ("login" | "role" | "role/" | "tidy/secret-id", _) => Err(Refusal::UnsupportedOperation),
             (path, operation) => {
@@ -119,7 +121,7 @@ impl Engine for AppRole {
     }
 
     fn tick(&self, context: &Context, transaction: &mut Transaction<'_>) -> Result<(), Refusal> {
-        Ok(tidy::tidy(context, transaction)?)
+        tidy::tidy(context, transaction)
     }
 }
 
@@ -136,7 +138,11 @@ struct Here<'a> {
 }
 
 fn about_role(here: Here<'_>, rest: &str, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
-    match rest.strip_suffix('/').unwrap_or(rest) {
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if here.operation == Operation::List && rest != "secret-id" {
+        return Err(Refusal::UnsupportedPath);
+    }
+    match rest {
         "" => role::handle(here, transaction),
         "secret-id" => secret_id::made_or_listed(here, transaction),
         "custom-secret-id" => secret_id::custom(here, transaction),

@@ -94,7 +94,9 @@ fn shown(role: &Role, property: &str) -> Result<Response, Refusal> {
 fn set(role: &mut Role, property: &str, here: Here<'_>) -> Result<(), Refusal> {
     let fields = here.request.fields();
     match property {
-        "policies" => set_by_either_name(role, here, ("policies", "token_policies"), "missing token_policies"),
+        "policies" => {
+            set_by_either_name(role, here, ("policies", "token_policies"), "missing token_policies")
+        }
         "period" => {
             set_by_either_name(role, here, ("period", "token_period"), "missing period")?;
             role::check_lifetimes(role, here.context).map(drop)
@@ -103,17 +105,23 @@ fn set(role: &mut Role, property: &str, here: Here<'_>) -> Result<(), Refusal> {
         "secret-id-bound-cidrs" => set_blocks(role, fields, "secret_id_bound_cidrs"),
         "token-bound-cidrs" => {
             if let Some(blocks) = fields.list("token_bound_cidrs")? {
-                role.token.bound_cidrs = parsed_blocks(&blocks)
-                    .map_err(|refusal| Refusal::invalid(format!("failed to parse token_bound_cidrs: {refusal}")))?;
+                role.token.bound_cidrs = parsed_blocks(&blocks).map_err(|refusal| {
+                    Refusal::invalid(format!("failed to parse token_bound_cidrs: {refusal}"))
+                })?;
             }
             Ok(())
         }
         "bind-secret-id" => {
-            role.bind_secret_id = fields.boolean("bind_secret_id")?.ok_or_else(|| missing("bind_secret_id"))?;
+            role.bind_secret_id =
+                fields.boolean("bind_secret_id")?.ok_or_else(|| missing("bind_secret_id"))?;
             Ok(())
         }
         "secret-id-num-uses" => {
-            if role.set_secret_id_num_uses(fields)? { Ok(()) } else { Err(missing("secret_id_num_uses")) }
+            if role.set_secret_id_num_uses(fields)? {
+                Ok(())
+            } else {
+                Err(missing("secret_id_num_uses"))
+            }
         }
         "secret-id-ttl" => {
             role.secret_id_ttl = seconds(fields, "secret_id_ttl")?;
@@ -168,9 +176,8 @@ fn set_blocks(role: &mut Role, fields: Fields<'_>, field: &str) -> Result<(), Re
     if blocks.is_empty() {
         return Err(missing("bound_cidr_list"));
     }
-    if !cidr::all_valid(&blocks) {
-        return Err(Refusal::invalid("failed to validate CIDR blocks"));
-    }
+    let wrong = |wrong| Refusal::invalid(format!("failed to validate CIDR blocks: {wrong}"));
+    cidr::check(&blocks).map_err(wrong)?;
     role.secret_id_bound_cidrs = Some(blocks);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `role/<name>`: a role.
 
-use super::{Here, HASHED_BYTES_MAX, salted, secret_id};
+use super::{HASHED_BYTES_MAX, Here, salted, secret_id};
 use crate::{
     auth::{cidr, identifier, token_parameters::TokenParameters},
     logical::{Context, Fields, Object, Operation, Refusal, Response},
@@ -34,12 +34,19 @@ impl Role {
     }
 
     /// The role that has an identifier, with its name.
-    pub(super) fn by_id(role_id: &str, transaction: &Transaction<'_>) -> Result<Option<(String, Self)>, Refusal> {
+    pub(super) fn by_id(
+        role_id: &str,
+        transaction: &Transaction<'_>,
+    ) -> Result<Option<(String, Self)>, Refusal> {
         if role_id.len() > HASHED_BYTES_MAX {
             return Ok(None);
         }
-        let Some(name) = transaction.get_json::<String>(&index(role_id, transaction)?)? else { return Ok(None) };
-        Ok(Self::read(&name, transaction)?.map(|role| (name, role)))
+        let Some(name) = transaction.get_json::<String>(&index(role_id, transaction)?)? else {
+            return Ok(None);
+        };
+        // Between the two reads the role may have come to another identifier.
+        let role = Self::read(&name, transaction)?.filter(|role| role.role_id == role_id);
+        Ok(role.map(|role| (name, role)))
     }
 
     /// Checks the role and stores it. `before` is the identifier that it had.
@@ -169,9 +176,8 @@ fn take(body: &Object, new: bool, context: &Context, role: &mut Role) -> Result<
         given => given,
     };
     if let Some(blocks) = blocks {
-        if !cidr::all_valid(&blocks) {
-            return Err(Refusal::invalid("invalid CIDR blocks"));
-        }
+        let wrong = |wrong| Refusal::failed(format!("failed to validate CIDR blocks: {wrong}"));
+        cidr::check(&blocks).map_err(wrong)?;
         role.secret_id_bound_cidrs = Some(blocks);
     }
     role.set_secret_id_num_uses(fields)?;

@@ -85,7 +85,9 @@ pub(super) fn max_versions(fields: Fields<'_>) -> Result<Option<u32>, Refusal> {
 fn delete_after(fields: Fields<'_>) -> Result<Option<u64>, FieldError> {
     let negative = match fields.value("delete_version_after") {
         Some(Value::Number(number)) => number.as_f64().is_some_and(|number| number < 0.0),
-        Some(Value::String(text)) => text.trim().strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_some()),
+        Some(Value::String(text)) => {
+            text.trim().strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_some())
+        }
         _ => false,
     };
     if negative {

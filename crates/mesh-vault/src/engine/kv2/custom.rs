@@ -11,13 +11,7 @@ const FAILED: &str = "custom_metadata validation failed";
 
 /// Reads and checks the pairs. With `removals` a `null` says that a pair is to go; without, it is a value that is
 /// empty.
-pub(super) fn parse(given: &Value, removals: bool) -> Result<BTreeMap<String, Option<String>>, Refusal> {
-    let empty = Object::new();
-    let given = match given {
-        Value::Object(given) => given,
-        Value::Null => &empty,
-        _ => return Err(Refusal::invalid("error converting input for field \"custom_metadata\": expected a map")),
-    };
+pub(super) fn parse(given: &Object, removals: bool) -> Result<BTreeMap<String, Option<String>>, Refusal> {
     let mut pairs = BTreeMap::new();
     for (key, value) in given {
         let value = match value {
@@ -27,7 +21,9 @@ pub(super) fn parse(given: &Value, removals: bool) -> Result<BTreeMap<String, Op
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(value) => Some(u8::from(*value).to_string()),
             Value::Array(_) | Value::Object(_) => {
-                return Err(Refusal::invalid(format!("{FAILED}: expected a string for key {key:?}")));
+                let kind = if value.is_array() { "[]interface {}" } else { "map[string]interface {}" };
+                let text = format!("{FAILED}: '' expected type 'string', got unconvertible type '{kind}'");
+                return Err(Refusal::invalid(text));
             }
         };
         pairs.insert(key.clone(), value);

@@ -1,6 +1,6 @@
 //! `data/<path>`: reads, writes, patches and deletes the current version.
 
-use super::{Config, Here, Key, key, readable, version_entry, version_facts, with_facts};
+use super::{Config, Here, Key, key, read_version, version_entry, version_facts, with_facts};
 use crate::{
     logical::{Fields, Object, Operation, Raw, Refusal, Response},
     storage::Transaction,
@@ -18,10 +18,8 @@ pub(super) fn handle(here: Here<'_>, transaction: &mut Transaction<'_>) -> Resul
 }
 
 fn read(here: Here<'_>, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
-    let key = here.key(transaction)?.ok_or(Refusal::NotFound)?;
-    let (number, version) = readable(here, &key, "data")?;
-    let data = here.version_data(number, transaction)?;
-    Ok(with_facts("data", data.into(), version_facts(&key, number, version)))
+    let (data, facts) = read_version(here, "data", transaction)?;
+    Ok(with_facts("data", data.into(), facts))
 }
 
 fn write(here: Here<'_>, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
@@ -79,27 +77,18 @@ fn add(
     Ok(Response::data(facts.unwrap_or_default()))
 }
 
-/// The body's `data`; `null` is an empty one.
+/// The body's `data`.
 fn given_data(here: Here<'_>) -> Result<Object, Refusal> {
-    match here.request.data.get("data") {
-        None => Err(Refusal::invalid("no data provided")),
-        Some(Value::Null) => Ok(Object::new()),
-        Some(Value::Object(data)) => Ok(data.clone()),
-        Some(_) => Err(Refusal::invalid("error converting input for field \"data\": expected a map")),
-    }
+    here.request.fields().object("data")?.ok_or_else(|| Refusal::invalid("no data provided"))
 }
 
 /// `options.cas`. A `cas` of `null` is 0: the secret must not exist.
 fn cas(here: Here<'_>) -> Result<Option<i64>, Refusal> {
-    let options = match here.request.fields().value("options") {
-        None => return Ok(None),
-        Some(Value::Object(options)) => options,
-        Some(_) => return Err(Refusal::invalid("error converting input for field \"options\": expected a map")),
-    };
+    let options = here.request.fields().object("options")?.unwrap_or_default();
     if !options.contains_key("cas") {
         return Ok(None);
     }
-    let cas = Fields::new(options).integer("cas");
+    let cas = Fields::new(&options).integer("cas");
     let cas = cas.map_err(|_| Refusal::invalid("error parsing check-and-set parameter"))?;
     Ok(Some(cas.unwrap_or(0)))
 }

@@ -23,7 +23,7 @@ pub(super) struct Version {
 impl Version {
     /// Whether its data is to be had.
     pub(super) fn readable(&self, now: u64) -> bool {
-        !self.destroyed && !self.deleted.is_some_and(|deleted| deleted <= now)
+        !self.destroyed && self.deleted.is_none_or(|deleted| deleted > now)
     }
 
     /// Deletes it, unless it is deleted or destroyed already.

@@ -60,8 +60,8 @@ fn write(here: Here<'_>, transaction: &mut Transaction<'_>) -> Result<Response, 
     if !SETTINGS.iter().any(|setting| fields.has(setting)) {
         return Ok(Response::empty());
     }
-    let custom = match here.request.data.get("custom_metadata") {
-        Some(given) => Some(custom::parse(given, false)?),
+    let custom = match fields.object("custom_metadata")? {
+        Some(given) => Some(custom::parse(&given, false)?),
         None => None,
     };
     let config = Config::read(transaction)?;
@@ -84,8 +84,8 @@ fn patch(here: Here<'_>, transaction: &mut Transaction<'_>) -> Result<Response, 
     if here.path.is_empty() {
         return Err(Refusal::invalid("missing path"));
     }
-    let custom = match here.request.data.get("custom_metadata") {
-        Some(given) => Some(custom::parse(given, true)?),
+    let custom = match fields.object("custom_metadata")? {
+        Some(given) => Some(custom::parse(&given, true)?),
         None => None,
     };
     let config = Config::read(transaction)?;
@@ -111,7 +111,9 @@ fn delete(here: Here<'_>, transaction: &mut Transaction<'_>) -> Result<Response,
 fn check_cas(fields: Fields<'_>, config: &Config, key: Option<&Key>) -> Result<(), Refusal> {
     let required = config.metadata_cas_required || key.is_some_and(|key| key.metadata_cas_required);
     match (fields.integer("metadata_cas")?, key) {
-        (None, _) if required => Err(Refusal::invalid("metadata check-and-set parameter required for this call")),
+        (None, _) if required => {
+            Err(Refusal::invalid("metadata check-and-set parameter required for this call"))
+        }
         (Some(cas), None) if cas != 0 => {
             Err(Refusal::invalid("metadata_cas must be 0 when creating new metadata"))
         }

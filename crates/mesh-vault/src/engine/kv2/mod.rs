@@ -30,6 +30,9 @@ use config::Config;
 use key::{Key, Version};
 use serde_json::{Value, json};
 
+/// How often a reader looks again for the data of a version that a writer has just removed.
+const READS_MAX: usize = 8;
+
 /// One request with its path taken apart.
 #[derive(Clone, Copy)]
 struct Here<'a> {
@@ -80,10 +83,9 @@ pub(super) fn handle(
     if request.path == "config" {
         return config::handle(request, transaction);
     }
-    let lists_root = request.operation == Operation::List && request.path == "metadata";
-    let Some((verb, path)) = request.path.split_once('/').or(lists_root.then_some(("metadata", ""))) else {
-        return Err(misused(request));
-    };
+    // A listing of `metadata` is one of `metadata/`.
+    let root = (request.operation == Operation::List).then_some((request.path.as_str(), ""));
+    let Some((verb, path)) = request.path.split_once('/').or(root) else { return Err(misused(request)) };
     let here = Here::new(request, context, path);
     match verb {
         "data" => data::handle(here, transaction),
@@ -134,15 +136,26 @@ fn version_facts(key: &Key, number: u64, version: &Version) -> Object {
     facts
 }
 
-/// The version that a request asks for, with what is to be answered if it cannot be read: facts and no `field`.
-fn readable<'k>(here: Here<'_>, key: &'k Key, field: &str) -> Result<(u64, &'k Version), Refusal> {
-    let asked = here.request.fields().integer("version")?.unwrap_or(0);
-    let (number, version) = key.version(asked).ok_or(Refusal::NotFound)?;
-    if version.readable(here.now) {
-        return Ok((number, version));
+/// The data of the version that a request asks for, with its facts. What can not be read answers its facts with an
+/// empty `field`.
+fn read_version(
+    here: Here<'_>,
+    field: &str,
+    transaction: &Transaction<'_>,
+) -> Result<(Object, Object), Refusal> {
+    for _ in 0..READS_MAX {
+        let key = here.key(transaction)?.ok_or(Refusal::NotFound)?;
+        let asked = here.request.fields().integer("version")?.unwrap_or(0);
+        let (number, version) = key.version(asked).ok_or(Refusal::NotFound)?;
+        let facts = version_facts(&key, number, version);
+        if !version.readable(here.now) {
+            return Err(Refusal::NotFoundWith(Box::new(with_facts(field, Value::Null, facts))));
+        }
+        if let Some(data) = transaction.get_json(&version_entry(here.path, number))? {
+            return Ok((data, facts));
+        }
     }
-    let answer = with_facts(field, Value::Null, version_facts(key, number, version));
-    Err(Refusal::NotFoundWith(Box::new(answer)))
+    Err(Refusal::failed("could not find version data"))
 }
 
 fn with_facts(field: &str, value: Value, facts: Object) -> Response {

@@ -1,6 +1,6 @@
 //! `subkeys/<path>`: a version's shape without its values.
 
-use super::{Here, readable, version_facts, with_facts};
+use super::{Here, read_version, with_facts};
 use crate::{
     logical::{Object, Operation, Refusal, Response},
     storage::Transaction,
@@ -13,11 +13,9 @@ pub(super) fn handle(here: Here<'_>, transaction: &Transaction<'_>) -> Result<Re
     }
     let depth = here.request.fields().integer("depth")?.unwrap_or(0);
     let depth_max = usize::try_from(depth).ok().filter(|depth| *depth > 0).unwrap_or(usize::MAX);
-    let key = here.key(transaction)?.ok_or(Refusal::NotFound)?;
-    let (number, version) = readable(here, &key, "subkeys")?;
-    let mut data = here.version_data(number, transaction)?;
+    let (mut data, facts) = read_version(here, "subkeys", transaction)?;
     without_values(&mut data, depth_max);
-    Ok(with_facts("subkeys", data.into(), version_facts(&key, number, version)))
+    Ok(with_facts("subkeys", data.into(), facts))
 }
 
 /// Makes `null` of everything but objects that have fields and are not past the depth.

@@ -6,6 +6,10 @@ use crate::{
     storage::Transaction,
 };
 
+const NO_INTEGERS: &str = "Field validation failed: error converting input for field \"versions\": decoding failed due \
+                           to the following error(s):\n\n'[0]' cannot parse value as 'int': strconv.ParseInt: invalid \
+                           syntax";
+
 pub(super) fn handle(
     here: Here<'_>,
     verb: &str,
@@ -23,7 +27,9 @@ pub(super) fn handle(
     let config = Config::read(transaction)?;
     let again = key::deletion(here.now, config.delete_after(), key.delete_after);
     for number in numbers {
-        let Some(version) = key.versions.get_mut(&number).filter(|version| !version.destroyed) else { continue };
+        let Some(version) = key.versions.get_mut(&number).filter(|version| !version.destroyed) else {
+            continue;
+        };
         match verb {
             "delete" => version.delete(here.now),
             "undelete" => version.deleted = again,
@@ -42,9 +48,7 @@ fn numbers(fields: Fields<'_>) -> Result<Vec<u64>, Refusal> {
     let texts = fields.list("versions")?.unwrap_or_default();
     let mut numbers = Vec::with_capacity(texts.len());
     for text in texts {
-        let number: i64 = text.parse().map_err(|_| {
-            Refusal::invalid("error converting input for field \"versions\": expected a list of integers")
-        })?;
+        let number: i64 = text.parse().map_err(|_| Refusal::invalid(NO_INTEGERS))?;
         numbers.push(u64::try_from(number).unwrap_or(0));
     }
     Ok(numbers)

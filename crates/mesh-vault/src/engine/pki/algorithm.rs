@@ -111,11 +111,6 @@ impl Algorithm {
         let bare = inside.is_empty().then_some(with_null)?;
         ALL.iter().find(|(algorithm, _)| algorithm.identifier() == bare).map(|(algorithm, _)| *algorithm)
     }
-
-    /// Whether it is RSA with the padding of PSS.
-    pub(super) fn is_pss(self) -> bool {
-        matches!(self, Self::RsaPss(_))
-    }
 }
 
 /// RFC 4055, 3.1: hash, mask by the same hash, salt as long as the hash.

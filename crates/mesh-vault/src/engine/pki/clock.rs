@@ -20,11 +20,6 @@ pub(super) fn rfc3339(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(system(seconds)).to_string()
 }
 
-/// `2026-11-21T18:00:00.123456789Z`.
-pub(super) fn rfc3339_nanos(time: SystemTime) -> String {
-    humantime::format_rfc3339_nanos(time).to_string()
-}
-
 /// Reads RFC 3339, with `Z` or an offset.
 pub(super) fn parse_rfc3339(text: &str) -> Option<u64> {
     let (moment, offset) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {

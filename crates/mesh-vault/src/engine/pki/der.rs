@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
             return Err(Malformed);
         }
         let (header, length) = match first {
-            0..0x80 => (2, usize::from(first)),
+            0..=0x7f => (2, usize::from(first)),
             0x81..=0x84 => self.long_length(usize::from(first & 0x7f))?,
             _ => return Err(Malformed),
         };
@@ -243,7 +243,8 @@ impl<'a> Reader<'a> {
     pub(super) fn unsigned(&mut self) -> Result<&'a [u8], Malformed> {
         let element = self.expect(INTEGER)?;
         match element.content {
-            [] | [0x80.., ..] => Err(Malformed),
+            [] => Err(Malformed),
+            [first, ..] if first & 0x80 != 0 => Err(Malformed),
             bytes => Ok(without_zeros(bytes)),
         }
     }

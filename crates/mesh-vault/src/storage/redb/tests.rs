@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Rounds of the power-cut test.
-const ROUNDS: u64 = 60;
+const ROUNDS: u64 = 12;
 
 fn batch(key: &str, value: &[u8]) -> Batch {
     Batch { writes: [(key.to_owned(), Some(value.to_vec()))].into() }

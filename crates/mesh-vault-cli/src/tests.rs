@@ -1,0 +1,1 @@
+//! Command lines against a server of the tests.

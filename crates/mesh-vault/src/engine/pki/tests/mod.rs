@@ -1,0 +1,1 @@
+//! Through the engine, as the core asks it.

@@ -1,0 +1,158 @@
+//! `sys/init`: the key ring, its shares, and the first root token.
+
+use super::bare::{Plain, seal_refusal, wrong_method};
+use crate::{
+    core::{Answer, Core, random, work::Work},
+    moment, policy,
+    seal::{SealConfig, SealError, Share},
+    storage::{Batch, Read as _, StorageError, Store as _},
+    token::{Draft, TokenEntry},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use mesh_redact::Secret;
+use serde_json::json;
+use std::{sync::Arc, time::SystemTime};
+
+const CLUSTER: &str = "core/cluster";
+
+/// What an initialization gives, once.
+#[derive(Debug)]
+pub struct InitKeys {
+    /// To be given to their keepers.
+    pub shares: Vec<Share>,
+    /// May do everything.
+    pub root_token: Secret<String>,
+}
+
+/// Why a vault was not initialized.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The seal.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Core {
+    /// Makes the key ring, its shares and a root token, which may be chosen. Sealed afterwards.
+    ///
+    /// # Errors
+    /// See [`InitError`].
+    pub async fn initialize(
+        self: &Arc<Self>,
+        config: SealConfig,
+        root_token: Option<Secret<String>>,
+    ) -> Result<InitKeys, InitError> {
+        let made = self.seal.initialize(config).await?;
+        self.barrier.unseal(&made.root).map_err(SealError::from)?;
+        let token = self.prepare(root_token).await;
+        self.seal().await;
+        Ok(InitKeys { shares: made.shares, root_token: token? })
+    }
+
+    async fn prepare(self: &Arc<Self>, root_token: Option<Secret<String>>) -> Result<Secret<String>, StorageError> {
+        let id = json!({ "id": random::uuid()?, "name": self.cluster_name()? });
+        let batch = Batch { writes: [(CLUSTER.to_owned(), Some(id.to_string().into_bytes()))].into() };
+        self.barrier.commit(batch).await?;
+        self.open().await?;
+        self.new_root_token(root_token).await
+    }
+
+    fn cluster_name(&self) -> Result<String, StorageError> {
+        if !self.settings.cluster_name.is_empty() {
+            return Ok(self.settings.cluster_name.clone());
+        }
+        let mut bytes = [0_u8; 4];
+        random::fill(&mut bytes)?;
+        Ok(format!("vault-cluster-{}", random::hex(&bytes)))
+    }
+
+    /// A token that may do everything and does not end.
+    ///
+    /// # Errors
+    /// Those of the store; `Sealed` when it is.
+    pub(crate) async fn new_root_token(
+        &self,
+        chosen: Option<Secret<String>>,
+    ) -> Result<Secret<String>, StorageError> {
+        let active = self.active().ok_or(StorageError::Sealed)?;
+        let entry = TokenEntry {
+            policies: vec![policy::ROOT.to_owned()],
+            path: "auth/token/root".to_owned(),
+            display_name: "root".to_owned(),
+            issued: moment::nanos(SystemTime::now()),
+            ..TokenEntry::default()
+        };
+        let mut work = Work::default();
+        let issued = active.tokens.issue(Draft { entry, chosen }, &mut work)?;
+        active.commit(work).await?;
+        Ok(issued.token)
+    }
+}
+
+/// Name and id of the cluster, while unsealed.
+pub(super) fn cluster(core: &Core) -> Option<(String, String)> {
+    let stored = core.barrier.get(CLUSTER).ok()??;
+    let stored: serde_json::Value = serde_json::from_slice(&stored).ok()?;
+    Some((stored["name"].as_str()?.to_owned(), stored["id"].as_str()?.to_owned()))
+}
+
+/// Whether it was done, and doing it.
+pub(super) async fn handle(plain: &Plain<'_>) -> Answer {
+    if plain.reads() {
+        return match plain.core.barrier.initialized() {
+            Ok(initialized) => Answer::json(200, &json!({ "initialized": initialized })),
+            Err(error) => Answer::errors(500, &[&error.to_string()]),
+        };
+    }
+    if !plain.writes() {
+        return wrong_method();
+    }
+    match initialize(plain).await {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+async fn initialize(plain: &Plain<'_>) -> Result<Answer, Answer> {
+    let fields = plain.fields();
+    let bad = |error: &dyn std::error::Error| Answer::errors(400, &[&error.to_string()]);
+    for field in ["recovery_shares", "recovery_threshold"] {
+        if fields.integer(field).ok().flatten().is_some_and(|number| number != 0) {
+            let text = format!("parameters {field} not applicable to seal type shamir");
+            return Err(Answer::errors(400, &[&text]));
+        }
+    }
+    let unsupported = |field: &str| match fields.value(field) {
+        Some(serde_json::Value::Array(keys)) => !keys.is_empty(),
+        Some(serde_json::Value::String(key)) => !key.is_empty(),
+        _ => false,
+    };
+    if unsupported("pgp_keys") || unsupported("root_token_pgp_key") {
+        return Err(Answer::errors(400, &["encryption of shares by PGP keys is not built in"]));
+    }
+    if plain.core.barrier.initialized().map_err(|error| bad(&error))? {
+        return Err(Answer::errors(400, &["Vault is already initialized"]));
+    }
+    let shares = fields.integer("secret_shares").map_err(|error| bad(&error))?.unwrap_or(0);
+    let threshold = fields.integer("secret_threshold").map_err(|error| bad(&error))?.unwrap_or(0);
+    let config = SealConfig::new(shares, threshold).map_err(|error| {
+        Answer::errors(400, &[&format!("invalid seal configuration: {error}")])
+    })?;
+    let made = plain.core.initialize(config, None).await.map_err(|error| match &error {
+        InitError::Seal(error) => seal_refusal(error),
+        InitError::Storage(_) => Answer::errors(500, &[&error.to_string()]),
+    })?;
+    let (hex, base64) = encoded(&made.shares);
+    let body = json!({ "keys": hex, "keys_base64": base64, "root_token": made.root_token.expose() });
+    Ok(Answer::json(200, &body))
+}
+
+/// Shares in both of the forms that are answered.
+pub(super) fn encoded(shares: &[Share]) -> (Vec<String>, Vec<String>) {
+    (
+        shares.iter().map(|share| random::hex(share)).collect(),
+        shares.iter().map(|share| BASE64_STANDARD.encode(share.as_slice())).collect(),
+    )
+}
