@@ -78,6 +78,8 @@ pub fn unpack(stream: impl Read, directory: &Path, rules: &Rules) -> io::Result<
     for (place, seconds) in directories {
         set_time(&place, seconds);
     }
+    // Whoever writes the stream writes more zeros behind its end, and is not to fail over that.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
     Ok(())
 }
 

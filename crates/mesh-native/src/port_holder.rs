@@ -38,23 +38,25 @@ pub(crate) fn find(
     asking: Option<&ContainerId>,
 ) -> Option<String> {
     let of = |project: &Path| container_of(project, address, protocol, asking);
+    let known = || fs::read_dir(projects).ok()?.flatten().find_map(|project| of(&project.path()));
     match holder(address, protocol)? {
-        Holder::Process { pid, name } => Some(format!("{name} (process {pid})")),
+        // This process, whatever it is called, serves the ports of containers.
+        Holder::Process { pid, name } => (pid == std::process::id())
+            .then(known)
+            .flatten()
+            .or_else(|| Some(format!("{name} (process {pid})"))),
         Holder::Supervisor { pid, project } => {
             let own = pid == std::process::id();
             // Of our own name, and not us: the supervisor of another home.
             let elsewhere = !own && supervised(Path::new("/proc/self")).as_ref() == Some(&project);
-            let known = of(&projects.join(&project)).filter(|_| !elsewhere);
-            Some(known.unwrap_or_else(|| match own {
+            let of_it = of(&projects.join(&project)).filter(|_| !elsewhere);
+            Some(of_it.unwrap_or_else(|| match own {
                 true => "another port of this project".to_owned(),
                 false => format!("project {project} of another Mesh home (process {pid})"),
             }))
         }
         // Without root a supervisor is in a user namespace of its own, and hidden from the others.
-        Holder::Hidden(uid) => {
-            let known = || fs::read_dir(projects).ok()?.flatten().find_map(|project| of(&project.path()));
-            known().or_else(|| Some(owner(uid)))
-        }
+        Holder::Hidden(uid) => known().or_else(|| Some(owner(uid))),
     }
 }
 

@@ -15,12 +15,24 @@
 //!
 //! Deliberately absent: namespaces, replication, high availability and plugins.
 
+mod audit;
 pub mod auth;
 pub mod barrier;
 pub mod config;
+pub mod core;
 pub mod engine;
 pub mod hcl;
+pub mod http;
+mod lease;
 pub mod logical;
+mod metrics;
 mod moment;
+pub mod process;
+pub mod policy;
 pub mod seal;
+pub mod server;
 pub mod storage;
+pub mod system;
+mod token;
+mod wrap;
+mod ui;

@@ -7,7 +7,6 @@ use crate::{
     http::{Bound, Certificates, ListenerError, Site},
     seal::{SealConfig, SealError},
     storage::{Memory, Redb, StorageError, Store},
-    system::InitError,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mesh_redact::Secret;
@@ -36,7 +35,7 @@ pub enum ServerError {
     Listener(#[from] ListenerError),
     /// Development's initialization.
     #[error("error initializing Dev mode")]
-    Initialize(#[from] InitError),
+    Initialize(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Development's unsealing.
     #[error("error unsealing in Dev mode")]
     Unseal(#[from] SealError),
@@ -192,7 +191,8 @@ fn settings(config: &Config, bound: &[Bound]) -> Settings {
 /// Development's vault: one share, unsealed, with a KV engine.
 async fn prepare(core: &Arc<Core>, development: &Development) -> Result<DevelopmentKeys, ServerError> {
     let single = SealConfig { shares: 1, threshold: 1 };
-    let made = core.initialize(single, development.root_token.clone()).await?;
+    let made = core.initialize(single, development.root_token.clone()).await;
+    let made = made.map_err(|error| ServerError::Initialize(Box::new(error)))?;
     let share = made.shares.first().map(|share| BASE64_STANDARD.encode(share.as_slice())).unwrap_or_default();
     core.unseal(&share).await?;
     if let Some(version) = development.kv_version {

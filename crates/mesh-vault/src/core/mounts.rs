@@ -6,7 +6,7 @@ use crate::{
     storage::{Batch, Read, StorageError, Store},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 /// Where the table is kept.
 const TABLE: &str = "core/mounts";
@@ -110,6 +110,12 @@ pub(crate) struct Mount {
     pub(crate) backend: Backend,
 }
 
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount").field("path", &self.path).field("kind", &self.entry.kind).finish_non_exhaustive()
+    }
+}
+
 /// All mounts.
 #[derive(Clone, Default)]
 pub(crate) struct Mounts {
@@ -174,8 +180,8 @@ impl Mounts {
         (TABLE.to_owned(), serde_json::to_vec(&table).unwrap_or_default())
     }
 
-    /// Mounts something, or changes what is mounted.
-    pub(crate) fn insert(&mut self, path: &str, entry: MountEntry) {
+    /// Mounts something as it is kept: with an engine of its own.
+    fn insert(&mut self, path: &str, entry: MountEntry) {
         let backend = match path {
             "sys/" => Backend::System,
             "auth/token/" => Backend::Token,
@@ -183,6 +189,11 @@ impl Mounts {
         };
         let mount = Mount { path: path.to_owned(), entry, backend };
         self.table.insert(path.to_owned(), Arc::new(mount));
+    }
+
+    /// Mounts something, or changes what is mounted, with the engine it has.
+    pub(crate) fn put(&mut self, mount: Mount) {
+        self.table.insert(mount.path.clone(), Arc::new(mount));
     }
 
     /// Takes a mount away.
@@ -202,7 +213,7 @@ impl Mounts {
 
     /// Mounts do not lie in each other, so the mount of a path is the last one that does not come after it.
     pub(crate) fn find(&self, path: &str) -> Option<&Arc<Mount>> {
-        let (_, mount) = self.table.range::<str, _>(..=path).next_back()?;
+        let (_, mount) = self.table.range::<str, _>((Bound::Unbounded, Bound::Included(path))).next_back()?;
         path.starts_with(&mount.path).then_some(mount)
     }
 
@@ -215,6 +226,15 @@ impl Mounts {
     pub(crate) fn conflict(&self, path: &str) -> Option<&str> {
         let within = self.table.keys().find(|known| path.starts_with(known.as_str()));
         within.or_else(|| self.table.keys().find(|known| known.starts_with(path))).map(String::as_str)
+    }
+}
+
+/// An engine for a mount of a type; `None` for a type that is not built in.
+pub(crate) fn engine_for(auth: bool, kind: &str) -> Option<Arc<dyn Engine>> {
+    match registry::backend(auth, kind) {
+        // There is one cubbyhole.
+        Some(Backend::Engine(engine)) if kind != "cubbyhole" => Some(engine),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn backend(is_auth: bool, kind: &str) -> Option<Backend> {
         match kind {
             "kv" | "generic" => Arc::new(engine::kv::Kv::default()),
             "cubbyhole" => Arc::new(engine::cubbyhole::Cubbyhole),
+            "pki" => Arc::new(engine::pki::Pki),
             _ => return None,
         }
     };

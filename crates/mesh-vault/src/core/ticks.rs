@@ -1,7 +1,7 @@
 //! What happens by itself: what is over ends, engines tidy.
 
 use super::{active::Active, engines, mounts::Mount};
-use crate::lease;
+use crate::{lease, system};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::SystemTime,
@@ -14,6 +14,9 @@ const ENGINE_TICKS: u64 = 60;
 pub(super) async fn after_unseal(active: &Active) {
     active.audit.reopen().await;
     tend(active, false).await;
+    if let Err(error) = system::finish_deleting(active).await {
+        tracing::error!(%error, "what is left of mounts that are gone could not be deleted");
+    }
 }
 
 /// Once a second.

@@ -31,9 +31,23 @@ impl Site {
 
     pub(super) async fn serve(&self, call: Call, options: &Listener) -> Answer {
         if options.open_metrics && call.path == "sys/metrics" && call.token.is_none() {
-            return self.core.open_metrics(&call);
+            return self.open_metrics(&call);
         }
         self.core.serve(call).await
+    }
+
+    /// `sys/metrics` of a listener that needs no token for it.
+    fn open_metrics(&self, call: &Call) -> Answer {
+        let (metrics, sealed) = (&self.core.metrics, self.core.sealed());
+        if !call.query.iter().any(|(key, value)| key == "format" && value == "prometheus") {
+            return Answer::json(200, &metrics.json(sealed));
+        }
+        Answer {
+            status: 200,
+            content_type: "text/plain; version=0.0.4".to_owned(),
+            body: metrics.prometheus(sealed).into_bytes(),
+            headers: Vec::new(),
+        }
     }
 
     /// What is not below `/v1/`.

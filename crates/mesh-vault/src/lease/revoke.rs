@@ -31,7 +31,7 @@ pub(crate) async fn revoke(active: &Active, id: &str, force: Force) -> Result<()
     match record::load(active.store(), id)? {
         None => Ok(()),
         Some(Record::Token(name)) => Ok(token::revoke_tree(active, &name).await?),
-        Some(Record::Secret(lease)) => revoke_secret(active, &lease, force).await,
+        Some(Record::Secret(lease)) => revoke_secret(active, &lease.id, force).await,
     }
 }
 
@@ -62,16 +62,16 @@ pub(crate) async fn revoke_of_token(active: &Active, name: &str) {
         Err(error) => return tracing::error!(%error, "leases of a token cannot be read"),
     };
     for id in ids {
-        if let Err(error) = revoke(active, &id, Force::No).await {
+        if let Err(error) = revoke_secret(active, &id, Force::No).await {
             tracing::warn!(%error, lease = %id, "a lease could not be revoked, and is tried again");
             postpone(active, &id).await;
         }
     }
 }
 
-async fn revoke_secret(active: &Active, lease: &SecretLease, force: Force) -> Result<(), Refusal> {
-    let held = active.turns.alone(format!("lease/{}", lease.id)).await;
-    let Some(Record::Secret(lease)) = record::load(active.store(), &lease.id)? else { return Ok(()) };
+async fn revoke_secret(active: &Active, id: &str, force: Force) -> Result<(), Refusal> {
+    let held = active.turns.alone(format!("lease/{id}")).await;
+    let Some(Record::Secret(lease)) = record::load(active.store(), id)? else { return Ok(()) };
     let mut work = Work::default();
     if let Some(mount) = active.mounts().by_accessor(&lease.mount) {
         let request = Request {

@@ -40,7 +40,7 @@ struct Stored {
     text: String,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Compiled {
     generation: u64,
     policies: HashMap<String, Option<Arc<Policy>>>,
@@ -48,7 +48,7 @@ struct Compiled {
 }
 
 /// Policies over a store.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct PolicyStore {
     compiled: RwLock<Compiled>,
 }

@@ -22,6 +22,9 @@ mod status;
 mod tools;
 mod tune;
 
+pub use init::{InitError, InitKeys};
+pub(crate) use remount::finish_deleting;
+
 use crate::{
     core::{Core, active::Active, ask::Ask, reply::Reply, work::Work},
     logical::{Operation, Refusal, SpecialPaths},

@@ -45,7 +45,7 @@ pub(crate) async fn handle(
         }
         ("renew-accessor", rest) if writes => {
             let name = by_accessor(active, ask, rest)?;
-            renew::renew(active, &name, Secret::default(), increment(ask)?, ask.now, work).await
+            renew(active, &name, Secret::default(), increment(ask)?, ask.now, work).await
         }
         ("revoke", rest) if writes => {
             let token = given(ask, "token", rest)?.ok_or_else(|| Refusal::invalid("missing token ID"))?;
@@ -124,7 +124,7 @@ async fn renew_token(active: &Active, ask: &Ask, token: Secret<String>, work: &m
     if entry.kind == super::Kind::Batch {
         return Err(Refusal::invalid("batch tokens cannot be renewed"));
     }
-    renew::renew(active, &entry.name, token, increment(ask)?, ask.now, work).await
+    renew(active, &entry.name, token, increment(ask)?, ask.now, work).await
 }
 
 async fn revoke_token(active: &Arc<Active>, ask: &Ask, token: &str) -> Result<Reply, Refusal> {

@@ -51,8 +51,6 @@ use crate::{
 };
 use fetch::Shape;
 
-pub use ocsp::BODY_FIELD;
-
 /// The engine.
 #[derive(Debug, Default)]
 pub struct Pki;

@@ -16,8 +16,8 @@ use aws_lc_rs::digest::{self, Algorithm as Digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::time::SystemTime;
 
-/// The field of a request's data that carries the body, base64: it is DER, and no JSON.
-pub const BODY_FIELD: &str = "ocsp_request";
+/// The field in which the core hands on the body, base64: it is DER, and no JSON.
+const BODY_FIELD: &str = "request";
 /// A longer request asks for more than one certificate.
 const REQUEST_BYTES_MAX: usize = 2_048;
 
