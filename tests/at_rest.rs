@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Stack, finish, is_root, within};
+use harness::{Stack, finish, is_root, processes, within};
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -115,7 +115,8 @@ volumes: {data: }
     let upper = containers.into_iter().find(of_it).expect("its directory").path().join("upper");
     assert!(within(20, || File::open(&upper).expect("opens").try_lock().is_err()), "no copy goes on");
     let starting = piped(&stack, &["start", "it"]);
-    assert!(within(20, || stack.container("it")["State"] == "running"));
+    let shim = |line: &str| line.contains("shim\0run") && line.contains(&id[..12]);
+    assert!(within(20, || processes().iter().any(|(_, line)| shim(line))), "no start goes on");
     input.write_all(&[0; 512]).expect("written");
     drop(input);
     finish(copy).succeeded();

@@ -175,8 +175,17 @@ fn each_checkout_has_an_address_of_its_own() {
     second.mesh(&["up", "--wait"]).succeeded();
     assert!(second.port("web", 80).starts_with(ip), "{}", second.port("web", 80));
 
-    // Two containers cannot share a port: each has one of its own.
+    // Two containers cannot share a port: the first keeps its own, and the second has another one.
+    let (before, at) = (second.container("web")["ID"].clone(), second.port("web", 80));
     second.mesh(&["up", "-d", "--scale", "web=2"]).succeeded();
+    let of = |index: &str| {
+        second.mesh(&["port", "--index", index, "web", "80"]).succeeded().stdout.trim().to_owned()
+    };
+    assert_eq!(of("1"), at);
+    assert!(of("2").starts_with(ip) && of("2") != at, "{}", of("2"));
+    assert!(second.containers().iter().any(|it| it["ID"] == before), "the first was made anew");
+    second.mesh(&["scale", "web=3"]).succeeded();
+    assert_eq!(of("1"), at);
     second.mesh(&["up", "-d", "--scale", "web=1"]).succeeded();
     // As the file says, once that is asked for.
     second.write("compose.yaml", &web(&format!("127.0.0.1:{}", free_port())));

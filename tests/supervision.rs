@@ -219,7 +219,7 @@ fn events_come_as_docker_s() {
     stack.mesh(&["stop"]).succeeded();
     stack.mesh(&["start", "web"]).succeeded();
     stack.mesh(&["run", "--rm", "web", "true"]).succeeded();
-    stack.mesh(&["kill", "-s", "HUP", "web"]).succeeded();
+    stack.mesh(&["kill", "-s", "WINCH", "web"]).succeeded();
     stack.mesh(&["kill", "web"]).succeeded();
     let told = stack.mesh(&["events", "--json", "--since", "1h", "--until", "0s"]).succeeded().stdout;
     let of = |service: &str| {
@@ -233,7 +233,7 @@ fn events_come_as_docker_s() {
     };
     assert_eq!(
         of("web"),
-        "create, start, kill 15, die, stop, start, restart, kill 15, die, stop, start, kill 1, kill 9, die"
+        "create, start, kill 15, die, stop, start, restart, kill 15, die, stop, start, kill 28, kill 9, die"
     );
     assert_eq!(of("deaf"), "create, start, kill 15, kill 9, die, stop");
 }

@@ -58,12 +58,14 @@ fn long_forms_say_what_is_asked() {
 }
 
 #[test]
-fn a_probe_stands_over_the_health_check_and_says_so() {
-    let given = service("healthcheck: {test: [CMD, 'true'], interval: 1s}\nx-mesh: {probe: {tcp: 5}}");
-    assert_eq!(probe(&given).0.port, 5);
-    let shown = mesh_diag::render(&given.loaded().findings, mesh_diag::Style::default());
-    assert!(shown.contains("`healthcheck` of service `a` has no effect"), "{shown}");
-    assert!(shown.contains("compose.yaml:4:"), "{shown}");
+fn a_probe_stands_over_the_health_check_and_has_its_times() {
+    let both = "healthcheck: {test: [CMD, 'true'], interval: 7s, timeout: 2s, retries: 9, start_period: 1m}";
+    let given = service(&format!("{both}\nx-mesh: {{probe: {{tcp: 5, timeout: 4s}}}}"));
+    let (test, probe) = probe(&given);
+    assert_eq!(test.port, 5);
+    assert_eq!((probe.interval, probe.timeout), (Duration::from_secs(7), Duration::from_secs(4)));
+    assert_eq!((probe.retries, probe.start_period), (9, Duration::from_secs(60)));
+    assert!(given.loaded().findings.is_empty());
     let none = service("healthcheck: {test: [CMD, 'true']}").loaded().project;
     assert!(matches!(&none.services["a"].healthcheck, Healthcheck::Set(set)
         if matches!(set.test, Some(HealthTest::Command(_)))));

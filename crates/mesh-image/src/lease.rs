@@ -109,7 +109,9 @@ impl Inner {
 /// The lease in a file that somebody holds. One that is just let go of holds nothing.
 fn read(path: &Path, file: &File) -> Result<Option<Use>, ImageError> {
     let mut text = Vec::new();
-    file.take(LEASE_BYTES_MAX).read_to_end(&mut text).map_err(|source| ImageError::io("read", path, source))?;
+    file.take(LEASE_BYTES_MAX)
+        .read_to_end(&mut text)
+        .map_err(|source| ImageError::io("read", path, source))?;
     let Ok(Content { pid, digest, layers }) = serde_json::from_slice(&text) else { return Ok(None) };
     Ok(Some(Use { project: String::new(), container: format!("process {pid}"), digest, layers }))
 }
@@ -135,8 +137,7 @@ mod tests {
             config: ImageConfig::default(),
         };
         let (config, layers) = (ImageConfig::default(), vec!["one".to_owned()]);
-        let mut entry =
-            crate::index::Entry::new(image.digest.clone(), Source::Oci, layers, config, 1, 1);
+        let mut entry = crate::index::Entry::new(image.digest.clone(), Source::Oci, layers, config, 1, 1);
         entry.references.insert("x".to_owned());
         store.inner.index.write("x", &entry).expect("an entry");
         (store, image)

@@ -4,11 +4,7 @@ mod address;
 mod wire;
 
 use crate::{
-    duration::Duration,
-    environment::Environment,
-    flags::Flags,
-    secret::Secret as Answer,
-    values::json_line,
+    duration::Duration, environment::Environment, flags::Flags, secret::Secret as Answer, values::json_line,
 };
 use address::Address;
 use hyper::{HeaderMap, Method, StatusCode, header::HeaderValue};
@@ -154,7 +150,9 @@ impl Client {
             tls: tls(&told, skips)?,
             server_name: told("tls-server-name", "VAULT_TLS_SERVER_NAME"),
             token: None,
-            namespace: namespace.map(|name| format!("{}/", name.trim_matches('/'))).filter(|name| name != "/"),
+            namespace: namespace
+                .map(|name| format!("{}/", name.trim_matches('/')))
+                .filter(|name| name != "/"),
             headers: headers(flags)?,
             wrap_ttl,
             timeout,
@@ -216,8 +214,7 @@ impl Client {
             && let Some(location) = answer.location.take()
         {
             let wrong = |why: &str| ApiError::Other(format!("redirect to {location:?}: {why}"));
-            let (address, target) =
-                self.address.redirected(&location).map_err(|why| wrong(&why))?;
+            let (address, target) = self.address.redirected(&location).map_err(|why| wrong(&why))?;
             url = format!("{}{target}", address.origin());
             (exchange.address, exchange.target) = (address, target);
             answer = self.send(&exchange, &url)?;
@@ -273,7 +270,8 @@ impl Client {
             let mut value = HeaderValue::from_str(value).map_err(|_| {
                 ApiError::Other(match name {
                     "x-vault-token" => {
-                        "configured Vault token contains non-printable characters and cannot be used".to_owned()
+                        "configured Vault token contains non-printable characters and cannot be used"
+                            .to_owned()
                     }
                     name => format!("the value of {name} cannot be sent"),
                 })
@@ -311,7 +309,7 @@ impl Client {
         if let Some(body) = &ask.body {
             line.push_str(&format!(" -d '{}'", json_line(body).replace('\'', "'\"'\"'")));
         }
-        format!("{line} {url}")
+        format!("{line} \"{url}\"")
     }
 
     /// Asks for an answer of Vault's usual shape. One that says that there is nothing is none, unless it says
@@ -320,9 +318,7 @@ impl Client {
         let read = |body: &[u8]| Answer::read(body).map_err(ApiError::Other);
         match self.ask(ask) {
             Ok(answered) => read(&answered.body),
-            Err(ApiError::Answered { status: 404, body, .. })
-                if ask.method == Method::GET || ask.method == Method::DELETE =>
-            {
+            Err(ApiError::Answered { status: 404, body, .. }) if ask.method == Method::GET => {
                 Ok(read(&body)?.filter(Answer::says_something))
             }
             Err(error) => Err(error),
@@ -345,10 +341,7 @@ fn capital(word: &str) -> String {
 }
 
 /// Whom the client believes, and what it shows.
-fn tls(
-    told: &dyn Fn(&str, &str) -> Option<String>,
-    skips: bool,
-) -> Result<mesh_tls::Client, String> {
+fn tls(told: &dyn Fn(&str, &str) -> Option<String>, skips: bool) -> Result<mesh_tls::Client, String> {
     let failed = |error: mesh_tls::PemError| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("failed to setup TLS config: {error}{cause}")
@@ -364,7 +357,11 @@ fn tls(
             Some(mesh_tls::Identity::read(Path::new(&certificate), Path::new(&key)).map_err(failed)?)
         }
         (None, None) => None,
-        _ => return Err("failed to setup TLS config: both client cert and client key must be provided".to_owned()),
+        _ => {
+            return Err(
+                "failed to setup TLS config: both client cert and client key must be provided".to_owned()
+            );
+        }
     };
     Ok(mesh_tls::Client { trust, identity })
 }
@@ -395,7 +392,8 @@ fn headers(flags: &Flags) -> Result<HeaderMap, String> {
             ));
         }
         let name = key.parse::<hyper::header::HeaderName>().map_err(|_| format!("{key:?} is no header"))?;
-        let value = HeaderValue::from_str(&value).map_err(|_| format!("the value of {key} cannot be sent"))?;
+        let value =
+            HeaderValue::from_str(&value).map_err(|_| format!("the value of {key} cannot be sent"))?;
         headers.append(name, value);
     }
     Ok(headers)

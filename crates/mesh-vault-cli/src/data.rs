@@ -134,7 +134,8 @@ mod tests {
 
     fn parse(input: &str, arguments: &[&str]) -> Result<Value, String> {
         let (mut input, mut output, mut errors) = (input.as_bytes(), Vec::new(), Vec::new());
-        let streams = Streams { input: &mut input, output: &mut output, errors: &mut errors, is_terminal: false };
+        let streams =
+            Streams { input: &mut input, output: &mut output, errors: &mut errors, is_terminal: false };
         let mut ui = Ui { streams, format: Format::Table, detailed: false, quiet: false };
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         super::parse(&mut ui, &arguments).map(Value::Object)

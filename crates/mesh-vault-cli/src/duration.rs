@@ -161,7 +161,11 @@ mod tests {
             ("-1h", "-1h0m0s", "-1h"),
         ] {
             let duration = Duration::parse(text).unwrap();
-            assert_eq!((duration.to_string().as_str(), duration.human().as_str()), (written, human), "{text}");
+            assert_eq!(
+                (duration.to_string().as_str(), duration.human().as_str()),
+                (written, human),
+                "{text}"
+            );
         }
         for wrong in ["x", "1x", "1h2", ".", "h", "1..2s", "99999999999h"] {
             assert!(Duration::parse(wrong).is_err(), "{wrong}");

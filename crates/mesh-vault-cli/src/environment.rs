@@ -61,7 +61,8 @@ impl Environment {
             return Ok(Some(Secret::new(token)));
         }
         let Ok(path) = self.token_file() else { return Ok(None) };
-        let failed = |error: io::Error| format!("failed to get token from token helper: {}: {error}", path.display());
+        let failed =
+            |error: io::Error| format!("failed to get token from token helper: {}: {error}", path.display());
         let file = match fs::File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

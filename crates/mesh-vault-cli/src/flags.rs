@@ -42,10 +42,7 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// Reads flags off the front of the arguments; gives what is left.
-    pub(crate) fn parse(
-        known: &[&[Flag]],
-        arguments: &[String],
-    ) -> Result<(Self, Vec<String>), String> {
+    pub(crate) fn parse(known: &[&[Flag]], arguments: &[String]) -> Result<(Self, Vec<String>), String> {
         let mut flags = Self::default();
         let mut rest = arguments.iter();
         while let Some(argument) = rest.as_slice().first() {
@@ -85,9 +82,7 @@ impl Flags {
             Kind::Switch => truth(&value).is_none().then(|| "parse error".to_owned()),
             Kind::Number => value.parse::<i64>().is_err().then(|| "parse error".to_owned()),
             Kind::Time => Duration::parse(&value).err(),
-            Kind::Pairs => {
-                (!value.contains('=')).then(|| format!("missing = in KV pair: {value:?}"))
-            }
+            Kind::Pairs => (!value.contains('=')).then(|| format!("missing = in KV pair: {value:?}")),
             Kind::Text | Kind::List => None,
         };
         if let Some(why) = why {
@@ -182,7 +177,8 @@ mod tests {
 
     #[test]
     fn flags_stand_before_arguments() {
-        let (flags, rest) = parse("-f --field=a -n 3 -ttl 1h -policy a -policy=b -options k=v=w x -f").unwrap();
+        let (flags, rest) =
+            parse("-f --field=a -n 3 -ttl 1h -policy a -policy=b -options k=v=w x -f").unwrap();
         assert!(flags.is("force") && flags.has("n") && !flags.has("other"));
         assert_eq!((flags.text("field"), flags.number("n")), (Some("a"), Some(3)));
         assert_eq!(flags.time("ttl").unwrap().to_string(), "1h0m0s");

@@ -44,8 +44,7 @@ pub(crate) fn without_command(ui: &mut Ui<'_>, arguments: &[String]) -> u8 {
     let words: Vec<&str> =
         arguments.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
     let asked = arguments.iter().any(|word| ["-h", "-help", "--help"].contains(&word.as_str()));
-    let below: Vec<&Command> =
-        verbs::all().filter(|command| command.words.starts_with(&words)).collect();
+    let below: Vec<&Command> = verbs::all().filter(|command| command.words.starts_with(&words)).collect();
     if words.is_empty() || below.is_empty() {
         let text = overview();
         if asked && words.is_empty() {
@@ -55,8 +54,11 @@ pub(crate) fn without_command(ui: &mut Ui<'_>, arguments: &[String]) -> u8 {
         ui.error(&text);
         return CODE_UNKNOWN;
     }
-    let mut text = format!("Usage: vault {} <subcommand> [options] [args]\n\nSubcommands:\n", words.join(" "));
-    text.push_str(&lines(below.iter().map(|command| (command.words[words.len()..].join(" "), command.summary))));
+    let mut text =
+        format!("Usage: vault {} <subcommand> [options] [args]\n\nSubcommands:\n", words.join(" "));
+    text.push_str(&lines(
+        below.iter().map(|command| (command.words[words.len()..].join(" "), command.summary)),
+    ));
     if asked {
         ui.say(&text);
         return 0;

@@ -172,9 +172,7 @@ impl Secret {
                 "lease_id" => Some(json!(self.lease_id)),
                 "request_id" => Some(json!(self.request_id)),
                 "renewable" => Some(json!(self.renewable)),
-                "data" => {
-                    self.get("data").cloned().or_else(|| self.data.clone().map(Value::Object))
-                }
+                "data" => self.get("data").cloned().or_else(|| self.data.clone().map(Value::Object)),
                 name => self.get(name).cloned(),
             }
         };
@@ -226,7 +224,8 @@ pub(crate) fn cell(key: &str, value: &Value) -> String {
 
 /// The rows of an object.
 pub(crate) fn map_table(map: &Map<String, Value>) -> String {
-    let mut rows: Vec<(String, String)> = map.iter().map(|(key, value)| (key.clone(), cell(key, value))).collect();
+    let mut rows: Vec<(String, String)> =
+        map.iter().map(|(key, value)| (key.clone(), cell(key, value))).collect();
     rows.sort();
     if rows.is_empty() { String::new() } else { pairs(&rows) }
 }
@@ -289,21 +288,30 @@ mod tests {
         assert_eq!(Secret::read(br#"{"errors":["a","b"],"x":1}"#).unwrap_err(), "a b");
         assert_eq!(read(r#"{"sealed":false}"#).unwrap().get("sealed"), Some(&json!(false)));
         let secret = read(r#"{"request_id":"r","data":{"b":1,"a":{"z":1,"y":2}}}"#).unwrap();
-        assert_eq!(serde_json::to_string(&secret.to_value()).unwrap(), concat!(
-            r#"{"request_id":"r","lease_id":"","lease_duration":0,"renewable":false,"#,
-            r#""data":{"a":{"y":2,"z":1},"b":1},"warnings":null}"#
-        ));
+        assert_eq!(
+            serde_json::to_string(&secret.to_value()).unwrap(),
+            concat!(
+                r#"{"request_id":"r","lease_id":"","lease_duration":0,"renewable":false,"#,
+                r#""data":{"a":{"y":2,"z":1},"b":1},"warnings":null}"#
+            )
+        );
     }
 
     #[test]
     fn tables_show_times_and_tokens() {
-        let secret = read(r#"{"lease_duration":2764800,"data":{"ttl":3600,"max_ttl":"1h","x":null,"l":["a"]}}"#).unwrap();
+        let secret =
+            read(r#"{"lease_duration":2764800,"data":{"ttl":3600,"max_ttl":"1h","x":null,"l":["a"]}}"#)
+                .unwrap();
         let want = "Key                 Value\n---                 -----\nrefresh_interval    768h\nl                   [a]\n\
                     max_ttl             1h\nttl                 1h\nx                   <nil>";
         assert_eq!(secret.to_table(), want);
-        let token = read(r#"{"auth":{"client_token":"t","policies":["root"],"metadata":{"k":"v"}}}"#).unwrap();
+        let token =
+            read(r#"{"auth":{"client_token":"t","policies":["root"],"metadata":{"k":"v"}}}"#).unwrap();
         let shown = token.to_table();
-        assert!(shown.contains("token_duration       ∞\n") && shown.contains("policies             [\"root\"]"), "{shown}");
+        assert!(
+            shown.contains("token_duration       ∞\n") && shown.contains("policies             [\"root\"]"),
+            "{shown}"
+        );
         assert!(shown.ends_with("token_meta_k         v"), "{shown}");
         assert_eq!(token.field("token"), Some(json!("t")));
         assert_eq!(token.field("nothing"), None);

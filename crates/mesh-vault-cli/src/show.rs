@@ -28,9 +28,7 @@ impl Ui<'_> {
         let text = match (self.format, value) {
             (Format::Yaml, value) => yaml(value),
             (Format::Table, Value::Object(map)) => map_table(map),
-            (Format::Table, Value::Array(all)) => {
-                all.iter().map(plain).collect::<Vec<_>>().join("\n")
-            }
+            (Format::Table, Value::Array(all)) => all.iter().map(plain).collect::<Vec<_>>().join("\n"),
             (_, value) => json(value),
         };
         if !text.is_empty() {

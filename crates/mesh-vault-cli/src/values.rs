@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 pub(crate) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let mut pairs: Vec<(String, Value)> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let mut pairs: Vec<(String, Value)> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Object(pairs.into_iter().collect())
         }
@@ -168,7 +169,20 @@ fn text(text: &str, depth: usize) -> String {
 fn is_read_as_other(text: &str) -> bool {
     let word = matches!(
         text.to_ascii_lowercase().as_str(),
-        "" | "~" | "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | ".nan" | ".inf" | "-.inf" | "+.inf"
+        "" | "~"
+            | "null"
+            | "true"
+            | "false"
+            | "yes"
+            | "no"
+            | "on"
+            | "off"
+            | "y"
+            | "n"
+            | ".nan"
+            | ".inf"
+            | "-.inf"
+            | "+.inf"
     );
     let is_number = || {
         let digits = text.trim_start_matches(['-', '+']).replace('_', "");
@@ -202,16 +216,22 @@ mod tests {
     fn values_are_written_as_go_writes_them() {
         let value = json!({"b": [1, "x", null, true], "a": {"z": "<&>", "y": 1.5}});
         assert_eq!(plain(&value), "map[a:map[y:1.5 z:<&>] b:[1 x <nil> true]]");
-        assert_eq!(json_line(&sorted(value)), r#"{"a":{"y":1.5,"z":"\u003c\u0026\u003e"},"b":[1,"x",null,true]}"#);
+        assert_eq!(
+            json_line(&sorted(value)),
+            r#"{"a":{"y":1.5,"z":"\u003c\u0026\u003e"},"b":[1,"x",null,true]}"#
+        );
         assert_eq!(quoted(&json!(["default", "a\"b"])), r#"["default" "a\"b"]"#);
-        assert_eq!(json(&json!({"a": [], "b": {}, "c": [1]})), "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1\n  ]\n}");
+        assert_eq!(
+            json(&json!({"a": [], "b": {}, "c": [1]})),
+            "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1\n  ]\n}"
+        );
     }
 
     #[test]
     fn yaml_is_quoted_where_it_has_to_be() {
         let value = json!({"b": ["x", {"k": "v", "l": []}], "a": "1", "c": "a: b", "d": "", "e": "l1\nl2\n", "f": null,
             "t": "2026-11-21T18:00:00Z", "y": "yes", "n": -1, "s": "-x", "o": {}});
-        let want = "a: \"1\"\nb:\n- x\n- k: v\n  l: []\nc: 'a: b'\nd: \"\"\ne: |\n  l1\n  l2\nf: null\nn: -1\no: {}\ns: -x\n\
+        let want = "a: \"1\"\nb:\n- x\n- k: v\n  l: []\nc: 'a: b'\nd: \"\"\ne: |\n  l1\n  l2\nf: null\n\"n\": -1\no: {}\ns: -x\n\
                     t: \"2026-11-21T18:00:00Z\"\n\"y\": \"yes\"";
         assert_eq!(yaml(&value), want);
         assert_eq!(yaml(&json!([])), "[]");

@@ -4,7 +4,7 @@ use crate::{
     barrier::BarrierError,
     config::{Arguments, Config, Development, Listener, Storage},
     core::{Call, Core, Method, Settings, VERSION},
-    http::{Bound, Certificates, ListenerError, Site},
+    http::{Bound, Certificates, ListenerError, Site, stopped},
     seal::{SealConfig, SealError},
     storage::{Memory, Redb, StorageError, Store},
 };
@@ -233,7 +233,7 @@ async fn keep(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
             _ = maintain.tick() => maintain_barrier(&core).await,
             _ = tick.tick() => core.tick().await,
         }

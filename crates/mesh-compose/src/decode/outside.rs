@@ -24,7 +24,8 @@ pub(super) fn publishing(tree: &Node) -> Publishing {
     Publishing { in_file, ..Publishing::default() }
 }
 
-/// The health check that `x-mesh.probe` of a service asks for; it stands over `healthcheck`.
+/// The health check that `x-mesh.probe` of a service asks for. `healthcheck` is for other tools then; its times hold
+/// where the probe says none.
 pub(super) fn healthcheck(
     tree: &Node,
     service: &Node,
@@ -33,24 +34,19 @@ pub(super) fn healthcheck(
 ) -> Option<Healthcheck> {
     let node = service.at_path(&["x-mesh", "probe"])?;
     let test = test(tree, node, environment, cx)?;
-    if let Some(other) = service.get("healthcheck") {
-        let message = format!(
-            "`healthcheck` of service `{}` has no effect: its `x-mesh.probe` is made instead",
-            cx.service
-        );
-        cx.warn(other.at, "no-effect", message);
-    }
     if service.get("network_mode").and_then(Node::as_text) == Some("none") {
         let hint = "give it a network, or test it with `healthcheck` inside of its container";
         let message = format!("service `{}` has no network to probe it over", cx.service);
         cx.error_with_hint(node.at, "probe", message, hint);
     }
-    let time = |key: &str| -> Option<Duration> { value::duration(&text(node, key)?) };
+    let other = service.get("healthcheck");
+    let said = |key: &str| node.get(key).or_else(|| other?.get(key));
+    let time = |key: &str| -> Option<Duration> { value::duration(&said(key)?.scalar()?) };
     Some(Healthcheck::Set(HealthSettings {
         test: Some(HealthTest::Outside(Box::new(test))),
         interval: time("interval").filter(|time| !time.is_zero()),
         timeout: time("timeout").filter(|time| !time.is_zero()),
-        retries: number(node.get("retries")),
+        retries: number(said("retries")),
         start_period: time("start_period"),
         start_interval: time("start_interval").filter(|time| !time.is_zero()),
     }))

@@ -1,7 +1,7 @@
 //! Where shared libraries are: `/etc/ld.so.cache`, as the distribution's `ldconfig` would have written it.
 //!
-//! Without it the loader tries every directory it knows, and its variants for this processor, for each library of
-//! each program that starts. The file is glibc's second format (its `dl-cache.h`): a header, an entry a library,
+//! Directories of libraries that packages add with a file in `/etc/ld.so.conf.d` are found through it alone, and
+//! programs that look for a library by `ldconfig -p`, as Python's ctypes does, read it. The file is glibc's second format (its `dl-cache.h`): a header, an entry a library,
 //! and the texts they point to. A library that the cache does not have is still looked for in the usual
 //! directories, so what is added to a running container is found.
 

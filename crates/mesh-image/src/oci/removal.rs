@@ -68,9 +68,7 @@ impl Inner {
             entry.references.retain(|name| !names.contains(name));
             let last = entry.references.is_empty() && !self.is_elsewhere(&key, &entry)?;
             let user = in_use.iter().find(|user| user.digest == entry.digest);
-            if last
-                && let Some(user) = user.filter(|_| !forced || names.is_empty())
-            {
+            if last && let Some(user) = user.filter(|_| !forced || names.is_empty()) {
                 let (image, container, project) =
                     (text.to_owned(), user.container.clone(), user.project.clone());
                 return Err(match project.is_empty() {

@@ -27,7 +27,8 @@ pub(super) enum Place {
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("failed to create client: could not use the address {text:?}: {why}");
-        let (scheme, rest) = text.trim().split_once("://").ok_or_else(|| wrong("it is written https://host:port"))?;
+        let (scheme, rest) =
+            text.trim().split_once("://").ok_or_else(|| wrong("it is written https://host:port"))?;
         if scheme == "unix" {
             return Ok(Self { place: Place::Unix(rest.into()), prefix: String::new() });
         }
@@ -142,7 +143,10 @@ mod tests {
         assert_eq!(url("http://[::1]:8200/behind/", "a//b/../c d/"), "http://[::1]:8200/behind/v1/a/c%20d");
         assert_eq!(url("unix:///run/vault.sock", "a"), "http://localhost/v1/a");
         let query = [("list".to_owned(), "true".to_owned()), ("after".to_owned(), "a b".to_owned())];
-        assert_eq!(Address::parse("http://h").unwrap().url("a", &query), "http://h/v1/a?after=a%20b&list=true");
+        assert_eq!(
+            Address::parse("http://h").unwrap().url("a", &query),
+            "http://h/v1/a?after=a%20b&list=true"
+        );
         for wrong in ["h:8200", "ftp://h", "http://", "http://h:port", "http://[::1", "https://u:p@h"] {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
         }

@@ -58,7 +58,8 @@ pub(super) fn send(exchange: &Exchange<'_>, within: Duration) -> Result<Reply, S
 async fn exchanged(exchange: &Exchange<'_>) -> Result<Reply, String> {
     let stream = connect(exchange).await?;
     let builder = hyper::client::conn::http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| said(&error))?;
+    let (mut sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(|error| said(&error))?;
     let asking = async {
         let request = request(exchange)?;
         let answer = sender.send_request(request).await.map_err(|error| said(&error))?;
@@ -86,7 +87,8 @@ async fn connect(exchange: &Exchange<'_>) -> Result<Box<dyn Stream>, String> {
     let (tls, host, port) = match &exchange.address.place {
         Place::Unix(path) => {
             let stream = UnixStream::connect(path).await;
-            let stream = stream.map_err(|error| format!("dial unix {}: connect: {}", path.display(), words(&error)))?;
+            let stream = stream
+                .map_err(|error| format!("dial unix {}: connect: {}", path.display(), words(&error)))?;
             return Ok(Box::new(stream));
         }
         Place::Tcp { tls, host, port, .. } => (*tls, host, *port),
@@ -104,7 +106,8 @@ async fn connect(exchange: &Exchange<'_>) -> Result<Box<dyn Stream>, String> {
     }
     let config = exchange.tls.config().map_err(|error| error.to_string())?;
     let name = exchange.server_name.unwrap_or(host);
-    let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is no name of a server"))?;
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is no name of a server"))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData if error.to_string().contains("InvalidContentType") => {

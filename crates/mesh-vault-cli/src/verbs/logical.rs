@@ -6,7 +6,7 @@ use crate::{
     data::{parameters, parse},
     flags::{Flag, Kind, flag},
     secret::Secret,
-    ui::{Format, wrapped},
+    ui::Format,
 };
 use hyper::StatusCode;
 use mesh_redact::Secret as Hidden;
@@ -76,6 +76,10 @@ pub(super) const COMMANDS: &[Command] = &[
         run: path_help,
     },
 ];
+
+/// What `path-help` says of a server that is sealed.
+const SEALED: &str = "Error: Vault is sealed.\n\nThe \"path-help\" command requires the Vault to be unsealed so that \
+                      the mount\npoints of the secret engines are known.";
 
 fn read(call: &mut Call<'_>) -> Outcome {
     call.at_least(1)?;
@@ -227,10 +231,7 @@ fn path_help(call: &mut Call<'_>) -> Outcome {
     let help = help.map_err(|error| {
         let sealed = error.to_string().contains("Vault is sealed");
         match sealed {
-            true => failed(wrapped(
-                "Error: Vault sealed. The path-help command requires Vault to be unsealed so that its mount points \
-                 are known.",
-            )),
+            true => failed(SEALED),
             false => refused("Error retrieving help")(error),
         }
     })?;

@@ -29,6 +29,15 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run: login,
 }];
 
+/// How somebody logs in.
+enum Method {
+    Token,
+    /// By name and password.
+    Name,
+    /// By the ids of an AppRole.
+    Role,
+}
+
 fn login(call: &mut Call<'_>) -> Outcome {
     let token_only = call.flags.is("token-only");
     let no_store = token_only || call.flags.is("no-store");
@@ -36,6 +45,17 @@ fn login(call: &mut Call<'_>) -> Outcome {
         return Err(wrong("-no-store and -no-print cannot be used together"));
     }
     let method = call.flags.text("method").unwrap_or("token").trim_matches('/').to_owned();
+    let by = match method.as_str() {
+        "token" => Method::Token,
+        "userpass" => Method::Name,
+        "approle" => Method::Role,
+        other => {
+            return Err(wrong(wrapped(&format!(
+                "Unknown auth method: {other}. Use \"vault auth list\" to see the complete list of auth methods. \
+                 Additionally, some auth methods are only available via the HTTP API."
+            ))));
+        }
+    };
     let mount = call.flags.text("path").map_or_else(|| with_slash(&method), str::to_owned);
     let mut arguments = call.arguments.clone();
     if let Some(first) = arguments.first_mut().filter(|first| method == "token" && !first.contains('=')) {
@@ -44,16 +64,10 @@ fn login(call: &mut Call<'_>) -> Outcome {
     let data = parse(&mut call.ui, &arguments).and_then(texts);
     let data = data.map_err(|why| wrong(format!("Error parsing configuration: {why}")))?;
     let mut client = call.client_without_token()?;
-    let outcome = match method.as_str() {
-        "token" => by_token(call, &mut client, &data),
-        "userpass" => by_name(call, &client, &data, &mount),
-        "approle" => by_role(call, &client, &data, &mount),
-        other => {
-            return Err(wrong(wrapped(&format!(
-                "Unknown auth method: {other}. Use \"vault auth list\" to see the complete list of auth methods. \
-                 Additionally, some auth methods are only available via the HTTP API."
-            ))));
-        }
+    let outcome = match by {
+        Method::Token => by_token(call, &mut client, &data),
+        Method::Name => by_name(call, &client, &data, &mount),
+        Method::Role => by_role(call, &client, &data, &mount),
     };
     let secret = outcome.map_err(|why| failed(format!("Error authenticating: {why}")))?;
     client.unwrapped();
@@ -95,7 +109,8 @@ fn keep(call: &mut Call<'_>, secret: &Secret, no_store: bool, token_only: bool) 
     if call.flags.is("no-print") {
         return Ok(0);
     }
-    let field = if token_only { Some("token".to_owned()) } else { call.flags.text("field").map(str::to_owned) };
+    let field =
+        if token_only { Some("token".to_owned()) } else { call.flags.text("field").map(str::to_owned) };
     if let Some(field) = field {
         return call.ui.show_field(secret, &field);
     }

@@ -142,16 +142,24 @@ fn list(call: &mut Call<'_>, words: &Words) -> Outcome {
     let answer = call.client()?.answer(&Ask::get(words.api));
     let answer = answer.map_err(refused(format!("Error listing {}", words.listing)))?;
     let mounts = answer.and_then(|secret| secret.data);
-    let mounts = mounts
-        .ok_or_else(|| failed(format!("Error listing {}: data from server response is empty", words.listing)))?;
-    let mounts: Map<String, Value> =
-        mounts.iter().filter(|(_, mount)| mount.is_object()).map(|(path, it)| (path.clone(), output(it))).collect();
+    let mounts = mounts.ok_or_else(|| {
+        failed(format!("Error listing {}: data from server response is empty", words.listing))
+    })?;
+    let mounts: Map<String, Value> = mounts
+        .iter()
+        .filter(|(_, mount)| mount.is_object())
+        .map(|(path, it)| (path.clone(), output(it)))
+        .collect();
     if call.ui.format != Format::Table {
         return call.ui.show_map(&mounts);
     }
     let mut rows = vec![heads(words, call.flags.is("detailed"))];
     for (path, mount) in &mounts {
-        rows.push(if call.flags.is("detailed") { detailed(words, path, mount) } else { simple(words, path, mount) });
+        rows.push(if call.flags.is("detailed") {
+            detailed(words, path, mount)
+        } else {
+            simple(words, path, mount)
+        });
     }
     call.ui.say(&table(&rows));
     Ok(0)
@@ -209,17 +217,22 @@ fn detailed(words: &Words, path: &str, mount: &Value) -> Vec<String> {
         text(mount, "external_entropy_access"),
         options,
     ];
-    let rest =
-        ["description", "uuid", "plugin_version", "running_plugin_version", "running_sha256", "deprecation_status"];
+    let rest = [
+        "description",
+        "uuid",
+        "plugin_version",
+        "running_plugin_version",
+        "running_sha256",
+        "deprecation_status",
+    ];
     row.extend(rest.map(|key| text(mount, key)));
     row
 }
 
 /// A mount as Vault's own client writes it.
 fn output(mount: &Value) -> Value {
-    let field = |key: &str, other: Value| {
-        mount.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(other)
-    };
+    let field =
+        |key: &str, other: Value| mount.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(other);
     let empty = Value::Object(Map::new());
     object([
         ("uuid", field("uuid", json!(""))),
@@ -239,9 +252,8 @@ fn output(mount: &Value) -> Value {
 }
 
 fn config(config: &Value) -> Value {
-    let field = |key: &str, other: Value| {
-        config.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(other)
-    };
+    let field =
+        |key: &str, other: Value| config.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(other);
     let mut shown = Map::new();
     for key in ["default_lease_ttl", "max_lease_ttl"] {
         shown.insert(key.to_owned(), field(key, json!(0)));
@@ -367,7 +379,9 @@ fn tune(call: &mut Call<'_>, words: &Words) -> Outcome {
     let auth = if words.is_auth { "auth/" } else { "" };
     let api = format!("sys/mounts/{auth}{path}tune");
     let noun = words.noun;
-    client.ask(&Ask::post(&api, Value::Object(body))).map_err(refused(format!("Error tuning {noun} {path}")))?;
+    client
+        .ask(&Ask::post(&api, Value::Object(body)))
+        .map_err(refused(format!("Error tuning {noun} {path}")))?;
     call.ui.say(&format!("Success! Tuned the {noun} at: {path}"));
     Ok(0)
 }
@@ -390,9 +404,8 @@ fn relocate(call: &mut Call<'_>, words: &Words, prefix: &str) -> Outcome {
         let info = answer.and_then(|secret| secret.part("migration_info").cloned()).unwrap_or_default();
         match info.get("status").and_then(Value::as_str) {
             Some("success") => {
-                call.ui.say(&format!(
-                    "Success! Finished moving {noun} {from} to {to}, with migration ID {id}"
-                ));
+                call.ui
+                    .say(&format!("Success! Finished moving {noun} {from} to {to}, with migration ID {id}"));
                 return Ok(0);
             }
             Some("failure") => {

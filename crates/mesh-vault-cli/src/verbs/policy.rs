@@ -102,7 +102,9 @@ fn write(call: &mut Call<'_>) -> Outcome {
     let (name, path) = (call.arguments[0].clone(), call.argument(1).to_owned());
     let lower = name.trim().to_lowercase();
     let rules = match path.as_str() {
-        "-" => call.ui.input(INPUT_BYTES_MAX).map_err(|why| failed(format!("Error reading policy: {why}")))?,
+        "-" => {
+            call.ui.input(INPUT_BYTES_MAX).map_err(|why| failed(format!("Error reading policy: {why}")))?
+        }
         path => file(path).map_err(|why| failed(format!("Error opening policy file: {why}")))?,
     };
     let api = format!("sys/policies/acl/{lower}");
@@ -142,7 +144,8 @@ fn laid_out(text: &str) -> Result<String, String> {
         if !blank {
             lines.push((own, line.to_owned()));
         }
-        depth = (depth + opened).checked_sub(closed).ok_or_else(|| format!("line {number}: nothing is open"))?;
+        depth =
+            (depth + opened).checked_sub(closed).ok_or_else(|| format!("line {number}: nothing is open"))?;
     }
     if depth > 0 {
         return Err("a block has no end".to_owned());
@@ -177,7 +180,8 @@ fn laid_out(text: &str) -> Result<String, String> {
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     let name = name.trim();
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-\"".contains(&byte));
+    let is_name =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-\"".contains(&byte));
     is_name.then_some((name, value.trim()))
 }
 

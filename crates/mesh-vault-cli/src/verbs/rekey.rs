@@ -113,9 +113,34 @@ fn status(call: &mut Call<'_>, client: &Client, target: &Target) -> Outcome {
     show(call, &data(status), target.verify)
 }
 
+/// Fields of an answer in the order of Vault's own output, with what stands for one that is not there.
+fn fields(of: &Map<String, Value>, names: &[(&str, Value)]) -> Map<String, Value> {
+    let field = |(name, other): &(&str, Value)| {
+        let value = of.get(*name).filter(|value| !value.is_null()).unwrap_or(other);
+        ((*name).to_owned(), value.clone())
+    };
+    names.iter().map(field).collect()
+}
+
 fn show(call: &mut Call<'_>, status: &Map<String, Value>, verify: bool) -> Outcome {
     if call.ui.format != Format::Table {
-        return call.ui.show_map(status);
+        let mut names = vec![
+            ("nonce", json!("")),
+            ("started", json!(false)),
+            ("t", json!(0)),
+            ("n", json!(0)),
+            ("progress", json!(0)),
+        ];
+        if !verify {
+            names.extend([
+                ("required", json!(0)),
+                ("pgp_fingerprints", Value::Null),
+                ("backup", json!(false)),
+                ("verification_required", json!(false)),
+                ("verification_nonce", json!("")),
+            ]);
+        }
+        return call.ui.show_map(&fields(status, &names));
     }
     let text = |key: &str| status.get(key).map(plain).unwrap_or_default();
     let given = |key: &str| status.get(key).is_some_and(|value| !is_empty(value));
@@ -172,7 +197,10 @@ fn give(call: &mut Call<'_>, client: &Client, target: &Target) -> Outcome {
             let nonce = before.get("nonce").map(plain).unwrap_or_default();
             call.ui.say(&format!("Rekey operation nonce: {nonce}"));
             let key = call.ui.ask(&format!("{} Key (will be hidden): ", target.key));
-            (key.map_err(|why| wrong(format!("An error occurred attempting to ask for the key: {why}")))?, nonce)
+            (
+                key.map_err(|why| wrong(format!("An error occurred attempting to ask for the key: {why}")))?,
+                nonce,
+            )
         }
         key => (key.to_owned(), told),
     };
@@ -192,7 +220,19 @@ fn give(call: &mut Call<'_>, client: &Client, target: &Target) -> Outcome {
         return Ok(0);
     }
     if call.ui.format != Format::Table {
-        return call.ui.show_map(&after);
+        let mut names = vec![
+            ("nonce", json!("")),
+            ("complete", json!(false)),
+            ("keys", Value::Null),
+            ("keys_base64", Value::Null),
+            ("pgp_fingerprints", Value::Null),
+            ("backup", json!(false)),
+            ("verification_required", json!(false)),
+        ];
+        if after.get("verification_nonce").is_some_and(|nonce| !is_empty(nonce)) {
+            names.push(("verification_nonce", json!("")));
+        }
+        return call.ui.show_map(&fields(&after, &names));
     }
     let list = |key: &str| after.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let (hex, encoded) = (list("keys"), list("keys_base64"));
@@ -215,7 +255,7 @@ fn give(call: &mut Call<'_>, client: &Client, target: &Target) -> Outcome {
     }
     let (shares, threshold) = (text(&before, "n"), text(&before, "t"));
     call.ui.say(&format!("\n{}", wrapped(&format!(
-        "Vault unseal keys rekeyed with {shares} key shares and a key threshold of {threshold}. Please securely \
+        "Vault unseal keys rekeyed to {shares} key shares and a key threshold of {threshold}. Please securely \
          distribute the key shares printed above. When Vault is re-sealed, restarted, or stopped, you must supply \
          at least {threshold} of these keys to unseal it before it can start servicing requests."
     ))));

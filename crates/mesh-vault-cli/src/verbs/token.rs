@@ -200,7 +200,8 @@ fn capabilities(call: &mut Call<'_>) -> Outcome {
         _ => Ask::post("sys/capabilities-self", json!({"token": own.unwrap_or_default(), "path": path})),
     };
     let answer = client.answer(&ask).map_err(refused("Error listing capabilities"))?;
-    let secret = answer.ok_or_else(|| failed("Error listing capabilities: data from server response is empty"))?;
+    let secret =
+        answer.ok_or_else(|| failed("Error listing capabilities: data from server response is empty"))?;
     let found = secret.get(&path).or_else(|| secret.get("capabilities")).and_then(Value::as_array);
     let Some(found) = found else { return Err(wrong("No capabilities found")) };
     if call.ui.format != Format::Table {

@@ -1,6 +1,6 @@
 //! One connection: which HTTP it speaks, and its end.
 
-use super::{Site, request};
+use super::{Site, request, stopped};
 use crate::config::Listener;
 use hyper::{
     Request, Response,
@@ -91,7 +91,7 @@ where
         let mut connection = pin!(builder.serve_connection(stream, service));
         tokio::select! {
             ended = connection.as_mut() => return drop(ended),
-            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
     } else {
@@ -100,7 +100,7 @@ where
         let mut connection = pin!(builder.serve_connection(stream, service));
         tokio::select! {
             ended = connection.as_mut() => return drop(ended),
-            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
     }

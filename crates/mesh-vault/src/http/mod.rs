@@ -84,7 +84,7 @@ impl Bound {
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 Some(_) = connections.join_next() => continue,
                 accepted = self.accept(&places) => accepted,
             };
@@ -123,4 +123,10 @@ impl Bound {
             }
         }
     }
+}
+
+/// Until the server is to end.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Nobody left to say so means the same; the value is a lock that must not be kept.
+    drop(stop.wait_for(|stop| *stop).await);
 }

@@ -10,7 +10,7 @@ pub(super) use metadata::METADATA;
 use super::logical::listed;
 use crate::{
     client::{ApiError, Ask, Client},
-    command::{Call, Command, Outcome, Output, failed, refused, wrong},
+    command::{Call, Command, Fault, Outcome, Output, failed, refused, wrong},
     flags::{Flag, Kind, flag},
     secret::{Secret, map_table},
     ui::Format,
@@ -21,7 +21,8 @@ use serde_json::{Map, Value};
 
 const MOUNT: Flag = flag(&["mount"], Kind::Text, "Where the engine is mounted; the path is below it then.");
 const GET: &[Flag] = &[MOUNT, flag(&["version"], Kind::Number, "Which version; the newest.")];
-const PUT: &[Flag] = &[MOUNT, flag(&["cas"], Kind::Number, "Only where this is the version that is there; 0: none is.")];
+const PUT: &[Flag] =
+    &[MOUNT, flag(&["cas"], Kind::Number, "Only where this is the version that is there; 0: none is.")];
 const PATCH: &[Flag] = &[
     MOUNT,
     PUT[1],
@@ -226,12 +227,11 @@ fn versions_of(call: &Call<'_>) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// Data and metadata.
+type Existing = (Map<String, Value>, Map<String, Value>);
+
 /// The data and the metadata of what is there, where it is of a kind that can be gone on from.
-fn existing(
-    secret: Option<Secret>,
-    path: &str,
-    verb: &str,
-) -> Result<(Map<String, Value>, Map<String, Value>), crate::command::Fault> {
+fn existing(secret: Option<Secret>, path: &str, verb: &str) -> Result<Existing, Fault> {
     let secret = secret.filter(|secret| secret.data.is_some());
     let secret = secret.ok_or_else(|| failed(format!("No value found at {path}")))?;
     let part = |key: &str| {
@@ -251,7 +251,7 @@ fn existing(
 }
 
 /// For what version 1 cannot do.
-fn only_versioned(place: &Place, text: &str, code: u8) -> Result<(), crate::command::Fault> {
+fn only_versioned(place: &Place, text: &str, code: u8) -> Result<(), Fault> {
     match (place.versioned, code) {
         (true, _) => Ok(()),
         (false, 1) => Err(wrong(text)),

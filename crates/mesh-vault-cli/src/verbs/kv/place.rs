@@ -71,7 +71,8 @@ fn read(body: &[u8]) -> Result<(String, bool), String> {
 }
 
 fn joined(parts: &[&str]) -> String {
-    let parts: Vec<&str> = parts.iter().map(|part| part.trim_matches('/')).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> =
+        parts.iter().map(|part| part.trim_matches('/')).filter(|part| !part.is_empty()).collect();
     parts.join("/")
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// When the tests' clock stands, and a little later.
-const A_MOMENT_LATER: &str = "1700000060";
+const A_MOMENT_LATER: &str = "1700000010";
 
 /// A mount named `pki/`, without anything in it.
 fn mount() -> Mount<Pki> {
@@ -24,7 +24,17 @@ fn mount() -> Mount<Pki> {
 
 /// A mount with a root of a kind.
 fn with_root(kind: &str, bits: u64) -> (Mount<Pki>, Value) {
+    root_in(mount(), kind, bits)
+}
+
+/// A mount whose clock goes as that of OpenSSL, which takes no other time for OCSP.
+fn with_root_today(kind: &str, bits: u64) -> (Mount<Pki>, Value) {
     let mut mount = mount();
+    mount.context.now = std::time::SystemTime::now();
+    root_in(mount, kind, bits)
+}
+
+fn root_in(mut mount: Mount<Pki>, kind: &str, bits: u64) -> (Mount<Pki>, Value) {
     let asked = json!({"common_name": "Root", "ttl": "87600h", "key_type": kind, "key_bits": bits});
     let root = mount.write("root/generate/internal", asked);
     (mount, root["data"].clone())

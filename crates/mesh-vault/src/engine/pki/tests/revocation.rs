@@ -1,6 +1,6 @@
 //! Revoking, lists, OCSP and tidying.
 
-use super::{A_MOMENT_LATER, Folder, issue, post, text, with_role, with_root};
+use super::{A_MOMENT_LATER, Folder, issue, post, text, with_role, with_root, with_root_today};
 use crate::{
     engine::pki::Pki,
     engine::testing::Mount,
@@ -57,9 +57,8 @@ fn a_revoked_certificate_is_on_the_list() {
 fn ocsp_tells_good_from_revoked_from_unknown() {
     let folder = Folder::new();
     for kind in ["rsa", "ec"] {
-        let (mut mount, root) = with_root(kind, 0);
-        mount.context.now = std::time::SystemTime::now();
-        let (mut other, _) = with_root("ec", 256);
+        let (mut mount, root) = with_root_today(kind, 0);
+        let (mut other, _) = with_root_today("ec", 256);
         other.write("roles/r", json!({"allow_any_name": true, "key_type": "ec", "ttl": "1h"}));
         mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec", "ttl": "1h"}));
         let (good, bad, strange) = (issued(&mut mount), issued(&mut mount), issued(&mut other));
