@@ -103,6 +103,7 @@ impl Settings {
             files: global.files,
             project_name: global
                 .project_name
+                .filter(|name| !name.is_empty())
                 .or_else(|| environment.get("COMPOSE_PROJECT_NAME").map(str::to_owned)),
             env_files: global.env_files,
             profiles: global.profiles,

@@ -70,7 +70,7 @@ async fn observe(ground: &Arc<Ground>, id: &ContainerId) -> Result<Option<Observ
         let (free, ground, id) = (claimed.is_some(), Arc::clone(ground), id.clone());
         let read = move || {
             let found = look(&directory, free)?;
-            if free && matches!(found, Some(Found::Rest(_, ObservedState::Created))) {
+            if free && matches!(found, Some(Found::Rest(..))) {
                 end_unrecorded(&ground, &id)?;
             }
             Ok(found)
@@ -156,7 +156,7 @@ fn look(directory: &Path, free: bool) -> Result<Option<Found>, RuntimeError> {
 }
 
 /// Kills what runs in the control group of a container at rest: a start that was cut off before it was
-/// on record. A second run beside it would share its volumes.
+/// on record, or one whose record was lost. A second run beside it would share its volumes.
 fn end_unrecorded(ground: &Ground, id: &ContainerId) -> Result<(), RuntimeError> {
     let group = ground.groups.of(id)?;
     if !group.processes().is_empty() {

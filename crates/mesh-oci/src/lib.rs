@@ -3,6 +3,7 @@
 //! - [`reference`]: `redis:7`, `ghcr.io/a/b@sha256:…`; [`digest`]: digests and the check of streams.
 //! - [`manifest`]: manifests, indexes, configs and platforms, read within bounds.
 //! - [`client`]: a registry's client: credentials, mirrors, parallel downloads with resume.
+//! - [`compression`]: told by the first bytes, and undone within bounds.
 //! - [`blobs`]: a directory of verified blobs by digest; [`archive`]: `docker save` and OCI archives into
 //!   such a directory and out of it.
 //!
@@ -21,6 +22,7 @@ pub mod archive;
 mod auth;
 pub mod blobs;
 pub mod client;
+pub mod compression;
 pub mod config;
 pub mod credentials;
 pub mod digest;

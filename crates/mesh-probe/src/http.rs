@@ -44,8 +44,11 @@ async fn over<S: AsyncRead + AsyncWrite + Unpin>(
     question: &HttpQuestion,
 ) -> Result<(), ProbeError> {
     let failed = |error: hyper::Error| broken(address, &error);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
     let request = request(address, question)?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(failed)?;

@@ -8,7 +8,7 @@ use crate::{
     detach::Detach,
     execute::Program,
     failure::{Attempt as _, Failure},
-    rootfs::{Missing, Root},
+    rootfs::Root,
     run::container,
     settings::{self, Innermost},
     signals::Signals,
@@ -308,8 +308,6 @@ fn enter(
     let process = &specification.process;
     let identity = users.identity(&process.user, &process.groups)?;
     let working_dir = if process.working_dir.is_empty() { "/" } else { process.working_dir.as_str() };
-    // A read-only root may not have it and cannot get it: then entering it says so.
-    let _ = root.ensure(working_dir, Missing::Directory);
     chdir(Path::new(working_dir)).attempt(|| format!("enter {working_dir}"))?;
     let hostname = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let program = Program::new(process, &identity, &hostname, has_terminal)?;

@@ -4,6 +4,8 @@ use crate::{failure::Failure, rootfs::Root};
 
 /// Largest `passwd` or `group` that is read, in bytes.
 const DATABASE_BYTES_MAX: usize = 4 << 20;
+/// Highest number of a user or group, as Docker has it.
+const ID_MAX: u32 = i32::MAX.cast_unsigned();
 /// Supplementary groups the kernel takes.
 const GROUPS_MAX: usize = 65_536;
 
@@ -69,6 +71,8 @@ impl Users {
         groups.sort_unstable();
         groups.dedup();
         groups.truncate(GROUPS_MAX);
+        in_range(uid, user)?;
+        groups.iter().try_for_each(|gid| in_range(*gid, user))?;
         let home = if home.is_empty() { "/" } else { home };
         Ok(Identity { uid, gid, groups, home: home.to_owned() })
     }
@@ -103,6 +107,14 @@ impl Users {
             fields.next()?.split(',').any(|name| name.trim() == user).then_some(gid)
         };
         self.group.lines().filter_map(member).collect()
+    }
+}
+
+/// The highest number means "no change" to the system: whoever asks for it would stay root.
+fn in_range(id: u32, user: &str) -> Result<(), Failure> {
+    match id <= ID_MAX {
+        true => Ok(()),
+        false => Err(Failure::refused(format!("be user {user}"), "uids and gids must be in range 0-2147483647")),
     }
 }
 
@@ -146,5 +158,10 @@ mod tests {
         check("ghost", &[], None);
         check("app:ghosts", &[], None);
         check("-1", &[], None);
+        check("2147483647:2147483647", &[], Some((2_147_483_647, 2_147_483_647, &[2_147_483_647], "/")));
+        check("4294967295", &[], None);
+        check("2147483648", &[], None);
+        check("1:4294967295", &[], None);
+        check("1", &["4294967295"], None);
     }
 }

@@ -228,6 +228,14 @@ impl Secrets {
     }
 }
 
+/// A new value, as a recipe says; it is kept nowhere.
+///
+/// # Errors
+/// Where the kernel hands out no random bytes.
+pub fn generate(recipe: &Recipe) -> Result<Secret<String>, SecretsError> {
+    make(recipe).map(|kept| kept.value)
+}
+
 /// A new value. Each character is as likely as the others: bytes past the last whole multiple are thrown away.
 fn make(recipe: &Recipe) -> Result<Kept, SecretsError> {
     let disk = |source| SecretsError::Disk { operation: "read", path: RANDOM.into(), source };

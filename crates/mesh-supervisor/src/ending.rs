@@ -11,7 +11,7 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use mesh_api::message::{Action, ApiError, ErrorKind};
-use mesh_lifecycle::phase::Phase;
+use mesh_lifecycle::phase::{KILL_AGAIN_AFTER, Phase};
 use mesh_model::{container::ContainerId, project::Project};
 use mesh_plan::graph;
 use std::{
@@ -189,7 +189,7 @@ impl Desk {
 
     /// Keeps a signal that ends containers from being taken for a crash, and sends it.
     pub(crate) async fn kill_ids(&self, ids: Vec<ContainerId>, signal: i32) {
-        let grace = Some(if signal == crate::words::SIGKILL { Duration::ZERO } else { NEVER_KILLED });
+        let grace = Some(if signal == crate::words::SIGKILL { KILL_AGAIN_AFTER } else { NEVER_KILLED });
         self.owner.tell(Command::Stop { ids, signal: Some(signal), grace }).await;
     }
 

@@ -19,7 +19,7 @@ pub(crate) const HOOK_MAX: Duration = Duration::from_secs(600);
 const TOLD_LINES_MAX: usize = 10;
 
 /// Most lines that wait to be told.
-const LINES_MAX: usize = 256;
+const LINES_MAX: usize = 4096;
 
 /// A row of hooks that is to run.
 #[derive(Debug)]

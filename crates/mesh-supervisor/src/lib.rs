@@ -19,6 +19,7 @@ mod ending;
 mod events;
 mod failure;
 mod follow;
+mod gate;
 mod hooks;
 mod images;
 mod init;
@@ -39,6 +40,8 @@ mod work;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;
 

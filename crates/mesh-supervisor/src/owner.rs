@@ -8,22 +8,21 @@
 use crate::{
     container::{Container, Gates, StartError, View},
     events,
+    gate::{Gate, gate},
     hooks::Row,
-    init::step_name,
     said::{SAID_LINES_MAX, Speaker},
     transition::{Transition, lifecycle_exit, note_start, note_transition},
     work::{Outcome, Worker},
 };
 use mesh_api::message::Event as ApiEvent;
 use mesh_lifecycle::{
-    condition::{Standing, judge},
     health::Verdict,
     phase::{Effect, Event, Exit, Phase, step},
 };
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     project::Project,
-    service::{Condition, RestartPolicy},
+    service::RestartPolicy,
 };
 use mesh_runtime::{
     SharedRuntime,
@@ -481,7 +480,7 @@ impl Owner {
         loop {
             let held = self.containers.values().filter(|found| found.phase == Phase::Held);
             let judged: Vec<(ContainerId, Gate)> =
-                held.map(|found| (found.spec.id.clone(), self.gate(found))).collect();
+                held.map(|found| (found.spec.id.clone(), gate(found, &self.containers))).collect();
             let mut moved = false;
             for (id, gate) in judged {
                 match gate {
@@ -498,35 +497,6 @@ impl Owner {
                 return;
             }
         }
-    }
-
-    fn gate(&self, container: &Container) -> Gate {
-        let mut waits = Vec::new();
-        for (service, dependency) in container.gates.iter() {
-            let phases = self
-                .containers
-                .values()
-                .filter(|found| !found.spec.one_off && found.service() == service)
-                .map(|found| &found.phase);
-            match judge(dependency.condition, phases) {
-                Standing::Holds => {}
-                Standing::Never(reason) if dependency.required => {
-                    return Gate::Shut(format!("{service} {reason}"));
-                }
-                Standing::Never(_) => {}
-                Standing::Waits => waits.push(format!("{service} {}", expectation(dependency.condition))),
-            }
-        }
-        // A step that is gone was removed because it ended well.
-        if let Some(before) = container.after.as_ref().and_then(|id| self.containers.get(id)) {
-            let name = step_name(before).unwrap_or_else(|| before.spec.name.clone());
-            match judge(Condition::ServiceCompletedSuccessfully, [&before.phase]) {
-                Standing::Holds => {}
-                Standing::Never(_) => return Gate::Shut(format!("{name} {}", ending(before))),
-                Standing::Waits => waits.push(format!("{name} to complete")),
-            }
-        }
-        if waits.is_empty() { Gate::Open } else { Gate::Waits(format!("waiting for {}", waits.join(", "))) }
     }
 
     fn wait_words(&mut self, id: &ContainerId, words: String) {
@@ -581,28 +551,4 @@ fn row(container: &Container, turn: &'static str) -> Row {
 /// Whether the ground will report the end of a process.
 fn awaits_exit(phase: &Phase) -> bool {
     matches!(phase, Phase::Up { .. } | Phase::Stopping { unborn: None, .. })
-}
-
-/// How a step ended that should have ended well.
-fn ending(step: &Container) -> String {
-    match &step.phase {
-        Phase::Exited { exit, .. } => format!("exited with code {}", exit.code),
-        _ => "could not be run".to_owned(),
-    }
-}
-
-/// Whether a held container may start.
-enum Gate {
-    Open,
-    Waits(String),
-    Shut(String),
-}
-
-/// What must still come true, after the name of the service.
-pub(crate) fn expectation(condition: Condition) -> &'static str {
-    match condition {
-        Condition::ServiceStarted => "to start",
-        Condition::ServiceHealthy => "to be healthy",
-        Condition::ServiceCompletedSuccessfully => "to complete",
-    }
 }

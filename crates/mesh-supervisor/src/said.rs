@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{
 };
 
 /// Most lines that wait for a slow listener.
-pub(crate) const SAID_LINES_MAX: usize = 1024;
+pub(crate) const SAID_LINES_MAX: usize = 4096;
 
 /// One line of a hook.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! Which one it is, is decided before anything else happens: a shim must stay small and have one
 //! thread, and a supervisor must enter its namespaces before it has a second one.
 
+mod service;
 mod supervise;
 
 use mesh_cli::{DoctorCheck, DoctorVerdict, Hooks, ImageFacts};
@@ -19,10 +20,14 @@ fn main() -> ExitCode {
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     if arguments.first().is_some_and(|name| is_vault(name)) {
+        if words.first() == Some(&"server") {
+            return service::vault(&arguments[2..]);
+        }
         return ExitCode::from(mesh_vault_cli::main(&arguments[1..]));
     }
     match words.as_slice() {
         ["vault-cli", ..] => ExitCode::from(mesh_vault_cli::main(&arguments[2..])),
+        ["service", ..] => service::main(&arguments[2..]),
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
         _ => mesh_cli::main(Hooks {

@@ -60,12 +60,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         && !arguments.no_tty
         && !arguments.detach
         && terminal::is_interactive();
+    let environment = variables(&arguments.env, &context.environment)?;
+    check_directory(arguments.workdir.as_deref())?;
     let keys = if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() };
     let request = Request::Exec(ExecOptions {
         service: arguments.service.clone(),
-        index: arguments.index,
+        index: arguments.index.filter(|index| *index > 0),
         command: arguments.command,
-        environment: variables(&arguments.env, &context.environment),
+        environment,
         user: arguments.user,
         working_dir: arguments.workdir,
         tty,
@@ -84,12 +86,28 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
 }
 
 /// `NAME=VALUE` as it is; `NAME` with our own value, or left out where there is none.
-pub(super) fn variables(given: &[String], environment: &Environment) -> BTreeMap<String, String> {
+pub(super) fn variables(
+    given: &[String],
+    environment: &Environment,
+) -> Result<BTreeMap<String, String>, CliError> {
+    if let Some(nameless) = given.iter().find(|text| text.is_empty() || text.starts_with('=')) {
+        return Err(CliError::said(format!("invalid environment variable: {nameless}")));
+    }
     let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => environment.all().get(text).map(|value| (text.clone(), value.clone())),
     };
-    given.iter().filter_map(pair).collect()
+    Ok(given.iter().filter_map(pair).collect())
+}
+
+/// A directory of a container is named from its root.
+pub(super) fn check_directory(directory: Option<&str>) -> Result<(), CliError> {
+    match directory.filter(|directory| !directory.starts_with('/') && !directory.is_empty()) {
+        None => Ok(()),
+        Some(directory) => Err(CliError::said(format!(
+            "the working directory '{directory}' is invalid, it needs to be an absolute path"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +120,9 @@ mod tests {
         let given = ["A=1=2".to_owned(), "B".to_owned(), "C".to_owned(), "D=".to_owned()];
         let want = [("A", "1=2"), ("B", "own"), ("D", "")];
         let want = want.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(variables(&given, &environment), BTreeMap::from(want));
+        assert_eq!(variables(&given, &environment).unwrap(), BTreeMap::from(want));
+        for nameless in ["", "=", "=x"] {
+            assert!(variables(&[nameless.to_owned()], &environment).is_err(), "{nameless:?}");
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! `run`: a one-off container of a service, with our own standard streams.
 
-use super::{creation::refuse, exec::variables, rehearsal};
+use super::{
+    creation::refuse,
+    exec::{check_directory, variables},
+    rehearsal,
+};
 use crate::{
     console,
     context::{Context, Target, containers, unexpected},
@@ -24,7 +28,7 @@ use mesh_model::{
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
+    io::{self, Read as _},
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -32,6 +36,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
 };
+
+/// Most bytes of a file of variables that are read.
+const VARIABLES_BYTES_MAX: u64 = 16 << 20;
+/// Longest name of a container, in letters.
+const NAME_LETTERS_MAX: usize = 128;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -121,7 +130,10 @@ pub(crate) struct Arguments {
 }
 
 /// Does it.
-pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u8, CliError> {
+    arguments.name = arguments.name.filter(|name| !name.is_empty());
+    check_name(arguments.name.as_deref())?;
+    check_directory(arguments.workdir.as_deref())?;
     refuse(&[
         (
             !arguments.publish.is_empty() && arguments.service_ports,
@@ -303,7 +315,7 @@ fn override_service(
     service.process.working_dir = arguments.workdir.clone().or(service.process.working_dir.take());
     service.process.tty = tty;
     service.process.stdin_open = true;
-    let own = variables(&arguments.env, &context.environment);
+    let own = variables(&arguments.env, &context.environment)?;
     for file in &arguments.env_from_file {
         service.environment.extend(variables_of(file, &own, context)?);
     }
@@ -330,6 +342,21 @@ fn override_service(
     Ok(())
 }
 
+/// A name that a container can have, which its directory and its journal have too.
+fn check_name(name: Option<&str>) -> Result<(), CliError> {
+    let Some(name) = name else { return Ok(()) };
+    let fits = (2..=NAME_LETTERS_MAX).contains(&name.len())
+        && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    if fits {
+        return Ok(());
+    }
+    Err(CliError::said(format!(
+        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    ))
+    .with_hint(format!("a name has 2 to {NAME_LETTERS_MAX} letters")))
+}
+
 /// The variables of a file; names that stand alone and variables in values are looked up among those that
 /// are given on the command line.
 fn variables_of(
@@ -338,7 +365,9 @@ fn variables_of(
     context: &Context,
 ) -> Result<BTreeMap<String, String>, CliError> {
     let path = context.settings.working_directory.join(file);
-    let text = std::fs::read_to_string(&path)
+    let mut text = String::new();
+    File::open(&path)
+        .and_then(|opened| opened.take(VARIABLES_BYTES_MAX).read_to_string(&mut text))
         .map_err(CliError::io(format!("read the variables of {}", file.display())))?;
     mesh_compose::line::variables(&file.display().to_string(), &text, &|name| own.get(name).cloned())
         .map_err(|findings| CliError::Load { report: loading::render(&findings, &context.settings) })

@@ -18,7 +18,7 @@ pub enum LayerError {
         why: &'static str,
     },
     /// A compression that is not known.
-    #[error("it is compressed as {kind}, which is not supported; gzip and zstd are")]
+    #[error("it is compressed as {kind}, which is not supported; gzip, zstd and xz are")]
     Compression {
         /// Name of the compression.
         kind: &'static str,

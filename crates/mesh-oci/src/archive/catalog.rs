@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     blobs::{BlobDirectory, BlobError},
+    compression::{Compression, TELLING_BYTES},
     config::{CONFIG_BYTES_MAX, ImageConfig},
     digest::Digest,
     manifest::{
@@ -384,17 +385,19 @@ fn layer(
     let place = contents.followed(name).ok_or_else(missing)?;
     let digest = contents.loose.get(&place).cloned().or_else(|| digest_of(&place)).ok_or_else(missing)?;
     let size = blobs.size(&digest).ok_or_else(missing)?;
-    let mut start = [0; 4];
+    let mut start = Vec::new();
     let path = blobs.path(&digest);
-    let read = File::open(&path).and_then(|file| file.take(4).read(&mut start));
+    let read = File::open(&path).and_then(|file| file.take(TELLING_BYTES as u64).read_to_end(&mut start));
     read.map_err(BlobError::file("read", &path))?;
-    let media_type = match start {
-        [0x1f, 0x8b, ..] => media::OCI_LAYER_GZIP,
-        [0x28, 0xb5, 0x2f, 0xfd] => media::OCI_LAYER_ZSTD,
-        _ => media::OCI_LAYER,
+    let compression = Compression::of(&start);
+    let media_type = match compression {
+        Compression::Gzip => media::OCI_LAYER_GZIP,
+        Compression::Zstd => media::OCI_LAYER_ZSTD,
+        // There is no name for the others.
+        Compression::None | Compression::Xz | Compression::Bzip2 => media::OCI_LAYER,
     };
     // What is compressed is checked when it is unpacked.
-    if media_type == media::OCI_LAYER && digest != *diff_id {
+    if compression == Compression::None && digest != *diff_id {
         return Err(ArchiveError::Layer { index, expected: diff_id.clone(), found: digest });
     }
     Ok(Descriptor::new(media_type, digest, size))

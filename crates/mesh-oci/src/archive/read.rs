@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     blobs::{BlobDirectory, BlobError},
+    compression,
     config::ImageConfig,
     digest::Digest,
     manifest::{Manifest, Platform, shortened},
     reference::Reference,
 };
-use flate2::bufread::MultiGzDecoder;
 use std::{
     cell::Cell,
     collections::BTreeSet,
@@ -134,20 +134,11 @@ fn decompressed<'a>(stream: Watched<'a>) -> Result<Box<dyn Read + 'a>, ArchiveEr
         io::ErrorKind::IsADirectory => ArchiveError::Folder,
         _ => ArchiveError::Stream(error),
     })?;
-    Ok(match start {
-        [] => return Err(ArchiveError::Empty),
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(reader)
-                .map_err(|error| ArchiveError::Stream(io::Error::other(error.to_string())))?;
-            Box::new(decoder)
-        }
-        [b'B', b'Z', b'h', ..] => return Err(ArchiveError::Compression { kind: "bzip2", tool: "bunzip2" }),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
-            return Err(ArchiveError::Compression { kind: "xz", tool: "unxz" });
-        }
-        _ => Box::new(reader),
-    })
+    if start.is_empty() {
+        return Err(ArchiveError::Empty);
+    }
+    let stream = compression::undone(reader).map_err(ArchiveError::Stream)?;
+    stream.ok_or(ArchiveError::Compression { kind: "bzip2", tool: "bunzip2" })
 }
 
 fn take(
@@ -191,7 +182,7 @@ fn is_list(name: &str) -> bool {
 }
 
 fn is_layer(name: &str) -> bool {
-    [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end))
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".txz"].iter().any(|end| name.ends_with(end))
 }
 
 /// The digest that a path of an OCI layout names.

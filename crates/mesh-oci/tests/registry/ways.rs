@@ -60,7 +60,13 @@ impl Certificates {
     }
 
     /// Two files in a folder for a host: a certificate for a name, and its key.
-    fn write(&self, host: &str, name: &str, file: &str, extension: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    fn write(
+        &self,
+        host: &str,
+        name: &str,
+        file: &str,
+        extension: &str,
+    ) -> (std::path::PathBuf, std::path::PathBuf) {
         let folder = self.folder.path().join(host);
         fs::create_dir_all(&folder).unwrap();
         let key = KeyPair::generate().unwrap();

@@ -17,6 +17,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
+/// What TLS says of a certificate that nobody vouches for.
+const UNKNOWN_ISSUER: &str = "invalid peer certificate: UnknownIssuer";
+
 /// A request, and where it goes.
 pub(super) struct Exchange<'a> {
     pub(super) address: Address,
@@ -113,7 +116,13 @@ async fn connect(exchange: &Exchange<'_>) -> Result<Box<dyn Stream>, String> {
         io::ErrorKind::InvalidData if error.to_string().contains("InvalidContentType") => {
             "http: server gave HTTP response to HTTPS client".to_owned()
         }
-        _ => format!("tls: {error}"),
+        _ => format!(
+            "tls: {}",
+            error.to_string().replace(
+                UNKNOWN_ISSUER,
+                "failed to verify certificate: x509: certificate signed by unknown authority"
+            )
+        ),
     })?;
     Ok(Box::new(stream))
 }

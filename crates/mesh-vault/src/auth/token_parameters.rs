@@ -88,6 +88,11 @@ impl TokenParameters {
         Err(Refusal::invalid(found))
     }
 
+    /// Whether a field was given by its old name the last time.
+    pub(super) fn by_old_name(&self, old: &str) -> bool {
+        self.old_names.contains(old)
+    }
+
     /// Adds the parameters to what is shown of a role or user.
     pub(super) fn show(&self, into: &mut Object) {
         let fields: [(&str, Value); 9] = [

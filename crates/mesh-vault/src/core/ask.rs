@@ -46,6 +46,8 @@ pub(crate) struct Ask {
     pub(crate) now: SystemTime,
     /// Whether the policies give `sudo` at the path.
     pub(crate) sudo: bool,
+    /// Whether audit devices have the request.
+    pub(crate) recorded: bool,
 }
 
 impl Ask {

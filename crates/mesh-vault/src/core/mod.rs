@@ -23,6 +23,10 @@ pub(crate) mod random;
 mod registry;
 pub(crate) mod reply;
 mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod ticks;
 pub(crate) mod turns;
 pub(crate) mod work;

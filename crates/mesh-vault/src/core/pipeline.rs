@@ -44,11 +44,16 @@ pub(super) async fn serve(core: &Arc<Core>, active: &Arc<Active>, call: Call, in
         remote: call.remote,
         now: SystemTime::now(),
         sudo: false,
+        recorded: false,
     };
     let mount = find_mount(active, &mut ask);
     let mount_type = mount.as_ref().map_or("", |mount| mount.entry.kind.as_str());
     let began = Instant::now();
-    let outcome = handle(core, active, mount.as_deref(), &mut ask).await;
+    let mut outcome = handle(core, active, mount.as_deref(), &mut ask).await;
+    if let Some(error) = outcome.as_ref().err().map(ToString::to_string).filter(|_| !ask.recorded) {
+        let recorded = record_request(active, &mut ask, mount.as_deref(), Some(&error)).await;
+        outcome = recorded.and(outcome);
+    }
     if let Some(mount) = &mount {
         active.metrics.route(operation_name(ask.operation), &mount.path, began.elapsed());
     }
@@ -253,11 +258,7 @@ async fn route(
     mount: Option<&Mount>,
     ask: &mut Ask,
 ) -> Result<Reply, Refusal> {
-    let record = audit::Record { ask, mount, error: None, reply: None, answered: false };
-    if !active.audit.is_off() && active.audit.record(&record).await.is_err() {
-        active.metrics.failed_audit();
-        return Err(Refusal::Status { status: 500, text: "1 error occurred:\n\t* internal error\n\n".to_owned() });
-    }
+    record_request(active, ask, mount, None).await?;
     let Some(mount) = mount else {
         let text = format!("no handler for route {:?}. route entry not found.", ask.path);
         return Err(Refusal::Status { status: 404, text });
@@ -340,17 +341,15 @@ async fn complete(
         login::login(active, mount, ask, auth, &mut reply, work)?;
     }
     if let Some(lease) = lease {
-        if mount.entry.kind == "kv" {
-            // KV tells a TTL and keeps no lease.
-            let seconds = if lease.ttl.is_zero() { active.ttls(mount).0 } else { lease.ttl }.as_secs();
-            reply.lease = Some(reply::LeaseBlock { seconds, ..reply::LeaseBlock::default() });
-        } else {
-            hold_token(active, ask, work).await?;
-            let (block, warnings) = lease::register(active, mount, ask, lease, work)?;
-            active.metrics.lease();
-            reply.response.warnings.extend(warnings);
-            reply.lease = Some(block);
-        }
+        hold_token(active, ask, work).await?;
+        let (block, warnings) = lease::register(active, mount, ask, lease, work)?;
+        active.metrics.lease();
+        reply.response.warnings.extend(warnings);
+        reply.lease = Some(block);
+    } else if let Some(ttl) = reply.response.advised_ttl {
+        // KV tells a TTL and keeps no lease.
+        let seconds = ttl.as_secs();
+        reply.lease = Some(reply::LeaseBlock { seconds, ..reply::LeaseBlock::default() });
     }
     Ok(reply)
 }
@@ -363,6 +362,22 @@ async fn hold_token(active: &Active, ask: &Ask, work: &mut Work) -> Result<(), R
     work.hold(active.turns.shared(token::turn(&bearer.entry.name)).await);
     let entry = active.tokens.load(active.store(), &bearer.entry.name)?;
     entry.filter(|entry| !active.tokens.is_doomed(&entry.name)).map(drop).ok_or(Refusal::Denied)
+}
+
+/// Has a request recorded, with why it was refused.
+async fn record_request(
+    active: &Active,
+    ask: &mut Ask,
+    mount: Option<&Mount>,
+    error: Option<&str>,
+) -> Result<(), Refusal> {
+    ask.recorded = true;
+    if active.audit.is_off() {
+        return Ok(());
+    }
+    let record = audit::Record { ask, mount, error, reply: None, answered: false };
+    let failed = |_| Refusal::Status { status: 500, text: "1 error occurred:\n\t* internal error\n\n".to_owned() };
+    active.audit.record(&record).await.map_err(failed).inspect_err(|_| active.metrics.failed_audit())
 }
 
 async fn record_answer(

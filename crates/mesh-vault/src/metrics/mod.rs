@@ -22,7 +22,7 @@ struct Summary {
 
 /// Counters since the start.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     started: Instant,
     requests: AtomicU64,
     requests_micros: AtomicU64,
@@ -121,7 +121,7 @@ impl Metrics {
         for (name, kind, value) in self.plain(sealed) {
             let name = name.replace('.', "_");
             // Writing to a String cannot fail.
-            drop(writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}\n{name} {value}"));
+            let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}\n{name} {value}");
         }
         let millis = |micros: f64| micros / 1_000.0;
         let count = self.requests.load(Ordering::Relaxed);
@@ -180,5 +180,5 @@ fn route_name(operation: &str, mount: &str) -> String {
 
 fn summary(text: &mut String, name: &str, sum: f64, count: u64) {
     // Writing to a String cannot fail.
-    drop(writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary\n{name}_sum {sum}\n{name}_count {count}"));
+    let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary\n{name}_sum {sum}\n{name}_count {count}");
 }

@@ -75,7 +75,10 @@ fn shown(role: &Role, property: &str) -> Result<Response, Refusal> {
         }
         "bound-cidr-list" => ("bound_cidr_list", role.secret_id_bound_cidrs.clone().into()),
         "secret-id-bound-cidrs" => ("secret_id_bound_cidrs", role.secret_id_bound_cidrs.clone().into()),
-        "token-bound-cidrs" => ("token_bound_cidrs", role.token.bound_cidrs.clone().into()),
+        "token-bound-cidrs" => {
+            let blocks = Some(&role.token.bound_cidrs).filter(|blocks| !blocks.is_empty());
+            ("token_bound_cidrs", blocks.cloned().into())
+        }
         "bind-secret-id" => ("bind_secret_id", role.bind_secret_id.into()),
         "secret-id-num-uses" => ("secret_id_num_uses", role.secret_id_num_uses.into()),
         "secret-id-ttl" => ("secret_id_ttl", role.secret_id_ttl.into()),
@@ -99,7 +102,7 @@ fn set(role: &mut Role, property: &str, here: Here<'_>) -> Result<(), Refusal> {
         }
         "period" => {
             set_by_either_name(role, here, ("period", "token_period"), "missing period")?;
-            role::check_lifetimes(role, here.context).map(drop)
+            role::check_period(role, here.context)
         }
         "bound-cidr-list" => set_blocks(role, fields, "bound_cidr_list"),
         "secret-id-bound-cidrs" => set_blocks(role, fields, "secret_id_bound_cidrs"),

@@ -4,6 +4,7 @@ use super::{HASHED_BYTES_MAX, Here, salted, secret_id};
 use crate::{
     auth::{cidr, identifier, token_parameters::TokenParameters},
     logical::{Context, Fields, Object, Operation, Refusal, Response},
+    moment,
     storage::{StorageError, Transaction},
 };
 use serde::{Deserialize, Serialize};
@@ -187,17 +188,24 @@ fn take(body: &Object, new: bool, context: &Context, role: &mut Role) -> Result<
     check_lifetimes(role, context)
 }
 
-/// Refuses a period that no token of the mount can have; warns of a lifetime that will be cut.
-pub(super) fn check_lifetimes(role: &Role, context: &Context) -> Result<Option<String>, Refusal> {
-    let max = context.max_ttl.as_secs();
-    if role.token.period > max {
-        let (period, max) = (crate::moment::go_duration(role.token.period), crate::moment::go_duration(max));
-        let text = format!("period of {period:?} is greater than the backend's maximum lease TTL of {max:?}");
-        return Err(Refusal::invalid(text));
+/// Refuses a period by its old name that no token of the mount can have; warns of a lifetime that will be cut.
+fn check_lifetimes(role: &Role, context: &Context) -> Result<Option<String>, Refusal> {
+    if role.token.by_old_name("period") {
+        check_period(role, context)?;
     }
     let cut = "token_max_ttl is greater than the backend mount's maximum TTL value; issued tokens' max TTL value \
                will be truncated";
-    Ok((role.token.max_ttl > max).then(|| cut.to_owned()))
+    Ok((role.token.max_ttl > context.max_ttl.as_secs()).then(|| cut.to_owned()))
+}
+
+pub(super) fn check_period(role: &Role, context: &Context) -> Result<(), Refusal> {
+    let max = context.max_ttl.as_secs();
+    if role.token.period <= max {
+        return Ok(());
+    }
+    let (period, max) = (moment::go_duration(role.token.period), moment::go_duration(max));
+    let text = format!("period of {period:?} is greater than the backend's maximum lease TTL of {max:?}");
+    Err(Refusal::invalid(text))
 }
 
 fn delete(here: Here<'_>, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {

@@ -271,12 +271,17 @@ pub(super) fn destroy(here: Here<'_>, transaction: &mut Transaction<'_>) -> Resu
 pub(super) fn lookup_by_accessor(here: Here<'_>, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
     writes(here)?;
     let (accessor, owner) = given_accessor(here, transaction)?;
-    let missing = || Refusal::Status {
-        status: 404,
-        text: format!("failed to find accessor entry for secret_id_accessor: {accessor:?}"),
+    let missing = || {
+        let text = format!("failed to find accessor entry for secret_id_accessor: {accessor:?}");
+        Response::data(Object::from_iter([("error".to_owned(), text.into())]))
     };
-    let owner = owner.ok_or_else(missing)?;
-    Ok(found(here, &owner.hash, transaction)?.ok_or_else(missing)?.shown())
+    let owner = owner.ok_or_else(|| Refusal::NotFoundWith(Box::new(missing())))?;
+    let found = if of_role(here, &owner) { found(here, &owner.hash, transaction)? } else { None };
+    Ok(found.map_or_else(Response::empty, |stored| stored.shown()))
+}
+
+fn of_role(here: Here<'_>, owner: &Owner) -> bool {
+    owner.role == here.name.to_ascii_lowercase()
 }
 
 pub(super) fn destroy_by_accessor(
@@ -290,7 +295,8 @@ pub(super) fn destroy_by_accessor(
     let owner = owner.ok_or_else(|| {
         Refusal::failed(format!("failed to find accessor entry for secret_id_accessor: {accessor:?}"))
     })?;
-    let stored = found(here, &owner.hash, transaction)?
+    let stored = if of_role(here, &owner) { found(here, &owner.hash, transaction)? } else { None };
+    let stored = stored
         .ok_or_else(|| Refusal::Status { status: 403, text: "invalid secret id accessor".to_owned() })?;
     stored.remove(&owner.role, &owner.hash, transaction)?;
     Ok(Response::empty())
@@ -349,7 +355,7 @@ fn given_hash(here: Here<'_>, transaction: &Transaction<'_>) -> Result<String, R
     Ok(identifier::hashed(&existing_role(here, transaction)?.hash_key, &secret_id))
 }
 
-/// The `secret_id_accessor` in the body with what it leads to, if that is the role's.
+/// The `secret_id_accessor` in the body with what it leads to, which may be another role's.
 fn given_accessor(here: Here<'_>, transaction: &Transaction<'_>) -> Result<(String, Option<Owner>), Refusal> {
     let accessor = here.request.fields().string("secret_id_accessor")?.unwrap_or_default();
     if accessor.is_empty() {
@@ -357,7 +363,7 @@ fn given_accessor(here: Here<'_>, transaction: &Transaction<'_>) -> Result<(Stri
     }
     existing_role(here, transaction)?;
     let owner = transaction.get_json::<Owner>(&accessor_entry(&accessor, transaction)?)?;
-    Ok((accessor, owner.filter(|owner| owner.role == here.name.to_ascii_lowercase())))
+    Ok((accessor, owner))
 }
 
 fn existing_role(here: Here<'_>, transaction: &Transaction<'_>) -> Result<Role, Refusal> {

@@ -188,7 +188,7 @@ fn settings_have_paths_of_their_own() {
             "token-bound-cidrs",
             json!({"token_bound_cidrs": ["127.0.0.1/32", "10.0.0.0/8"]}),
             json!({"token_bound_cidrs": ["127.0.0.1", "10.0.0.0/8"]}),
-            json!({"token_bound_cidrs": []}),
+            json!({"token_bound_cidrs": none}),
         ),
         (
             "secret-id-num-uses",

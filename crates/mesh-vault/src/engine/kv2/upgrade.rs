@@ -24,7 +24,7 @@ pub(in super::super) fn upgrade(
         let path = entry.strip_prefix(kv1::ENTRIES).unwrap_or(&entry);
         transaction.delete(&entry);
         let mut key = Key::default();
-        key.add(now, None, 0);
+        key.add(now, None, 1);
         transaction.put_json(&meta_entry(path), &key)?;
         transaction.put(&version_entry(path, key.current), data);
     }

@@ -79,7 +79,7 @@ fn ocsp_tells_good_from_revoked_from_unknown() {
                 for answer in [posted, got] {
                     folder.put("answer.der", answer.body);
                     let shown = folder.openssl(&[
-                        "ocsp", "-respin", "answer.der", "-issuer", issuer, "-cert", "leaf.pem", hash, "-CAfile",
+                        "ocsp", hash, "-respin", "answer.der", "-issuer", issuer, "-cert", "leaf.pem", "-CAfile",
                         "root.pem", "-VAfile", "root.pem", "-no_nonce",
                     ]);
                     assert!(shown.contains(expected), "{kind} {expected}: {shown}");
