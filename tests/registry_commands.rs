@@ -48,7 +48,8 @@ fn configs_have_the_digests_of_their_registries() {
     assert_eq!((json["name"].as_str(), json["services"]["a"]["command"].is_null()), (Some(""), true));
     // What is printed is a file that can be laid on the project's own.
     stack.write("lock.yaml", &locked);
-    let both = stack.mesh(&["-f", "compose.yaml", "-f", "lock.yaml", "config", "--images"]).succeeded().stdout;
+    let both =
+        stack.mesh(&["-f", "compose.yaml", "-f", "lock.yaml", "config", "--images"]).succeeded().stdout;
     assert!(both.contains(&pinned), "{both}");
     stack.mesh(&["-f", "compose.yaml", "-f", "lock.yaml", "up", "-d"]).succeeded();
     let mut wrong = stack.beside("wrong", "services:\n  a: {image: '${IMAGE}'}\n");
@@ -97,12 +98,8 @@ fn a_pull_that_is_interrupted_says_so() {
     stack.forget_layers();
     stack.set("IMAGE", &format!("{}/a:1", silent.local_addr().expect("bound")));
     stack.set("MESH_REGISTRY_TIMEOUT", "60");
-    let mut child = stack
-        .command(&["pull"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("mesh runs");
+    let mut child =
+        stack.command(&["pull"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mesh runs");
     let mut told = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut line = String::new();
     told.read_line(&mut line).expect("a line");
@@ -128,7 +125,10 @@ fn images_are_given_further_names() {
     let header = listed.lines().next().unwrap_or_default();
     assert!(header.contains("CREATED") && listed.lines().count() == 3, "{listed}");
     stack.mesh(&["rmi", &from]).succeeded();
-    stack.write("compose.yaml", "services:\n  a: {image: 'mine:v1', command: [sleep, '1000'], stop_signal: SIGKILL}\n");
+    stack.write(
+        "compose.yaml",
+        "services:\n  a: {image: 'mine:v1', command: [sleep, '1000'], stop_signal: SIGKILL}\n",
+    );
     stack.mesh(&["up", "-d"]).succeeded();
     assert_eq!(stack.shell("a", "cat /opt/above"), "above");
     stack.mesh(&["rmi", "-f", "mine:latest"]).succeeded();

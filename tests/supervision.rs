@@ -76,7 +76,14 @@ fn every_failed_start_is_told_and_ps_keeps_to_a_line() {
          d: {image: busybox, init: true, command: [sleep, infinity]}\n",
     );
     for words in [&["up", "-d"][..], &["up", "--wait"]] {
-        stack.mesh(words).failed_saying(&["service a:", "/no/such/program", "b (", "ghost", "c (", "/etc/passwd"]);
+        stack.mesh(words).failed_saying(&[
+            "service a:",
+            "/no/such/program",
+            "b (",
+            "ghost",
+            "c (",
+            "/etc/passwd",
+        ]);
     }
     let table = stack.mesh(&["ps", "-a"]).succeeded().stdout;
     assert!(table.lines().all(|line| line.len() < 300), "{table}");
@@ -194,11 +201,15 @@ fn what_hooks_print_comes_at_once_and_failures_name_their_place() {
         told.push('\n');
     }
     assert!(!up.wait().expect("it ends").success());
-    for want in ["post_start[1] (compose.yaml:8): web hook exited with status 3", "out", "err", "service web"] {
+    for want in ["post_start[1] (compose.yaml:8): web hook exited with status 3", "out", "err", "service web"]
+    {
         assert!(told.contains(want), "no {want:?} in:\n{told}");
     }
     let stopped = stack.mesh(&["stop"]);
-    stopped.failed_saying(&["web-1 -> | going", "pre_stop[0] (compose.yaml:10): web hook exited with status 3: going"]);
+    stopped.failed_saying(&[
+        "web-1 -> | going",
+        "pre_stop[0] (compose.yaml:10): web hook exited with status 3: going",
+    ]);
     stack.mesh(&["kill"]).succeeded();
     stack.write("compose.yaml", &file("0"));
     stack.up();
@@ -262,7 +273,10 @@ networks: {front: , back: }
     stack.up();
     let all = stack.shell("web", "env");
     assert!(!all.lines().any(|line| line.starts_with("LANG=")), "{all}");
-    assert!(all.lines().any(|line| line == "GIVEN=here") && all.lines().any(|line| line == "EMPTY="), "{all}");
+    assert!(
+        all.lines().any(|line| line == "GIVEN=here") && all.lines().any(|line| line == "EMPTY="),
+        "{all}"
+    );
     let row = stack.container("web");
     assert_eq!(row["Ports"], "99/tcp, 6379/tcp, 3000-3002/udp", "{row}");
     let names = stack.shell("web", "ls /sys/class/net");

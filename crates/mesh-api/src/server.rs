@@ -183,7 +183,8 @@ impl Places {
             return Ok(self.own);
         }
         let message = format!("{LASTING_REQUESTS_MAX} commands of this project are under way");
-        let hint = "end some of them: `events`, `wait`, `run` and `up` in a terminal stay until they are ended";
+        let hint =
+            "end some of them: `events`, `wait`, `run` and `up` in a terminal stay until they are ended";
         self.lasting.try_acquire_owned().map_err(|_| refusal(ErrorKind::Busy, &message, Some(hint)))
     }
 }

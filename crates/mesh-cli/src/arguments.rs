@@ -244,6 +244,8 @@ pub(crate) enum Verb {
     Volumes(verbs::volumes::Arguments),
     /// Show and change the secrets that were generated
     Secrets(verbs::secrets::Arguments),
+    /// Open the project's vault, and make in it what services need
+    Vault(verbs::vault::Arguments),
     /// Fetch images
     Pull(verbs::pull::Arguments),
     /// Create containers without starting them

@@ -105,6 +105,7 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Ls(arguments) => verbs::ls::run(context, arguments).await,
         Verb::Images(arguments) => verbs::images::run(context, arguments).await,
         Verb::Volumes(arguments) => verbs::volumes::run(context, arguments).await,
+        Verb::Vault(arguments) => verbs::vault::run(context, arguments),
         Verb::Secrets(arguments) => verbs::secrets::run(context, arguments),
         Verb::Pull(arguments) => verbs::pull::run(context, arguments).await,
         Verb::Create(arguments) => verbs::create::run(context, arguments).await,

@@ -58,6 +58,12 @@ pub(crate) enum CliError {
     /// The record of a project could not be read.
     #[error(transparent)]
     Record(#[from] mesh_store::record::RecordError),
+    /// The vault could not be opened, or what it shall hold not made.
+    #[error(transparent)]
+    Bootstrap(#[from] mesh_bootstrap::BootstrapError),
+    /// The vault did not answer, or said no.
+    #[error(transparent)]
+    Vault(#[from] mesh_bootstrap::VaultError),
     /// Secrets could not be read or kept.
     #[error(transparent)]
     Secrets(#[from] mesh_store::secrets::SecretsError),

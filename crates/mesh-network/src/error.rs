@@ -110,7 +110,9 @@ pub enum NetworkError {
         text: String,
     },
     /// A name that an interface cannot have, or that two of a container would have.
-    #[error("{text} cannot name an interface: it takes 1 to 15 letters, digits, `-`, `_` or `.`, once a container")]
+    #[error(
+        "{text} cannot name an interface: it takes 1 to 15 letters, digits, `-`, `_` or `.`, once a container"
+    )]
     InterfaceName {
         /// As written.
         text: String,

@@ -457,7 +457,10 @@ impl ProjectNetwork {
                 && !self.inner.sources_told.swap(true, Ordering::Relaxed)
             {
                 let error = error.to_string();
-                tracing::warn!(error, "containers with NET_RAW can send under the addresses of their neighbours");
+                tracing::warn!(
+                    error,
+                    "containers with NET_RAW can send under the addresses of their neighbours"
+                );
             }
         }
     }
@@ -497,9 +500,11 @@ struct Joining {
 
 /// Names of a container's interfaces: those that the file gives, and of `eth0`, `eth1` and so on the next that is free.
 fn interfaces(networks: &[(Network, Attachment)]) -> Result<Vec<String>, NetworkError> {
-    let given = |name: &String| networks.iter().filter(|(_, it)| it.interface_name.as_ref() == Some(name)).count();
+    let given =
+        |name: &String| networks.iter().filter(|(_, it)| it.interface_name.as_ref() == Some(name)).count();
     let mut numbers = 0..;
-    let mut next = || numbers.find_map(|number: u32| Some(format!("eth{number}")).filter(|name| given(name) == 0));
+    let mut next =
+        || numbers.find_map(|number: u32| Some(format!("eth{number}")).filter(|name| given(name) == 0));
     let name = |(_, attachment): &(Network, Attachment)| match &attachment.interface_name {
         Some(name) if !is_interface_name(name) || given(name) > 1 => {
             Err(NetworkError::InterfaceName { text: name.clone() })
@@ -570,7 +575,13 @@ mod tests {
         };
         assert_eq!(of(&[None, Some("eth0"), None]).expect("names"), ["eth1", "eth0", "eth2"]);
         assert_eq!(of(&[Some("front"), None]).expect("names"), ["front", "eth0"]);
-        for bad in [&[Some("a/b")][..], &[Some("")], &[Some("sixteen-letters-")], &[Some("x"), Some("x")], &[Some("lo")]] {
+        for bad in [
+            &[Some("a/b")][..],
+            &[Some("")],
+            &[Some("sixteen-letters-")],
+            &[Some("x"), Some("x")],
+            &[Some("lo")],
+        ] {
             assert_eq!(of(bad), None, "{bad:?}");
         }
     }

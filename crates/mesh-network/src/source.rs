@@ -9,7 +9,9 @@ use crate::link::Links;
 use futures_util::StreamExt as _;
 use rtnetlink::{
     Error,
-    packet_core::{DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+    packet_core::{
+        DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    },
     packet_route::{
         RouteNetlinkMessage,
         tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
@@ -129,9 +131,8 @@ pub(crate) async fn hold(
     addresses: &[Ipv4Addr],
 ) -> Result<(), Error> {
     let Some(program) = program(hardware, addresses) else { return Ok(()) };
-    let option = |kind: u16, value: Vec<u8>| {
-        TcOption::Bpf(TcFilterBpfOption::Other(DefaultNla::new(kind, value)))
-    };
+    let option =
+        |kind: u16, value: Vec<u8>| TcOption::Bpf(TcFilterBpfOption::Other(DefaultNla::new(kind, value)));
     let length = u16::try_from(program.len()).unwrap_or(u16::MAX);
     let mut place = TcMessage::with_index(index.cast_signed());
     (place.header.parent, place.header.handle) = (TcHandle::from(CLSACT), TcHandle::from(CLSACT_HANDLE));
@@ -222,7 +223,9 @@ mod tests {
         ] {
             assert_eq!(judge(&frame(hardware, kind, at, address)), want, "{hardware:?} {kind:x} {address}");
         }
-        let program_of = |count: u8| program(HARDWARE, &(0..count).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect::<Vec<_>>());
+        let program_of = |count: u8| {
+            program(HARDWARE, &(0..count).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect::<Vec<_>>())
+        };
         assert_eq!(bytes(&program_of(1).expect("it fits")).len(), (9 + 2 * 5) * 8);
         assert!(program_of(240).is_some() && program_of(255).is_none());
     }

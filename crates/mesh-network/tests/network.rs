@@ -109,8 +109,8 @@ fn nobody_sends_under_the_address_of_another() {
         ] {
             within(&from.namespace, move || {
                 use nix::sys::socket::{
-                    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, bind, sendto, setsockopt, socket,
-                    sockopt::IpTransparent,
+                    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, bind, sendto, setsockopt,
+                    socket, sockopt::IpTransparent,
                 };
                 use std::os::fd::AsRawFd as _;
                 let socket =
@@ -119,8 +119,13 @@ fn nobody_sends_under_the_address_of_another() {
                 let [w, x, y, z] = source.octets();
                 bind(socket.as_raw_fd(), &SockaddrIn::new(w, x, y, z, 0)).unwrap();
                 let [w, x, y, z] = to.octets();
-                sendto(socket.as_raw_fd(), source.to_string().as_bytes(), &SockaddrIn::new(w, x, y, z, 9000), MsgFlags::empty())
-                    .unwrap();
+                sendto(
+                    socket.as_raw_fd(),
+                    source.to_string().as_bytes(),
+                    &SockaddrIn::new(w, x, y, z, 9000),
+                    MsgFlags::empty(),
+                )
+                .unwrap();
             })
             .await;
             let mut text = [0; 64];

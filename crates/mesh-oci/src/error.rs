@@ -228,7 +228,7 @@ impl OciError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Denied { registry, known: false, .. } => Some(format!(
-                "check the name; if it is right, put credentials for {registry} into ~/.docker/config.json (`docker login`)"
+                "check the name; if it is right, put credentials for {registry} into ~/.docker/config.json (`docker login`), or name their file by REGISTRY_AUTH_FILE"
             )),
             Self::Denied { registry, known: true, .. } => {
                 Some(format!("check the name, and what the account of {registry} may read"))

@@ -10,7 +10,9 @@ use crate::{
     failure::{Attempt as _, Failure},
     files_lock,
     rootfs::{self, Root},
-    specification::{CopyOperation, CopySpecification, FileEntry, FileStatus, Report, RestingPlace, UserNamespace},
+    specification::{
+        CopyOperation, CopySpecification, FileEntry, FileStatus, Report, RestingPlace, UserNamespace,
+    },
     user::Users,
 };
 use mesh_archive::{Owners, Packer, Rename, Rules, unpack};
@@ -43,7 +45,9 @@ pub(crate) fn main() -> i32 {
         Ok(code) => code,
         Err(failure) => {
             match failure.report() {
-                Report::SetupFailed { step, reason } => channel::say_plainly(&format!("error: could not {step}: {reason}")),
+                Report::SetupFailed { step, reason } => {
+                    channel::say_plainly(&format!("error: could not {step}: {reason}"))
+                }
                 report => reporter.send(&report),
             }
             FAILED
@@ -182,7 +186,10 @@ fn list_below(
     *left = fewer;
     let link = fs::read_link(path).ok().map(|link| link.to_string_lossy().into_owned());
     let (mode, size, modified_seconds) = (metadata.mode(), metadata.len(), metadata.mtime());
-    serde_json::to_writer(&mut *to, &FileEntry { path: shown.to_owned(), mode, size, modified_seconds, link })?;
+    serde_json::to_writer(
+        &mut *to,
+        &FileEntry { path: shown.to_owned(), mode, size, modified_seconds, link },
+    )?;
     to.write_all(b"\n")?;
     if !metadata.is_dir() || depth >= LISTED_DEPTH_MAX {
         return Ok(());

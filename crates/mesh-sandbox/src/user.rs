@@ -114,7 +114,9 @@ impl Users {
 fn in_range(id: u32, user: &str) -> Result<(), Failure> {
     match id <= ID_MAX {
         true => Ok(()),
-        false => Err(Failure::refused(format!("be user {user}"), "uids and gids must be in range 0-2147483647")),
+        false => {
+            Err(Failure::refused(format!("be user {user}"), "uids and gids must be in range 0-2147483647"))
+        }
     }
 }
 

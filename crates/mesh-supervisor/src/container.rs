@@ -237,8 +237,11 @@ impl Container {
             mapped.iter().any(|mapping| *port == format!("{}/{}", mapping.target, mapping.protocol))
         };
         let exposed = self.spec.image.config.exposed_ports.iter().chain(&self.spec.service.network.expose);
-        let mut all: Vec<String> =
-            exposed.flat_map(|ports| single(ports)).take(EXPOSED_MAX).filter(|port| !published(port)).collect();
+        let mut all: Vec<String> = exposed
+            .flat_map(|ports| single(ports))
+            .take(EXPOSED_MAX)
+            .filter(|port| !published(port))
+            .collect();
         all.sort();
         all.dedup();
         all

@@ -172,7 +172,8 @@ fn reason(container: &Container) -> String {
 /// What to do about a container that was not given time to become healthy.
 fn slow_start_hint(container: &Container) -> Option<String> {
     let probe = container.policy.probe.as_ref().filter(|probe| probe.start_period.is_zero())?;
-    let never = container.phase.verdict() == Some(Verdict::Unhealthy) && container.facts.ready_after_ms.is_none();
+    let never =
+        container.phase.verdict() == Some(Verdict::Unhealthy) && container.facts.ready_after_ms.is_none();
     let given = probe.interval.saturating_mul(probe.retries);
     never.then(|| {
         format!(

@@ -1,9 +1,6 @@
 //! Whether a container that is held may start, by the phases of those that it waits for.
 
-use crate::{
-    container::Container,
-    init::step_name,
-};
+use crate::{container::Container, init::step_name};
 use mesh_lifecycle::{
     condition::{Standing, judge},
     phase::Phase,
@@ -56,7 +53,7 @@ pub(crate) enum Gate {
 }
 
 /// What must still come true, after the name of the service.
-pub(crate) fn expectation(condition: Condition) -> &'static str {
+fn expectation(condition: Condition) -> &'static str {
     match condition {
         Condition::ServiceStarted => "to start",
         Condition::ServiceHealthy => "to be healthy",

@@ -30,10 +30,7 @@ use mesh_plan::{
     hash, naming,
 };
 use mesh_runtime::exec::RunStreams;
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe::{self, Receiver},

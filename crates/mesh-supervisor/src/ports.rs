@@ -49,11 +49,7 @@ struct Choice<'a> {
 
 impl Desk {
     /// Puts the project's published ports where they shall be. `commanded` is what the command says of it.
-    pub(crate) async fn choose_ports(
-        &self,
-        project: &mut Project,
-        commanded: Option<Ports>,
-    ) {
+    pub(crate) async fn choose_ports(&self, project: &mut Project, commanded: Option<Ports>) {
         let view = self.owner.now();
         let before = view.project.as_ref().map(|before| before.publishing.clone()).unwrap_or_default();
         let in_file = project.publishing.in_file;
@@ -75,12 +71,15 @@ impl Desk {
             .services
             .values()
             .filter(|service| !service.network.ports.is_empty())
-            .map(|service| (service.name.clone(), service.network.ports.iter().map(|it| it.published).collect()))
+            .map(|service| {
+                (service.name.clone(), service.network.ports.iter().map(|it| it.published).collect())
+            })
             .collect();
         // What is fixed comes first: of a range, another port does as well.
         for ranges in [false, true] {
             for service in project.services.values_mut() {
-                for mapping in service.network.ports.iter_mut().filter(|mapping| is_range(mapping) == ranges) {
+                for mapping in service.network.ports.iter_mut().filter(|mapping| is_range(mapping) == ranges)
+                {
                     choice.place(&service.name, mapping).await;
                 }
             }

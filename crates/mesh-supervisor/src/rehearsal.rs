@@ -59,7 +59,8 @@ impl Desk {
         for name in chosen {
             let one = BTreeSet::from([name.clone()]);
             let overrides = ImageOverrides { pull: Some(PullPolicy::Never), substitute: options.substitute };
-            if let Ok(Images { by_service: found, .. }) = self.images(project, &one, overrides, outlet).await {
+            if let Ok(Images { by_service: found, .. }) = self.images(project, &one, overrides, outlet).await
+            {
                 images.extend(found);
                 continue;
             }

@@ -35,9 +35,10 @@ pub(crate) struct Client {
 }
 
 /// Why a request had no answer that counts.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// The server answered with an error.
+    #[error("{text}")]
     Answered {
         status: u16,
         /// What its body says, where it says anything: some errors carry warnings or data.
@@ -46,17 +47,11 @@ pub(crate) enum ApiError {
         text: String,
     },
     /// There was no answer; why.
+    #[error("{0}")]
     Other(String),
     /// It was not asked: the request as a line for `curl`.
+    #[error("{0}")]
     Curl(String),
-}
-
-impl std::fmt::Display for ApiError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Answered { text, .. } | Self::Other(text) | Self::Curl(text) => f.write_str(text),
-        }
-    }
 }
 
 impl ApiError {

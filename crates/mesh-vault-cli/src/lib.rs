@@ -8,6 +8,7 @@
 //! Deliberately absent: `server` and `agent` (another crate is the server), plugins, Raft, namespaces' own verbs,
 //! replication, multi-factor logins, PGP.
 
+pub mod api;
 mod client;
 mod command;
 mod data;

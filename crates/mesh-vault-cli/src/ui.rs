@@ -1,5 +1,6 @@
 //! Where words go: results to standard output, errors and warnings to standard error.
 
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use std::io::{IsTerminal as _, Read, Write};
 
 /// Longest line of prose.
@@ -105,22 +106,60 @@ impl Ui<'_> {
     }
 }
 
+/// Most letters of what is typed unseen.
+const HIDDEN_BYTES_MAX: usize = 64 << 10;
+
+/// A terminal that is put back as it was when this ends.
+struct Terminal {
+    input: std::io::Stdin,
+    shown: Termios,
+}
+
+impl Terminal {
+    /// Lets the terminal hand on each key unseen, those that would end the program too.
+    fn hidden() -> Result<Self, String> {
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return Err("file descriptor 0 is not a terminal".to_owned());
+        }
+        let shown = termios::tcgetattr(&input).map_err(|error| error.to_string())?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        termios::tcsetattr(&input, OptionalActions::Now, &hidden).map_err(|error| error.to_string())?;
+        Ok(Self { input, shown })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // There is nothing else that could be done about it.
+        let _ = termios::tcsetattr(&self.input, OptionalActions::Now, &self.shown);
+    }
+}
+
 /// Reads a line of the terminal at standard input without showing it.
 fn hidden_line() -> Result<String, String> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Err("file descriptor 0 is not a terminal".to_owned());
+    let terminal = Terminal::hidden()?;
+    let mut line = Vec::new();
+    loop {
+        let mut key = [0];
+        let count = (&terminal.input).lock().read(&mut key).map_err(|error| error.to_string())?;
+        match key[0] {
+            // Control and c, or the terminal is gone.
+            3 => return Err("user interrupted".to_owned()),
+            b'\r' | b'\n' => break,
+            // Control and d.
+            4 if line.is_empty() => return Err("EOF".to_owned()),
+            4 => break,
+            _ if count == 0 => return Err("EOF".to_owned()),
+            8 | 127 => drop(line.pop()),
+            // Control and u.
+            21 => line.clear(),
+            _ if line.len() >= HIDDEN_BYTES_MAX => return Err("it is too long".to_owned()),
+            key => line.push(key),
+        }
     }
-    let shown = rustix::termios::tcgetattr(&input).map_err(|error| error.to_string())?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
-    let set = |state| rustix::termios::tcsetattr(&input, rustix::termios::OptionalActions::Now, state);
-    set(&hidden).map_err(|error| error.to_string())?;
-    let mut line = String::new();
-    let read = input.read_line(&mut line);
-    set(&shown).map_err(|error| error.to_string())?;
-    read.map_err(|error| error.to_string())?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    String::from_utf8(line).map_err(|_| "it is no text".to_owned())
 }
 
 /// Prose in lines that are not too long.

@@ -22,10 +22,10 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 pub(crate) fn vault(arguments: &[String]) -> ExitCode {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("info"))
-        .with_filter_reloading()
         .with_writer(io::stderr)
         .with_ansi(false)
-        .log_internal_errors(false);
+        .log_internal_errors(false)
+        .with_filter_reloading();
     let level = logs.reload_handle();
     logs.init();
     let set_level = |word: &str| {

@@ -34,6 +34,7 @@ pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod up;
+pub(crate) mod vault;
 pub(crate) mod version;
 pub(crate) mod volumes;
 pub(crate) mod wait;

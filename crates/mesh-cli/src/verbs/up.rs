@@ -249,7 +249,7 @@ fn follow_options(
         target.check_services(names)?;
     }
     // Whoever names a service with --attach wants it, whatever its file says.
-    let unattached = arguments.attach.is_empty().then(|| target.project.as_deref()).flatten();
+    let unattached = target.project.as_deref().filter(|_| arguments.attach.is_empty());
     let unattached = unattached.into_iter().flat_map(unattached_services);
     // Without --attach, those that were named are shown, as Compose has it.
     let attach = match (arguments.attach.is_empty(), arguments.attach_dependencies) {

@@ -19,8 +19,7 @@ use mesh_runtime::{
     exec::{CopyRequest, ExecRequest},
 };
 use mesh_sandbox::specification::{
-    CopyOperation, ExecSpecification, MountSpecification, Output, RunSpecification,
-    UserNamespace,
+    CopyOperation, ExecSpecification, MountSpecification, Output, RunSpecification, UserNamespace,
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

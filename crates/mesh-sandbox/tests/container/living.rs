@@ -97,8 +97,12 @@ pub(crate) fn inherited(world: &World) {
 pub(crate) fn copy(world: &World) {
     let container = long_running(world);
     let copy = |operation: CopyOperation, input: Vec<u8>| {
-        let specification =
-            CopySpecification { pid: container.pid(), at_rest: None, operation, user_namespace: world.namespace };
+        let specification = CopySpecification {
+            pid: container.pid(),
+            at_rest: None,
+            operation,
+            user_namespace: world.namespace,
+        };
         crate::world::run_copy(&specification, input)
     };
     let out = |path: &str| CopyOperation::Out { path: path.to_owned() };

@@ -174,10 +174,8 @@ async fn a_second_up_waits_its_turn_and_down_does_not() {
 async fn the_turn_is_waited_for_a_minute() {
     let rig = Rig::new().await;
     let turn = rig.desk.turns.take(false, Asker { verb: "run", pid: Some(7) }).await.unwrap();
-    let request = Request::Up {
-        project: Box::new(project(vec![service("web")])),
-        options: UpOptions::default(),
-    };
+    let request =
+        Request::Up { project: Box::new(project(vec![service("web")])), options: UpOptions::default() };
     let (answer, told) = rig.ask(request).await;
     let error = answer.unwrap_err();
     let want = "`mesh run` (process 7) has been changing this project for 60 s";

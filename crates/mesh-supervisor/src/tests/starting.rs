@@ -236,7 +236,10 @@ async fn every_one_of_several_failed_starts_is_told() {
         let error = rig.up(&project(names.map(service).into()), wait).await.unwrap_err();
         let told: Vec<&str> = error.failures.iter().map(|failure| failure.reason.as_str()).collect();
         let want = ["no such file", "permission denied", "not a program"];
-        assert!(told.len() == 3 && want.iter().all(|why| told.iter().any(|one| one.ends_with(why))), "{error:?}");
+        assert!(
+            told.len() == 3 && want.iter().all(|why| told.iter().any(|one| one.ends_with(why))),
+            "{error:?}"
+        );
         assert!(error.message.ends_with("no such file (and 2 more)"), "{error:?}");
     }
     assert_eq!(rig.status("d").await.state, State::Running);

@@ -122,6 +122,7 @@ impl Sources {
         draft.log_level = arguments.log_level.clone().or(draft.log_level);
         if let Some(development) = &arguments.development {
             draft.storage = Some(Storage::Memory);
+            draft.listeners.retain(|listener| listener.address != development.listen);
             draft.listeners.insert(0, Listener::plain(&development.listen));
             draft.ui.get_or_insert(true);
         }
@@ -158,7 +159,7 @@ impl Draft {
         file.know("listener");
         for (kind, body, line) in file.body().blocks("listener") {
             let block = Reader::new(body, file.file(), file.findings());
-            self.listeners.push(Listener::read(&kind, line, &block));
+            self.listen(Listener::read(&kind, line, &block));
         }
         put(&mut self.ui, file.boolean("ui"));
         put(&mut self.api_addr, file.text("redirect_addr"));
@@ -173,6 +174,14 @@ impl Draft {
             file.know(key);
         }
         file.finish();
+    }
+
+    /// The later of two at one address wins: the image's entrypoint leaves the configuration in a file and in the
+    /// environment.
+    fn listen(&mut self, listener: Listener) {
+        let same = |known: &Listener| known.address == listener.address && !known.address.ends_with(":0");
+        self.listeners.retain(|known| !same(known));
+        self.listeners.push(listener);
     }
 
     fn read_storage(&mut self, file: &Reader<'_>) {

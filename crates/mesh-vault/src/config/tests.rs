@@ -113,6 +113,10 @@ fn the_image_s_entrypoint_and_development() {
     let parsed = Arguments::parse(&[], &environment).unwrap();
     let config = Config::load(&parsed, &environment).unwrap();
     assert_eq!(config.storage.kind(), "file");
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("local.json"), environment("VAULT_LOCAL_CONFIG").unwrap()).unwrap();
+    let both = Arguments { configs: vec![directory.path().into()], ..Arguments::default() };
+    assert_eq!(Config::load(&both, &environment).unwrap().listeners.len(), 1);
     let parsed = Arguments::parse(&["-dev".to_owned()], &environment).unwrap();
     assert_eq!(parsed.development.as_ref().unwrap().root_token, Some(Secret::new("root".to_owned())));
     let config = Config::load(&Arguments { configs: Vec::new(), ..parsed }, &none).unwrap();

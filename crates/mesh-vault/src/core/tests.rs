@@ -101,7 +101,7 @@ async fn a_token_goes_with_its_parent() {
     for gone in [&parent, &child, &grandchild["auth"]] {
         vault.client(gone["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.refused(403, "denied");
         let accessor = json!({ "accessor": gone["accessor"] });
-        vault.root().post("auth/token/lookup-accessor", accessor).await.refused(403, "invalid accessor");
+        vault.root().post("auth/token/lookup-accessor", accessor).await.refused(400, "invalid accessor");
     }
     let left = vault.client(orphan["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.ok();
     assert_eq!((&left["data"]["orphan"], &left["data"]["path"]), (&json!(true), &json!("auth/token/create-orphan")));

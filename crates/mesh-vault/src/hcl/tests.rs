@@ -73,3 +73,16 @@ fn blocks_are_found_however_they_are_written() {
         assert_eq!(found, [("tcp", json!("a")), ("tcp", json!("b"))], "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "[a-z\"{}\\[\\]=:,#/*<\\-\\\\\n 0-9EOFéu$]{0,80}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn json_is_read_as_it_is(text in "\\PC{0,20}", number in proptest::prelude::any::<i64>(), flag: bool) {
+        let written = json!({"a": {"b": [text, number, flag, null]}, "c": text});
+        proptest::prop_assert_eq!(parse(&written.to_string()).ok(), Some(written));
+    }
+}

@@ -27,13 +27,17 @@ pub(super) async fn answer(
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let Some(path) = decode(request.uri().path(), false).filter(|path| path.chars().all(printable)) else {
+    let raw = request.uri().path();
+    let Some(path) = decode(raw, false).filter(|path| path.chars().all(printable)) else {
         return respond::plain(400, "400 Bad Request");
     };
-    if let Some(clean) = cleaned(&path) {
-        return respond::redirect(301, &encode(&clean), request.uri().query());
+    if let Some(clean) = cleaned(raw).filter(|_| !raw.starts_with("//")) {
+        return respond::redirect(307, &clean, request.uri().query());
     }
     let Some(path) = path.strip_prefix("/v1/") else { return site.page(request.method(), &path) };
+    if path.split('/').any(|part| part == "..") {
+        return respond::answer(Answer::errors(400, &["relative paths not supported"]), None);
+    }
     let query = request.uri().query().unwrap_or_default();
     let Some(query) = read_query(query) else { return respond::answer(Answer::errors(400, &[]), None) };
     let header = |name: &HeaderName| text(request.headers(), name);
@@ -110,7 +114,7 @@ fn printable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}')
 }
 
-/// A path without empty parts and dots, where it has any.
+/// A path without empty parts and dots, where it has any. As it was sent: what is encoded is not looked into.
 fn cleaned(path: &str) -> Option<String> {
     let parts = || path.split('/').skip(1);
     let last = parts().count().saturating_sub(1);
@@ -151,18 +155,6 @@ fn decode(text: &str, form: bool) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn encode(path: &str) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 fn read_query(query: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -173,7 +165,7 @@ fn read_query(query: &str) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cleaned, decode, encode, read_query};
+    use super::{cleaned, decode, read_query};
 
     #[test]
     fn paths_are_decoded_and_cleaned() {
@@ -193,7 +185,6 @@ mod tests {
         ] {
             assert_eq!(cleaned(path).as_deref(), clean, "{path}");
         }
-        assert_eq!(encode("/v1/é b?"), "/v1/%C3%A9%20b%3F");
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod parameters;
 mod parse;
 mod pattern;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use acl::{Acl, Asked, Verdict};
 pub use builtin::{DEFAULT, DEFAULT_TEXT, ROOT, WRAPPING, WRAPPING_TEXT};

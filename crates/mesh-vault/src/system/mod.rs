@@ -106,6 +106,7 @@ pub(crate) async fn handle(
         "revoke-force" => leases::revoke_force(active, ask, rest).await,
         "wrapping" => wrapping(active, ask, rest).await,
         "key-status" if rest.is_empty() => keys::status(active, ask),
+        "rekey" => keys::backup(ask, rest),
         "rotate" => keys::rotate(active, ask, rest).await,
         "seal" if rest.is_empty() => keys::seal(core, ask),
         "step-down" if rest.is_empty() => keys::step_down(ask),

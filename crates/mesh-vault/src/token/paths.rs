@@ -115,7 +115,7 @@ fn by_accessor(active: &Active, ask: &Ask, rest: &str) -> Result<String, Refusal
 }
 
 fn invalid_accessor() -> Refusal {
-    Refusal::Status { status: 403, text: "invalid accessor".to_owned() }
+    Refusal::invalid("1 error occurred:\n\t* invalid accessor\n\n")
 }
 
 async fn renew_token(active: &Active, ask: &Ask, token: Secret<String>, work: &mut Work) -> Result<Reply, Refusal> {

@@ -87,7 +87,8 @@ impl Algorithm {
     pub(super) fn identifier(self) -> Vec<u8> {
         match self {
             Self::Rsa(hash) => {
-                let oid = der::element(der::OID, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, hash.arc() + 10]);
+                let oid =
+                    der::element(der::OID, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, hash.arc() + 10]);
                 der::sequence(&[&oid, &der::NULL])
             }
             Self::RsaPss(hash) => pss_identifier(hash),
@@ -276,7 +277,9 @@ impl PublicKey {
     /// Whether it made the signature of the message, by the `AlgorithmIdentifier`.
     pub(super) fn verify(&self, identifier: &[u8], message: &[u8], signature: &[u8]) -> bool {
         let Some(algorithm) = Algorithm::identified(identifier) else { return false };
-        let Some(verification) = self.shape.and_then(|shape| verification(shape, algorithm)) else { return false };
+        let Some(verification) = self.shape.and_then(|shape| verification(shape, algorithm)) else {
+            return false;
+        };
         UnparsedPublicKey::new(verification, &self.bits).verify(message, signature).is_ok()
     }
 }

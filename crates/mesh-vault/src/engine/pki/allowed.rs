@@ -51,7 +51,11 @@ impl Judge<'_> {
         self.role.allow_any_name
             || self.local(&parts)
             || self.of_token(&parts)
-            || self.role.allowed_domains.iter().any(|domain| !domain.is_empty() && self.of_domain(&parts, domain))
+            || self
+                .role
+                .allowed_domains
+                .iter()
+                .any(|domain| !domain.is_empty() && self.of_domain(&parts, domain))
     }
 
     /// The name's parts, if its form is allowed.
@@ -67,7 +71,8 @@ impl Judge<'_> {
         }
         let (label, reduced) = if wildcard { hostname::split_wildcard(host)? } else { ("", host) };
         if self.role.enforce_hostnames {
-            let sound = |name: &str| hostname::to_ascii(name).is_ok_and(|ascii| hostname::is_hostname(&ascii));
+            let sound =
+                |name: &str| hostname::to_ascii(name).is_ok_and(|ascii| hostname::is_hostname(&ascii));
             // A wildcard alone leaves no rest, and nothing else does.
             if !(sound(reduced) || wildcard && reduced.is_empty()) {
                 return None;
@@ -91,13 +96,15 @@ impl Judge<'_> {
         if !self.role.allow_token_displayname || self.display_name.is_empty() {
             return false;
         }
-        let below = is_below(parts.reduced, self.display_name) || parts.wildcard && parts.reduced == self.display_name;
+        let below = is_below(parts.reduced, self.display_name)
+            || parts.wildcard && parts.reduced == self.display_name;
         parts.name == self.display_name || self.role.allow_subdomains && below
     }
 
     fn of_domain(&self, parts: &Parts<'_>, domain: &str) -> bool {
         let role = self.role;
-        let bare = parts.name.eq_ignore_ascii_case(domain) || parts.email && parts.host.eq_ignore_ascii_case(domain);
+        let bare =
+            parts.name.eq_ignore_ascii_case(domain) || parts.email && parts.host.eq_ignore_ascii_case(domain);
         let below =
             is_below(parts.reduced, domain) || parts.wildcard && parts.reduced.eq_ignore_ascii_case(domain);
         role.allow_bare_domains && bare
@@ -109,7 +116,10 @@ impl Judge<'_> {
     pub(super) fn address(&self, address: IpAddr) -> bool {
         let networks = &self.role.allowed_ip_sans_cidr;
         networks.is_empty()
-            || networks.iter().filter_map(|text| Network::parse(text)).any(|network| network.contains(address))
+            || networks
+                .iter()
+                .filter_map(|text| Network::parse(text))
+                .any(|network| network.contains(address))
     }
 
     /// Whether it may be a URI.
@@ -168,12 +178,25 @@ mod tests {
     }
 
     fn example() -> Role {
-        Role { allowed_domains: vec!["example.com".into(), String::new()], allow_localhost: false, ..Role::default() }
+        Role {
+            allowed_domains: vec!["example.com".into(), String::new()],
+            allow_localhost: false,
+            ..Role::default()
+        }
     }
 
     #[test]
     fn nothing_is_allowed_that_is_not_said() {
-        check(example(), &[("example.com", false), ("a.example.com", false), ("localhost", false), ("", false), ("*", false)]);
+        check(
+            example(),
+            &[
+                ("example.com", false),
+                ("a.example.com", false),
+                ("localhost", false),
+                ("", false),
+                ("*", false),
+            ],
+        );
     }
 
     #[test]
@@ -224,10 +247,17 @@ mod tests {
 
     #[test]
     fn globs_and_local_names() {
-        let role = Role { allowed_domains: vec!["ftp*.example.com".into()], allow_glob_domains: true, ..example() };
-        check(role, &[("ftp1.example.com", true), ("www.example.com", false), ("ftp1.example.com.evil", false)]);
+        let role =
+            Role { allowed_domains: vec!["ftp*.example.com".into()], allow_glob_domains: true, ..example() };
+        check(
+            role,
+            &[("ftp1.example.com", true), ("www.example.com", false), ("ftp1.example.com.evil", false)],
+        );
         let role = Role { allow_localhost: true, ..example() };
-        check(role, &[("localhost", true), ("localdomain", true), ("u@localhost", true), ("*.localhost", false)]);
+        check(
+            role,
+            &[("localhost", true), ("localdomain", true), ("u@localhost", true), ("*.localhost", false)],
+        );
         let role = Role { allow_localhost: true, allow_subdomains: true, ..example() };
         check(role, &[("a.localhost", true), ("*.localdomain", true), ("alocalhost", false)]);
         let role = Role { allow_any_name: true, ..example() };

@@ -23,7 +23,9 @@ pub(super) fn rfc3339(seconds: u64) -> String {
 /// Reads RFC 3339, with `Z` or an offset.
 pub(super) fn parse_rfc3339(text: &str) -> Option<u64> {
     let (moment, offset) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
-        Some((moment, offset)) if offset.starts_with(['+', '-']) => (format!("{moment}Z"), offset_seconds(offset)?),
+        Some((moment, offset)) if offset.starts_with(['+', '-']) => {
+            (format!("{moment}Z"), offset_seconds(offset)?)
+        }
         _ => (text.to_owned(), 0),
     };
     let parsed = seconds(humantime::parse_rfc3339(&moment).ok()?);
@@ -75,8 +77,15 @@ pub(super) fn decode(element: der::Element<'_>) -> Result<u64, Malformed> {
         return Ok(0);
     }
     let (date, time) = digits.split_at(8);
-    let text =
-        format!("{}-{}-{}T{}:{}:{}Z", &date[..4], &date[4..6], &date[6..], &time[..2], &time[2..4], &time[4..]);
+    let text = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        &time[..2],
+        &time[2..4],
+        &time[4..]
+    );
     humantime::parse_rfc3339(&text).map(seconds).map_err(|_| Malformed)
 }
 
@@ -98,8 +107,14 @@ mod tests {
     fn offsets_are_taken_off() {
         assert_eq!(parse_rfc3339("2030-01-01T02:00:00+02:00"), parse_rfc3339("2030-01-01T00:00:00Z"));
         assert_eq!(parse_rfc3339("2029-12-31T19:00:00-05:00"), parse_rfc3339("2030-01-01T00:00:00Z"));
-        for wrong in ["", "2030", "2030-01-01", "2030-13-01T00:00:00Z", "2030-01-01T00:00:00+99:00", "ü-01-01T00:00:00Z"]
-        {
+        for wrong in [
+            "",
+            "2030",
+            "2030-01-01",
+            "2030-13-01T00:00:00Z",
+            "2030-01-01T00:00:00+99:00",
+            "ü-01-01T00:00:00Z",
+        ] {
             assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
         }
     }

@@ -40,7 +40,9 @@ impl Urls {
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.issuing_certificates.is_empty() && self.crl_distribution_points.is_empty() && self.ocsp_servers.is_empty()
+        self.issuing_certificates.is_empty()
+            && self.crl_distribution_points.is_empty()
+            && self.ocsp_servers.is_empty()
     }
 
     /// Those of an issuer, the mount's where it has none, with what stands for something filled in.
@@ -114,7 +116,9 @@ fn filled_url(url: &str, marks: &[(&str, &str)]) -> Result<String, String> {
     let mut filled = url.to_owned();
     for (mark, value) in marks {
         if filled.contains(mark) && value.is_empty() {
-            return Err(format!("failed to substitute {mark} in {url:?}: it is not set (see config/cluster)"));
+            return Err(format!(
+                "failed to substitute {mark} in {url:?}: it is not set (see config/cluster)"
+            ));
         }
         filled = filled.replace(mark, value);
     }
@@ -241,12 +245,16 @@ impl Lists {
         for (field, value) in flags {
             *value = fields.boolean(field)?.unwrap_or(*value);
         }
-        for field in ["enable_delta", "cross_cluster_revocation", "unified_crl", "unified_crl_on_existing_paths"] {
+        for field in
+            ["enable_delta", "cross_cluster_revocation", "unified_crl", "unified_crl_on_existing_paths"]
+        {
             if fields.boolean(field)? == Some(true) {
                 return Err(Refusal::invalid(format!("{field} is not supported by this server")));
             }
         }
-        if self.auto_rebuild && parse_duration(&self.auto_rebuild_grace_period) >= parse_duration(&self.expiry) {
+        if self.auto_rebuild
+            && parse_duration(&self.auto_rebuild_grace_period) >= parse_duration(&self.expiry)
+        {
             return Err(Refusal::invalid(format!(
                 "CRL auto-rebuilding grace period ({}) must be strictly shorter than CRL expiry ({}) value when \
                  auto-rebuilding of CRLs is enabled",
@@ -307,7 +315,9 @@ pub(super) fn issuers(
         let fields = request.fields();
         let reference = fields.string("default")?.or_else(|| fallback.map(str::to_owned)).unwrap_or_default();
         if reference.is_empty() || reference == store::DEFAULT {
-            return Err(Refusal::invalid("Invalid issuer specification; must be non-empty and can't be 'default'."));
+            return Err(Refusal::invalid(
+                "Invalid issuer specification; must be non-empty and can't be 'default'.",
+            ));
         }
         let issuer = store::find_issuer(transaction, &reference)?
             .map_err(|text| Refusal::invalid(format!("Error resolving issuer reference: {text}")))?;
@@ -333,7 +343,9 @@ pub(super) fn keys(request: &Request, transaction: &mut Transaction<'_>) -> Resu
     if request.operation.writes() {
         let reference = request.fields().string("default")?.unwrap_or_default();
         if reference.is_empty() || reference == store::DEFAULT {
-            return Err(Refusal::invalid("Invalid key specification; must be non-empty and can't be 'default'."));
+            return Err(Refusal::invalid(
+                "Invalid key specification; must be non-empty and can't be 'default'.",
+            ));
         }
         let key = store::find_key(transaction, &reference)?
             .map_err(|text| Refusal::invalid(format!("Error resolving issuer reference: {text}")))?;
@@ -359,7 +371,9 @@ mod tests {
         for sound in ["http://127.0.0.1:8200/v1/pki/ca", "ldap://h/cn=x?y", "https://a"] {
             assert!(is_url(sound), "{sound}");
         }
-        for wrong in ["", "a", "http://", "://a", "1http://a", "http:///x", "http://{{issuer_id}}", "http://a b"] {
+        for wrong in
+            ["", "a", "http://", "://a", "1http://a", "http:///x", "http://{{issuer_id}}", "http://a b"]
+        {
             assert!(!is_url(wrong), "{wrong}");
         }
     }

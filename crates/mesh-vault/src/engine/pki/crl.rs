@@ -55,11 +55,11 @@ pub(super) fn rebuild(
     let all = store::issuers(transaction)?;
     let default = store::issuers_config(transaction)?.default;
     let mut index: Index = transaction.get_json(INDEX)?.unwrap_or_default();
-    let (mut lines, strays) =
-        if config.disable { Default::default() } else { lines(transaction, &all)? };
+    let (mut lines, strays) = if config.disable { Default::default() } else { lines(transaction, &all)? };
     let mut warnings = Vec::new();
     for group in groups(&all)? {
-        let signers: Vec<&Issuer> = group.iter().copied().filter(|issuer| issuer.may(Usage::CrlSigning)).collect();
+        let signers: Vec<&Issuer> =
+            group.iter().copied().filter(|issuer| issuer.may(Usage::CrlSigning)).collect();
         let Some(signer) = signers.iter().find(|issuer| issuer.id == default).or(signers.first()) else {
             let ids: Vec<_> = group.iter().map(|issuer| issuer.id.as_str()).collect();
             warnings.push(format!(
@@ -69,7 +69,8 @@ pub(super) fn rebuild(
             ));
             continue;
         };
-        let mut own: Vec<Line> = group.iter().filter_map(|issuer| lines.remove(&issuer.id)).flatten().collect();
+        let mut own: Vec<Line> =
+            group.iter().filter_map(|issuer| lines.remove(&issuer.id)).flatten().collect();
         if signer.id == default {
             own.extend(strays.iter().cloned());
         }
@@ -126,7 +127,10 @@ fn lines(
             let certificate =
                 transaction.get(&format!("certs/{key}"))?.and_then(|bytes| Certificate::parse(&bytes).ok());
             let parent = certificate.and_then(|certificate| {
-                parsed.iter().find(|(_, issuer)| certificate.signed_by(issuer)).map(|(id, _)| (*id).to_owned())
+                parsed
+                    .iter()
+                    .find(|(_, issuer)| certificate.signed_by(issuer))
+                    .map(|(id, _)| (*id).to_owned())
             });
             let Some(parent) = parent else {
                 strays.push((key, revoked.time));
@@ -162,8 +166,9 @@ fn sign(signer: &Signer, state: &State, lines: &[Line], now: SystemTime) -> Resu
     // RFC 5280, 5.1.2.6: no list at all where there is nothing in it.
     let revoked = if content.is_empty() { Vec::new() } else { der::element(der::SEQUENCE, &content) };
     let mut extensions: Vec<Extension> = Vec::new();
-    extensions
-        .extend(signer.certificate.subject_key_identifier().map(|id| extension::authority_key_identifier(&id)));
+    extensions.extend(
+        signer.certificate.subject_key_identifier().map(|id| extension::authority_key_identifier(&id)),
+    );
     extensions.push(extension::crl_number(state.number));
     let signed = der::sequence(&[
         &der::number(1),

@@ -90,7 +90,8 @@ pub(super) fn extended_key_usage(purposes: &[Vec<u8>]) -> Extension {
 /// `BasicConstraints`, critical.
 pub(super) fn basic_constraints(authority: bool, path_length: Option<u32>) -> Extension {
     let authority_flag = if authority { der::element(der::BOOLEAN, &[0xff]) } else { Vec::new() };
-    let length = path_length.filter(|_| authority).map(|length| der::number(length.into())).unwrap_or_default();
+    let length =
+        path_length.filter(|_| authority).map(|length| der::number(length.into())).unwrap_or_default();
     Extension::new(BASIC_CONSTRAINTS, true, der::sequence(&[&authority_flag, &length]))
 }
 
@@ -130,7 +131,8 @@ pub(super) fn authority_information(ocsp: &[String], issuers: &[String]) -> Exte
     for (arc, urls) in [(1, ocsp), (2, issuers)] {
         for url in urls {
             let method = der::element(der::OID, &[0x2b, 6, 1, 5, 5, 7, 48, arc]);
-            content.extend(der::sequence(&[&method, &der::element(der::context_primitive(6), url.as_bytes())]));
+            content
+                .extend(der::sequence(&[&method, &der::element(der::context_primitive(6), url.as_bytes())]));
         }
     }
     Extension::new(AUTHORITY_INFORMATION, false, der::element(der::SEQUENCE, &content))

@@ -46,7 +46,9 @@ fn json_certificate(text: String) -> Object {
 pub(super) fn authority(shape: Shape, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
     let issuer = default_issuer(transaction)?;
     match (shape, issuer) {
-        (Shape::Json, Ok(issuer)) => Ok(Response::data(json_certificate(issuer.certificate.trim().to_owned()))),
+        (Shape::Json, Ok(issuer)) => {
+            Ok(Response::data(json_certificate(issuer.certificate.trim().to_owned())))
+        }
         (Shape::Json, Err(text)) => Err(Refusal::invalid(text)),
         (Shape::Der, issuer) => {
             let body = issuer.ok().map(|issuer| issuer.parsed()).transpose()?;
@@ -81,7 +83,7 @@ pub(super) fn chain(shape: Shape, transaction: &Transaction<'_>) -> Result<Respo
 pub(super) fn revocation_list(shape: Shape, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
     let list = match default_issuer(transaction)? {
         Ok(issuer) => crl::of_issuer(transaction, &issuer)?,
-        Err(text) if shape == Shape::Json => return Err(super::failed(text)),
+        Err(text) if shape == Shape::Json => return Err(super::failed_openly(text)),
         Err(_) => Vec::new(),
     };
     Ok(match shape {
@@ -108,7 +110,7 @@ pub(super) fn issuer_list(
     shape: Shape,
     transaction: &Transaction<'_>,
 ) -> Result<Response, Refusal> {
-    let issuer = store::issuer(transaction, reference)?;
+    let issuer = store::find_issuer(transaction, reference)?.map_err(super::failed_openly)?;
     let list = crl::of_issuer(transaction, &issuer)?;
     let text = || if list.is_empty() { String::new() } else { pem::encode_lines("X509 CRL", &list) };
     Ok(match shape {
@@ -151,7 +153,11 @@ fn serials(transaction: &Transaction<'_>, folder: &str) -> Result<Vec<String>, R
 }
 
 /// `certs/` and `certs/revoked/`.
-pub(super) fn list(revoked: bool, fields: Fields<'_>, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
+pub(super) fn list(
+    revoked: bool,
+    fields: Fields<'_>,
+    transaction: &Transaction<'_>,
+) -> Result<Response, Refusal> {
     listing::answer(serials(transaction, if revoked { REVOKED } else { "certs/" })?, fields)
 }
 
@@ -167,8 +173,9 @@ pub(super) fn list_detailed(fields: Fields<'_>, transaction: &Transaction<'_>) -
     for serial in keys.iter().filter_map(Value::as_str) {
         let bytes = transaction.get(&format!("certs/{}", serial.replace(':', "-")))?.unwrap_or_default();
         let parsed = Certificate::parse(&bytes);
-        let certificate =
-            parsed.map_err(|error| Refusal::invalid(format!("failed to parse certificate for {serial}: {error}")))?;
+        let certificate = parsed.map_err(|error| {
+            Refusal::invalid(format!("failed to parse certificate for {serial}: {error}"))
+        })?;
         info.insert(serial.to_owned(), details(&certificate));
     }
     data.insert("key_info".to_owned(), Value::Object(info));

@@ -14,11 +14,13 @@ pub(super) fn to_ascii(name: &str) -> Result<String, String> {
     if name.len() > NAME_BYTES_MAX {
         return Err(invalid());
     }
-    let encoded = name.split('.').any(|label| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")));
+    let encoded =
+        name.split('.').any(|label| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")));
     let ascii = if name.is_ascii() && !encoded {
         name.to_owned()
     } else {
-        let converted = Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore);
+        let converted =
+            Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore);
         converted.map_err(|_| invalid())?.into_owned()
     };
     let relative = ascii.strip_suffix('.').unwrap_or(&ascii);
@@ -118,7 +120,9 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         }
-        for (label, expected) in [("*", true), ("a*", true), ("*a", true), ("a*b", true), ("-*", false), ("ab", false)] {
+        for (label, expected) in
+            [("*", true), ("a*", true), ("*a", true), ("a*b", true), ("-*", false), ("ab", false)]
+        {
             assert_eq!(is_wildcard_label(label), expected, "{label}");
         }
         assert_eq!(split_wildcard("*.a.b"), Some(("*", "a.b")));

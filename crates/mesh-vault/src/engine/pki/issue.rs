@@ -5,9 +5,9 @@ use super::{
     allowed::Judge,
     certificate::{Certificate, CertificateRequest, Template, new_serial},
     extension::{self, Extension},
-    failed, key, pem,
+    failed, key,
     key::PrivateKey,
-    object,
+    object, pem,
     role::{self, Role},
     store::{self, Signer, Usage},
     wanted::{Asked, Purpose, Wanted, remaining, wanted},
@@ -34,7 +34,9 @@ impl Format {
             "pem" => Ok(Self::Pem),
             "der" => Ok(Self::Der),
             "pem_bundle" => Ok(Self::PemBundle),
-            _ => Err(Refusal::invalid("the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\"")),
+            _ => Err(Refusal::invalid(
+                "the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\"",
+            )),
         }
     }
 
@@ -178,7 +180,8 @@ pub(super) fn issue(
 ) -> Result<Response, Refusal> {
     let mut role = role::required(transaction, name)?;
     let fields = request.fields();
-    let (kind, bits) = (fields.string("key_type")?.filter(|kind| !kind.is_empty()), fields.integer("key_bits")?);
+    let (kind, bits) =
+        (fields.string("key_type")?.filter(|kind| !kind.is_empty()), fields.integer("key_bits")?);
     let mut ignored = false;
     if role.key_type == "any" {
         let Some(kind) = kind else {
@@ -240,12 +243,15 @@ fn request_warnings(role: &Role, request: &Request) -> Result<Vec<String>, Refus
     let mut warnings = Vec::new();
     if role.use_csr_common_name && given("common_name")? {
         warnings.push(
-            "the common_name field was provided but the role is set with \"use_csr_common_name\" set to true".to_owned(),
+            "the common_name field was provided but the role is set with \"use_csr_common_name\" set to true"
+                .to_owned(),
         );
     }
     if role.use_csr_sans && given("alt_names")? {
-        warnings
-            .push("the alt_names field was provided but the role is set with \"use_csr_sans\" set to true".to_owned());
+        warnings.push(
+            "the alt_names field was provided but the role is set with \"use_csr_sans\" set to true"
+                .to_owned(),
+        );
     }
     Ok(warnings)
 }
@@ -295,7 +301,11 @@ pub(super) fn sign_verbatim(
 
 /// The extensions of a request but for basic constraints, and the identifiers of keys, which are not its to say.
 pub(super) fn taken_over(request: &CertificateRequest) -> Vec<Extension> {
-    let own = [extension::BASIC_CONSTRAINTS, extension::SUBJECT_KEY_IDENTIFIER, extension::AUTHORITY_KEY_IDENTIFIER];
+    let own = [
+        extension::BASIC_CONSTRAINTS,
+        extension::SUBJECT_KEY_IDENTIFIER,
+        extension::AUTHORITY_KEY_IDENTIFIER,
+    ];
     let kept = request.extensions.iter().filter(|extension| !own.contains(&extension.oid.as_slice()));
     kept.cloned().collect()
 }
@@ -317,7 +327,11 @@ struct Judged {
 }
 
 impl Job<'_> {
-    fn judge(&self, transaction: &Transaction<'_>, asked: Option<&CertificateRequest>) -> Result<Judged, Refusal> {
+    fn judge(
+        &self,
+        transaction: &Transaction<'_>,
+        asked: Option<&CertificateRequest>,
+    ) -> Result<Judged, Refusal> {
         let reference = self.issuer.unwrap_or(&self.role.issuer_ref);
         let signer = Signer::fetch(transaction, reference, Usage::IssuingCertificates)?;
         let fields = self.request.fields();

@@ -5,8 +5,9 @@ use super::{
     certificate::{Certificate, serial_key},
     chain,
     config::Urls,
-    crl, failed, key::PrivateKey, object, pem,
-    role,
+    crl, failed,
+    key::PrivateKey,
+    object, pem, role,
     root::NO_URLS,
     store::{self, Issuer, Outliving, Usage},
 };
@@ -120,7 +121,9 @@ fn update(
     if before != issuer.name && !before.is_empty() {
         response.warnings.extend(still_referred(transaction, &before)?);
     }
-    if let Some(Err(text)) = issuer.urls.as_ref().map(|urls| urls.filled(transaction, &issuer.id)).transpose()? {
+    if let Some(Err(text)) =
+        issuer.urls.as_ref().map(|urls| urls.filled(transaction, &issuer.id)).transpose()?
+    {
         response = response.warn(format!(
             "issuance may fail: {text}\n\nConsider setting the cluster-local address if it is not already set."
         ));
@@ -191,12 +194,18 @@ fn update_algorithm(issuer: &mut Issuer, partly: bool, fields: Fields<'_>) -> Re
         return Ok(());
     }
     let algorithm = Algorithm::named(&name).ok_or_else(|| {
-        Refusal::invalid(format!("Unknown signature algorithm value: {name} - valid values are {}", Algorithm::names()))
+        Refusal::invalid(format!(
+            "Unknown signature algorithm value: {name} - valid values are {}",
+            Algorithm::names()
+        ))
     })?;
     let kind = issuer.parsed()?.public_key.shape.map(super::algorithm::Shape::kind);
     if !kind.is_some_and(|kind| store::fits(kind, algorithm)) {
         let kind = kind.map_or("unknown", super::algorithm::Kind::name);
-        return Err(failed(format!("unable to use issuer of type {kind} to sign with {} key type", algorithm.name())));
+        return Err(failed(format!(
+            "unable to use issuer of type {kind} to sign with {} key type",
+            algorithm.name()
+        )));
     }
     algorithm.name().clone_into(&mut issuer.revocation_signature_algorithm);
     Ok(())
@@ -228,7 +237,11 @@ fn still_referred(transaction: &Transaction<'_>, name: &str) -> Result<Option<St
     Ok((count > 0).then(|| format!("{count} roles reference {name}")))
 }
 
-fn delete(reference: &str, context: &Context, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
+fn delete(
+    reference: &str,
+    context: &Context,
+    transaction: &mut Transaction<'_>,
+) -> Result<Response, Refusal> {
     let Ok(issuer) = store::find_issuer(transaction, reference)? else { return Ok(Response::empty()) };
     let mut warnings = Vec::new();
     if !issuer.name.is_empty() {
@@ -250,7 +263,7 @@ fn delete(reference: &str, context: &Context, transaction: &mut Transaction<'_>)
 
 /// `issuer/:ref/json`, `der` and `pem`.
 pub(super) fn raw(reference: &str, form: &str, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
-    let issuer = store::issuer(transaction, reference)?;
+    let issuer = store::find_issuer(transaction, reference)?.map_err(super::failed_openly)?;
     let (content_type, body) = match form {
         "pem" => ("application/pem-certificate-chain", issuer.certificate.into_bytes()),
         "der" => ("application/pkix-cert", issuer.parsed()?.der),
@@ -263,7 +276,10 @@ pub(super) fn raw(reference: &str, form: &str, transaction: &Transaction<'_>) ->
             }))));
         }
     };
-    Ok(Response { raw: Some(Raw { status: 200, content_type: content_type.to_owned(), body }), ..Response::default() })
+    Ok(Response {
+        raw: Some(Raw { status: 200, content_type: content_type.to_owned(), body }),
+        ..Response::default()
+    })
 }
 
 /// `issuer/:ref/revoke`.
@@ -384,6 +400,7 @@ pub(super) fn import(
         if existed { &mut imported.existing_issuers } else { &mut imported.issuers }.push(issuer.id.clone());
         imported.ids.push(issuer.id);
     }
+    chain::rebuild(transaction)?;
     imported.answer(context, transaction)
 }
 
@@ -403,7 +420,8 @@ impl Imported {
         for id in &self.ids {
             mapping.insert(id.clone(), store::issuer(transaction, id)?.key_id.into());
         }
-        let with_key = |id: &&String| mapping.get(*id).and_then(Value::as_str).is_some_and(|key| !key.is_empty());
+        let with_key =
+            |id: &&String| mapping.get(*id).and_then(Value::as_str).is_some_and(|key| !key.is_empty());
         let mut warnings = Vec::new();
         let new_with_keys: Vec<&String> = self.issuers.iter().filter(with_key).collect();
         if store::issuers_config(transaction)?.default_follows_latest_issuer {

@@ -10,7 +10,7 @@ use aws_lc_rs::{
     encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der},
     rand::SystemRandom,
     rsa::{KeyPair as RsaKeyPair, KeySize},
-    signature::{self as lc, EcdsaKeyPair, Ed25519KeyPair, EcdsaSigningAlgorithm, KeyPair as _, RsaEncoding},
+    signature::{self as lc, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding},
 };
 use zeroize::Zeroizing;
 
@@ -36,7 +36,9 @@ impl std::fmt::Debug for PrivateKey {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
     /// It is no key, is encrypted, or has parts that contradict each other.
-    #[error("error parsing private key: it is not an unencrypted RSA, ECDSA or Ed25519 key in PKCS#1, SEC1 or PKCS#8")]
+    #[error(
+        "error parsing private key: it is not an unencrypted RSA, ECDSA or Ed25519 key in PKCS#1, SEC1 or PKCS#8"
+    )]
     Rejected,
     /// Too small or too large.
     #[error("RSA keys of {0} bits are not supported")]
@@ -218,7 +220,11 @@ fn padding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
 ///
 /// # Errors
 /// Vault's words for a type or a length that cannot be had. P-224 and RSA of 8192 bits are among these here.
-pub(super) fn specification(kind: &str, bits: i64, hash_bits: i64) -> Result<(Option<Kind>, u32, u32), String> {
+pub(super) fn specification(
+    kind: &str,
+    bits: i64,
+    hash_bits: i64,
+) -> Result<(Option<Kind>, u32, u32), String> {
     let bits = match (kind, bits) {
         ("rsa", 0) => 2_048,
         ("ec", 0) => 256,
@@ -259,7 +265,9 @@ mod tests {
 
     #[test]
     fn keys_there_and_back_and_their_signatures_hold() {
-        for (kind, bits) in [(Kind::Rsa, 2_048), (Kind::Ec, 256), (Kind::Ec, 384), (Kind::Ec, 521), (Kind::Ed25519, 0)] {
+        for (kind, bits) in
+            [(Kind::Rsa, 2_048), (Kind::Ec, 256), (Kind::Ec, 384), (Kind::Ec, 521), (Kind::Ed25519, 0)]
+        {
             let key = PrivateKey::generate(kind, bits).unwrap();
             let (_, native) = key.native().unwrap();
             for encoded in [key.pkcs8().unwrap(), native] {

@@ -107,7 +107,11 @@ pub(super) fn generate(
     let exported = match keeping {
         "internal" => false,
         "exported" => true,
-        "kms" => return Err(Refusal::invalid("keys of a key management service are not supported by this server")),
+        "kms" => {
+            return Err(Refusal::invalid(
+                "keys of a key management service are not supported by this server",
+            ));
+        }
         _ => return Err(Refusal::UnsupportedPath),
     };
     let fields = request.fields();
@@ -115,7 +119,8 @@ pub(super) fn generate(
     let kind = fields.string("key_type")?.unwrap_or_else(|| "rsa".to_owned());
     let (kind, bits, _) = key::specification(&kind, fields.integer("key_bits")?.unwrap_or(0), 0)
         .map_err(|text| Refusal::invalid(format!("Validation for key_type, key_bits failed: {text}")))?;
-    let kind = kind.ok_or_else(|| Refusal::invalid("Validation for key_type, key_bits failed: unknown key type any"))?;
+    let kind = kind
+        .ok_or_else(|| Refusal::invalid("Validation for key_type, key_bits failed: unknown key type any"))?;
     let key = PrivateKey::generate(kind, bits)?;
     let (entry, _) = store::import_key(transaction, &key, &name)?;
     let mut data = shown(&entry);
@@ -146,5 +151,9 @@ pub(super) fn import(request: &Request, transaction: &mut Transaction<'_>) -> Re
     let key = PrivateKey::from_block(block)?;
     let (entry, existed) = store::import_key(transaction, &key, &name)?;
     let response = Response::data(shown(&entry));
-    Ok(if existed { response.warn("Key already imported, use key/ endpoint to update name.") } else { response })
+    Ok(if existed {
+        response.warn("Key already imported, use key/ endpoint to update name.")
+    } else {
+        response
+    })
 }

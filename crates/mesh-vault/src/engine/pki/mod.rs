@@ -65,8 +65,12 @@ fn object(value: serde_json::Value) -> Object {
 
 /// What Vault answers 500 for, although it is the caller who can mend it: a reference to nothing, mostly.
 fn failed(text: impl Into<String>) -> Refusal {
-    let text = text.into();
-    Refusal::Status { status: 500, text: format!("1 error occurred:\n\t* {text}\n\n") }
+    Refusal::failed(text.into())
+}
+
+/// The same where no token is needed: Vault leaves out the frame there.
+fn failed_openly(text: impl Into<String>) -> Refusal {
+    Refusal::Status { status: 500, text: text.into() }
 }
 
 /// Paths that need no token.
@@ -107,15 +111,18 @@ impl Engine for Pki {
         let parts = request.parts();
         match (request.operation, parts.as_slice()) {
             // They read settings, and write under a number that nobody else has.
-            (_, ["issue" | "sign" | "sign-verbatim", ..] | ["issuer", _, "issue" | "sign" | "sign-verbatim", ..]) => {
-                Turn::Free
-            }
+            (
+                _,
+                ["issue" | "sign" | "sign-verbatim", ..]
+                | ["issuer", _, "issue" | "sign" | "sign-verbatim", ..],
+            ) => Turn::Free,
             (_, ["ocsp", ..]) => Turn::Free,
             // It is read, and makes the lists anew.
             (_, ["crl", "rotate" | "rotate-delta"]) => Turn::Mount,
-            (Operation::Create | Operation::Update | Operation::Patch | Operation::Delete, ["roles", name]) => {
-                Turn::Key(format!("role/{name}"))
-            }
+            (
+                Operation::Create | Operation::Update | Operation::Patch | Operation::Delete,
+                ["roles", name],
+            ) => Turn::Key(format!("role/{name}")),
             (Operation::Read | Operation::List, _) => Turn::Free,
             _ => Turn::Mount,
         }
@@ -243,7 +250,11 @@ fn read(parts: &[&str], transaction: &Transaction<'_>) -> Option<Result<Response
 }
 
 /// What is read and does something, or tells how that went.
-fn rotated(parts: &[&str], context: &Context, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
+fn rotated(
+    parts: &[&str],
+    context: &Context,
+    transaction: &mut Transaction<'_>,
+) -> Result<Response, Refusal> {
     match parts {
         ["crl", "rotate"] => {
             let warnings = crl::rebuild(transaction, context.now, false)?;
@@ -302,11 +313,15 @@ fn written(
         ["intermediate", "generate", keeping] | ["issuers", "generate", "intermediate", keeping] => {
             root::generate_intermediate(keeping, request, context, transaction)
         }
-        ["intermediate", "cross-sign"] => root::generate_intermediate("existing", request, context, transaction),
+        ["intermediate", "cross-sign"] => {
+            root::generate_intermediate("existing", request, context, transaction)
+        }
         ["intermediate", "set-signed"] | ["issuers", "import", "cert"] => {
             issuers::import(false, request, context, transaction)
         }
-        ["issuers", "import", "bundle"] | ["config", "ca"] => issuers::import(true, request, context, transaction),
+        ["issuers", "import", "bundle"] | ["config", "ca"] => {
+            issuers::import(true, request, context, transaction)
+        }
         ["keys", "generate", keeping] => keys::generate(keeping, request, transaction),
         ["keys", "import"] => keys::import(request, transaction),
         ["revoke"] => revoke::handle(false, request, context, transaction),
@@ -329,7 +344,9 @@ fn with_issuer(
         ["issue", role] => issue::issue(role, Some(issuer), request, context, transaction),
         ["sign", role] => issue::sign(role, Some(issuer), request, context, transaction),
         ["sign-verbatim"] => issue::sign_verbatim(None, Some(issuer), request, context, transaction),
-        ["sign-verbatim", role] => issue::sign_verbatim(Some(role), Some(issuer), request, context, transaction),
+        ["sign-verbatim", role] => {
+            issue::sign_verbatim(Some(role), Some(issuer), request, context, transaction)
+        }
         ["sign-intermediate"] => root::sign_intermediate(issuer, request, context, transaction),
         ["sign-self-issued"] => root::sign_self_issued(issuer, request, transaction),
         ["revoke"] => issuers::revoke(issuer, context, transaction),

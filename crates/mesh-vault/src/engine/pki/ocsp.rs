@@ -136,7 +136,9 @@ fn answer(
         }
         (None, false) => return Ok(unsigned(Unsigned::Unauthorized)),
         (None, true) => match store::find_issuer(transaction, store::DEFAULT)? {
-            Ok(issuer) if issuer.may(Usage::OcspSigning) && !issuer.key_id.is_empty() => (issuer, Status::Unknown),
+            Ok(issuer) if issuer.may(Usage::OcspSigning) && !issuer.key_id.is_empty() => {
+                (issuer, Status::Unknown)
+            }
             _ => return Ok(unsigned(Unsigned::Unauthorized)),
         },
     };

@@ -4,6 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// Blocks that one text may have: a bundle of chains, not a store of them.
 const BLOCKS_MAX: usize = 256;
+/// A text that is looked at at all. Beginnings without an end would make reading a longer one costly.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Beginnings that turn out to be none, before a text is given up.
+const FALSE_BEGINNINGS_MAX: usize = 8;
 
 /// One block.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,8 +58,8 @@ pub(super) fn certificate(der: &[u8]) -> String {
 /// The first block of a text, and what follows it. What stands before it is passed over.
 pub(super) fn first(text: &str) -> Option<(Block, &str)> {
     const BEGIN: &str = "-----BEGIN ";
-    let mut from = text;
-    loop {
+    let mut from = Some(text).filter(|text| text.len() <= TEXT_BYTES_MAX)?;
+    for _ in 0..FALSE_BEGINNINGS_MAX {
         let start = from.find(BEGIN)?;
         let after = &from[start + BEGIN.len()..];
         if let Some(found) = block(after) {
@@ -63,6 +67,7 @@ pub(super) fn first(text: &str) -> Option<(Block, &str)> {
         }
         from = after;
     }
+    None
 }
 
 /// A block whose label begins `text`.
@@ -106,9 +111,18 @@ mod tests {
     fn there_and_back() {
         for length in [0, 1, 47, 48, 49, 1_000] {
             let der = vec![0xa5; length];
-            let (block, rest) = first(&encode_lines("X", &der)).map(|(block, rest)| (block, rest.to_owned())).unwrap();
+            let (block, rest) =
+                first(&encode_lines("X", &der)).map(|(block, rest)| (block, rest.to_owned())).unwrap();
             assert_eq!((block.label.as_str(), block.der, rest.as_str()), ("X", der, "\n"));
         }
+    }
+
+    #[test]
+    fn texts_that_are_costly_to_read_are_not_read() {
+        assert!(first(&"-----BEGIN X-----\n".repeat(1 << 16)).is_none());
+        assert!(first(&"-----BEGIN X-----\n".repeat(1 << 10)).is_none());
+        let late = format!("{}{}", "x".repeat(1 << 19), encode("X", b"1"));
+        assert!(first(&late).is_some());
     }
 
     #[test]
@@ -117,8 +131,12 @@ mod tests {
         let labels: Vec<_> = all(&two).unwrap().into_iter().map(|block| block.label).collect();
         assert_eq!(labels, ["A", "B"]);
         assert_eq!(all(&format!("{two}trailing")), Err(3));
-        for wrong in ["x", "-----BEGIN A-----", "-----BEGIN A-----\n!\n-----END A-----", "-----BEGIN A-----\nYQ==\n-----END B-----"]
-        {
+        for wrong in [
+            "x",
+            "-----BEGIN A-----",
+            "-----BEGIN A-----\n!\n-----END A-----",
+            "-----BEGIN A-----\nYQ==\n-----END B-----",
+        ] {
             assert_eq!(all(wrong), Err(1), "{wrong}");
         }
         assert!(!format!("{:?}", all(&two)).contains("50"));

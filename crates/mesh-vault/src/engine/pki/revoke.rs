@@ -75,7 +75,9 @@ pub(super) fn handle(
             return Err(Refusal::invalid("The serial number or certificate to revoke must be provided."));
         }
         (Some(_), Some(_)) => {
-            return Err(Refusal::invalid("Must provide either the certificate or the serial to revoke; not both."));
+            return Err(Refusal::invalid(
+                "Must provide either the certificate or the serial to revoke; not both.",
+            ));
         }
         (Some(serial), None) => known(&serial, transaction)?,
         (None, Some(text)) => shown(&text, transaction)?,
@@ -196,7 +198,8 @@ pub(super) fn lease_over(
     context: &Context,
     transaction: &mut Transaction<'_>,
 ) -> Result<Response, Refusal> {
-    let serial = request.internal.get("serial_number").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let serial =
+        request.internal.get("serial_number").and_then(serde_json::Value::as_str).unwrap_or_default();
     match known(serial, transaction) {
         Ok(certificate) => revoke(&certificate, context, transaction).map(|_| Response::empty()),
         // It was tidied away: the lease is over all the same.

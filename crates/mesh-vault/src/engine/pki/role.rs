@@ -1,6 +1,6 @@
 //! Roles: what may be issued.
 
-use super::{certificate::Certificate, clock, der, extension::Policy, failed, key, object, store};
+use super::{clock, der, extension::Policy, failed, key, object, store};
 use crate::{
     logical::{Fields, Operation, Refusal, Request, Response},
     storage::Transaction,
@@ -148,10 +148,17 @@ impl Role {
 
     /// One for a certificate authority, with the subject that the request gives.
     pub(super) fn authority(fields: Fields<'_>) -> Result<Self, Refusal> {
-        let mut role = Self { key_usage: Vec::new(), server_flag: false, client_flag: false, ..Self::unbounded(fields)? };
+        let mut role = Self {
+            key_usage: Vec::new(),
+            server_flag: false,
+            client_flag: false,
+            require_cn: false,
+            ..Self::unbounded(fields)?
+        };
         role.update_subject(fields)?;
         role.ttl = fields.duration("ttl")?.unwrap_or_default().as_secs();
-        role.not_before_duration = fields.duration("not_before_duration")?.map_or(30, |duration| duration.as_secs());
+        role.not_before_duration =
+            fields.duration("not_before_duration")?.map_or(30, |duration| duration.as_secs());
         Ok(role)
     }
 
@@ -200,7 +207,8 @@ impl Role {
         ] {
             *value = fields.string(field)?.unwrap_or_else(|| value.clone());
         }
-        for (field, value) in [("key_bits", &mut self.key_bits), ("signature_bits", &mut self.signature_bits)] {
+        for (field, value) in [("key_bits", &mut self.key_bits), ("signature_bits", &mut self.signature_bits)]
+        {
             *value = fields.integer(field)?.unwrap_or(*value);
         }
         if let Some(value) = fields.value("policy_identifiers") {
@@ -244,8 +252,8 @@ impl Role {
         if self.max_ttl > 0 && self.ttl > self.max_ttl {
             return Err(Refusal::invalid("\"ttl\" value must be less than \"max_ttl\" value"));
         }
-        let (_, bits, hash_bits) =
-            key::specification(&self.key_type, self.key_bits, self.signature_bits).map_err(Refusal::invalid)?;
+        let (_, bits, hash_bits) = key::specification(&self.key_type, self.key_bits, self.signature_bits)
+            .map_err(Refusal::invalid)?;
         (self.key_bits, self.signature_bits) = (bits.into(), hash_bits.into());
         if let Some(bad) = self.ext_key_usage_oids.iter().find(|dotted| der::oid(dotted).is_none()) {
             return Err(Refusal::invalid(format!(
@@ -277,7 +285,10 @@ impl Role {
     }
 }
 
-fn take_lists<const N: usize>(fields: Fields<'_>, lists: [(&str, &mut Vec<String>); N]) -> Result<(), Refusal> {
+fn take_lists<const N: usize>(
+    fields: Fields<'_>,
+    lists: [(&str, &mut Vec<String>); N],
+) -> Result<(), Refusal> {
     for (field, list) in lists {
         if let Some(given) = fields.list(field)? {
             *list = given;
@@ -289,7 +300,9 @@ fn take_lists<const N: usize>(fields: Fields<'_>, lists: [(&str, &mut Vec<String
 /// A list of identifiers, or a text or a list of JSON objects with qualifiers.
 fn policies(value: &Value, fields: Fields<'_>) -> Result<Vec<String>, Refusal> {
     let with_qualifiers = match value {
-        Value::String(text) if text.trim_start().starts_with('[') => serde_json::from_str::<Vec<Value>>(text).ok(),
+        Value::String(text) if text.trim_start().starts_with('[') => {
+            serde_json::from_str::<Vec<Value>>(text).ok()
+        }
         Value::Array(values) if values.iter().any(Value::is_object) => Some(values.clone()),
         _ => None,
     };
@@ -298,7 +311,9 @@ fn policies(value: &Value, fields: Fields<'_>) -> Result<Vec<String>, Refusal> {
         None => fields.list("policy_identifiers")?.unwrap_or_default(),
     };
     match list.iter().find(|text| Policy::parse(text).is_none()) {
-        Some(bad) => Err(Refusal::invalid(format!("error parsing policy identifier {bad:?}: it is no object identifier"))),
+        Some(bad) => Err(Refusal::invalid(format!(
+            "error parsing policy identifier {bad:?}: it is no object identifier"
+        ))),
         None => Ok(list),
     }
 }
@@ -320,7 +335,8 @@ fn cn_validations(given: &[String]) -> Result<Vec<String>, String> {
     }
     if result.len() > 1 && result.iter().any(|validation| validation == "disabled") {
         return Err(
-            "cn_validations value incorrect: cannot specify `disabled` along with `email` or `hostname`".to_owned()
+            "cn_validations value incorrect: cannot specify `disabled` along with `email` or `hostname`"
+                .to_owned(),
         );
     }
     Ok(result)
@@ -364,8 +380,10 @@ impl Network {
 pub(super) fn other_names(texts: &[String]) -> Result<Vec<(String, String)>, String> {
     let mut names = Vec::new();
     for text in texts {
-        let (oid, rest) = text.split_once(';').ok_or_else(|| format!("expected a semicolon in other SAN {text:?}"))?;
-        let (kind, value) = rest.split_once(':').ok_or_else(|| format!("expected a colon in other SAN {text:?}"))?;
+        let (oid, rest) =
+            text.split_once(';').ok_or_else(|| format!("expected a semicolon in other SAN {text:?}"))?;
+        let (kind, value) =
+            rest.split_once(':').ok_or_else(|| format!("expected a colon in other SAN {text:?}"))?;
         if !kind.eq_ignore_ascii_case("utf8") && !kind.eq_ignore_ascii_case("utf-8") {
             return Err(format!(
                 "only utf8 other SANs are supported; found non-supported type in other SAN {text:?}"
@@ -410,7 +428,11 @@ pub(super) fn list(transaction: &Transaction<'_>) -> Result<Response, Refusal> {
 }
 
 /// `roles/:name`.
-pub(super) fn handle(name: &str, request: &Request, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
+pub(super) fn handle(
+    name: &str,
+    request: &Request,
+    transaction: &mut Transaction<'_>,
+) -> Result<Response, Refusal> {
     if !is_name(name) {
         return Err(Refusal::UnsupportedPath);
     }
@@ -478,11 +500,6 @@ fn write(
     Ok(Response { warnings, ..Response::data(shown(&role)?) })
 }
 
-/// Whether a certificate may be signed by an issuer until then: not past the issuer's own end.
-pub(super) fn outlives(not_after: u64, issuer: &Certificate) -> bool {
-    not_after > issuer.not_after
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Network, is_name};
@@ -499,7 +516,11 @@ mod tests {
             ("fe80::/10", "fe80::1", true),
             ("1.2.3.4/32", "1.2.3.5", false),
         ] {
-            assert_eq!(Network::parse(network).unwrap().contains(address.parse().unwrap()), expected, "{network}");
+            assert_eq!(
+                Network::parse(network).unwrap().contains(address.parse().unwrap()),
+                expected,
+                "{network}"
+            );
         }
         for wrong in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/-1", "::/129"] {
             assert!(Network::parse(wrong).is_none(), "{wrong}");
@@ -508,7 +529,9 @@ mod tests {
 
     #[test]
     fn names_of_roles() {
-        for (name, expected) in [("a", true), ("a-b.c_d", true), ("", false), ("-a", false), ("a/b", false), ("a b", false)] {
+        for (name, expected) in
+            [("a", true), ("a-b.c_d", true), ("", false), ("-a", false), ("a/b", false), ("a b", false)]
+        {
             assert_eq!(is_name(name), expected, "{name}");
         }
     }

@@ -4,6 +4,7 @@ use super::{
     algorithm::Kind,
     allowed::Judge,
     certificate::{Certificate, Template, new_serial, sign_request},
+    chain,
     config::Urls,
     crl, extension, failed,
     issue::{self, Format},
@@ -24,12 +25,10 @@ const NO_SUBJECT: &str = "This issuer certificate was generated without a Subjec
                           leaf certs with this certificate will cause TLS validation libraries to reject this \
                           certificate.";
 /// What is said where nothing tells how to reach the issuer.
-pub(super) const NO_URLS: &str =
-    "This mount hasn't configured any authority information access (AIA) fields; this may make it harder for systems \
+pub(super) const NO_URLS: &str = "This mount hasn't configured any authority information access (AIA) fields; this may make it harder for systems \
      to find missing certificates in the chain or to validate revocation status of certificates. Consider updating \
      /config/urls or the newly generated issuer with this information.";
-const NO_URLS_INTERMEDIATE: &str =
-    " Since this certificate is an intermediate, it might be useful to regenerate this certificate after fixing this \
+const NO_URLS_INTERMEDIATE: &str = " Since this certificate is an intermediate, it might be useful to regenerate this certificate after fixing this \
      problem for the root mount.";
 
 /// What becomes of the private key.
@@ -55,7 +54,11 @@ impl Generation {
             "internal" => Keeping::Internal,
             "exported" => Keeping::Exported,
             "existing" => Keeping::Existing,
-            "kms" => return Err(Refusal::invalid("keys of a key management service are not supported by this server")),
+            "kms" => {
+                return Err(Refusal::invalid(
+                    "keys of a key management service are not supported by this server",
+                ));
+            }
             _ => {
                 return Err(Refusal::invalid(
                     "the \"exported\" path parameter must be \"internal\", \"existing\", exported\" or \"kms\"",
@@ -71,7 +74,10 @@ impl Generation {
                      set in this mode",
                 ));
             }
-            let shape = existing_key(fields, transaction)?.public()?.shape.ok_or_else(|| failed("unsupported key"))?;
+            let shape = existing_key(fields, transaction)?
+                .public()?
+                .shape
+                .ok_or_else(|| failed("unsupported key"))?;
             role.key_type = shape.kind().name().to_owned();
             role.key_bits = shape.bits().into();
         } else {
@@ -143,7 +149,11 @@ pub(super) fn key_name(fields: Fields<'_>, transaction: &Transaction<'_>) -> Res
 fn path_length(fields: Fields<'_>) -> Result<Option<Option<u32>>, Refusal> {
     let Some(given) = fields.integer("max_path_length")? else { return Ok(None) };
     let wrong = |_| Refusal::invalid(format!("max_path_length {given} is too large"));
-    if given < 0 { Ok(Some(None)) } else { u32::try_from(given).map(|length| Some(Some(length))).map_err(wrong) }
+    if given < 0 {
+        Ok(Some(None))
+    } else {
+        u32::try_from(given).map(|length| Some(Some(length))).map_err(wrong)
+    }
 }
 
 /// `root/generate/:exported`, `root/rotate/:exported` and `issuers/generate/root/:exported`.
@@ -172,6 +182,7 @@ pub(super) fn generate(
     let (mut issuer, _) = store::import_issuer(transaction, &certificate, &name)?;
     issuer.revocation_signature_algorithm = algorithm_of(&generation.role, &key);
     store::put_issuer(transaction, &issuer)?;
+    chain::rebuild(transaction)?;
     issue::store_certificate(transaction, &certificate)?;
     if store::issuers_config(transaction)?.default_follows_latest_issuer {
         store::set_default_issuer(transaction, &issuer.id)?;
@@ -365,7 +376,8 @@ pub(super) fn sign_intermediate(
     };
     let hash_bits = u32::try_from(role.signature_bits).unwrap_or(0);
     let bytes = template.sign(&signer.key, signer.key.algorithm(hash_bits, role.use_pss))?;
-    let certificate = Certificate::parse(&bytes).map_err(|_| failed("unable to parse created certificate"))?;
+    let certificate =
+        Certificate::parse(&bytes).map_err(|_| failed("unable to parse created certificate"))?;
     issue::store_certificate(transaction, &certificate)?;
     let mut warnings = Vec::new();
     if signer.certificate.not_after < certificate.not_after {
@@ -466,11 +478,14 @@ pub(super) fn sign_self_issued(
         extension::CRL_DISTRIBUTION_POINTS,
     ];
     extensions.retain(|extension| !replaced.contains(&extension.oid.as_slice()));
-    extensions
-        .extend(signer.certificate.subject_key_identifier().map(|id| extension::authority_key_identifier(&id)));
+    extensions.extend(
+        signer.certificate.subject_key_identifier().map(|id| extension::authority_key_identifier(&id)),
+    );
     if !signer.urls.ocsp_servers.is_empty() || !signer.urls.issuing_certificates.is_empty() {
-        extensions
-            .push(extension::authority_information(&signer.urls.ocsp_servers, &signer.urls.issuing_certificates));
+        extensions.push(extension::authority_information(
+            &signer.urls.ocsp_servers,
+            &signer.urls.issuing_certificates,
+        ));
     }
     if !signer.urls.crl_distribution_points.is_empty() {
         extensions.push(extension::distribution_points(&signer.urls.crl_distribution_points));

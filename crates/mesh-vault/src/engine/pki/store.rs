@@ -137,14 +137,16 @@ pub(super) struct Key {
 impl Key {
     /// The key itself.
     pub(super) fn private(&self) -> Result<PrivateKey, Refusal> {
-        let broken = || failed(format!("failed parsing key entry bytes for key id: {} ({})", self.id, self.name));
+        let broken =
+            || failed(format!("failed parsing key entry bytes for key id: {} ({})", self.id, self.name));
         let bytes = Zeroizing::new(STANDARD.decode(self.private.expose()).map_err(|_| broken())?);
         PrivateKey::from_der(&bytes).map_err(|_| broken())
     }
 
     /// Its other half.
     pub(super) fn public(&self) -> Result<PublicKey, Refusal> {
-        let broken = || failed(format!("failed parsing key entry bytes for key id: {} ({})", self.id, self.name));
+        let broken =
+            || failed(format!("failed parsing key entry bytes for key id: {} ({})", self.id, self.name));
         PublicKey::parse(&STANDARD.decode(&self.public).map_err(|_| broken())?).map_err(|_| broken())
     }
 }
@@ -178,7 +180,10 @@ pub(super) fn issuers_config(transaction: &Transaction<'_>) -> Result<IssuersCon
 }
 
 /// Keeps settings of all issuers.
-pub(super) fn put_issuers_config(transaction: &mut Transaction<'_>, config: &IssuersConfig) -> Result<(), Refusal> {
+pub(super) fn put_issuers_config(
+    transaction: &mut Transaction<'_>,
+    config: &IssuersConfig,
+) -> Result<(), Refusal> {
     Ok(transaction.put_json(ISSUERS_CONFIG, config)?)
 }
 
@@ -284,7 +289,10 @@ pub(super) fn issuer(transaction: &Transaction<'_>, reference: &str) -> Result<I
 }
 
 /// The key that an identifier, a name or `default` stands for; the inner error says that there is none.
-pub(super) fn find_key(transaction: &Transaction<'_>, reference: &str) -> Result<Result<Key, String>, Refusal> {
+pub(super) fn find_key(
+    transaction: &Transaction<'_>,
+    reference: &str,
+) -> Result<Result<Key, String>, Refusal> {
     let reference = normal(reference);
     let id = match reference {
         DEFAULT => default_key(transaction)?,
@@ -313,10 +321,13 @@ pub(super) struct Signer {
 
 impl Signer {
     /// The issuer by a reference, if it may be used so.
-    pub(super) fn fetch(transaction: &Transaction<'_>, reference: &str, usage: Usage) -> Result<Self, Refusal> {
-        let issuer = find_issuer(transaction, reference)?.map_err(|text| {
-            failed(format!("could not fetch the CA certificate (was one set?): {text}"))
-        })?;
+    pub(super) fn fetch(
+        transaction: &Transaction<'_>,
+        reference: &str,
+        usage: Usage,
+    ) -> Result<Self, Refusal> {
+        let issuer = find_issuer(transaction, reference)?
+            .map_err(|text| failed(format!("could not fetch the CA certificate (was one set?): {text}")))?;
         Self::of(transaction, issuer, usage)
     }
 
@@ -380,7 +391,9 @@ pub(super) fn import_key(
         return Ok((existing.clone(), true));
     }
     if !name.is_empty() && known.iter().any(|existing| existing.name == name) {
-        return Err(Refusal::invalid(format!("an existing key is using the requested key name value: {name}")));
+        return Err(Refusal::invalid(format!(
+            "an existing key is using the requested key name value: {name}"
+        )));
     }
     let private = Secret::new(STANDARD.encode(key.pkcs8().map_err(Refusal::from)?.as_slice()));
     let entry = Key { id: new_id()?, name: name.to_owned(), kind: key.kind(), public: info, private };
@@ -401,6 +414,7 @@ pub(super) fn import_key(
 }
 
 /// Keeps a certificate as an issuer, unless it is there already, and ties it to its key. Whether it was there.
+/// The chains are to be worked out when all are there ([`super::chain::rebuild`]).
 pub(super) fn import_issuer(
     transaction: &mut Transaction<'_>,
     certificate: &Certificate,
@@ -446,10 +460,8 @@ pub(super) fn import_issuer(
         urls: None,
     };
     put_issuer(transaction, &issuer)?;
-    super::chain::rebuild(transaction)?;
     if issuers_config(transaction)?.default.is_empty() && !issuer.key_id.is_empty() {
         set_default_issuer(transaction, &issuer.id)?;
     }
-    let issuer = find_issuer(transaction, &issuer.id)?.map_err(failed)?;
     Ok((issuer, false))
 }

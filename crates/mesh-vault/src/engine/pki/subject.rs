@@ -39,7 +39,9 @@ impl Subject {
         ];
         for (arc, values) in lists {
             if !values.is_empty() {
-                sets.push(der::set_of(values.iter().map(|value| attribute(&[0x55, 4, arc], value)).collect()));
+                sets.push(der::set_of(
+                    values.iter().map(|value| attribute(&[0x55, 4, arc], value)).collect(),
+                ));
             }
         }
         for (oid, value) in [(COMMON_NAME, &self.common_name), (SERIAL_NUMBER, &self.serial_number)] {
@@ -135,8 +137,11 @@ fn text(element: der::Element<'_>) -> String {
     const TELETEX_STRING: u8 = 0x14;
     match element.tag {
         BMP_STRING => {
-            let units: Vec<u16> =
-                element.content.chunks(2).map(|pair| pair.iter().fold(0, |unit, byte| unit << 8 | u16::from(*byte))).collect();
+            let units: Vec<u16> = element
+                .content
+                .chunks(2)
+                .map(|pair| pair.iter().fold(0, |unit, byte| unit << 8 | u16::from(*byte)))
+                .collect();
             String::from_utf16_lossy(&units)
         }
         TELETEX_STRING => element.content.iter().map(|byte| char::from(*byte)).collect(),

@@ -102,8 +102,9 @@ impl Settings {
                 return Err(Refusal::invalid(format!("{field} must be greater than zero")));
             }
         }
-        self.interval_duration =
-            fields.duration("interval_duration")?.map_or(self.interval_duration, |duration| duration.as_secs());
+        self.interval_duration = fields
+            .duration("interval_duration")?
+            .map_or(self.interval_duration, |duration| duration.as_secs());
         if let Some(buffer) = fields.duration("revoked_safety_buffer")? {
             if buffer.as_secs() < 1 {
                 return Err(Refusal::invalid("revoked_safety_buffer must be greater than zero"));
@@ -283,18 +284,20 @@ pub(super) fn status(context: &Context, transaction: &Transaction<'_>) -> Result
         "message": null,
         "time_started": time(run.as_ref().map_or(0, |run| run.started)),
         "time_finished": time(run.as_ref().map_or(0, |run| run.finished)),
-        "last_auto_tidy_finished": time(run.as_ref().map_or(0, |run| run.finished)),
         "cert_store_deleted_count": count(|run| run.certificates_deleted),
         "revoked_cert_deleted_count": count(|run| run.revoked_deleted),
         "missing_issuer_cert_count": count(|run| run.associations_made),
         "current_cert_store_count": null,
         "current_revoked_cert_count": null,
         "internal_backend_uuid": context.accessor,
-        "acme_account_deleted_count": 0,
-        "acme_account_revoked_count": 0,
-        "acme_orders_deleted_count": 0,
-        "total_acme_account_count": 0,
+        "acme_account_deleted_count": count(|_| 0),
+        "acme_account_revoked_count": count(|_| 0),
+        "acme_orders_deleted_count": count(|_| 0),
+        "total_acme_account_count": count(|_| 0),
     })));
+    if let Some(run) = &run {
+        data.insert("last_auto_tidy_finished".to_owned(), time(run.finished));
+    }
     if auto.maintain_stored_certificate_counts {
         data.insert("current_cert_store_count".to_owned(), transaction.list("certs/")?.len().into());
         data.insert("current_revoked_cert_count".to_owned(), transaction.list(REVOKED)?.len().into());

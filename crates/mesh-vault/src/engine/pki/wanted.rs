@@ -17,6 +17,9 @@ use crate::{
 };
 use std::{net::IpAddr, time::Duration};
 
+/// Names that one certificate may have: more make it too large for what is to read it.
+const NAMES_MAX: usize = 1_000;
+
 /// What was asked for and may be.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
@@ -89,7 +92,8 @@ fn common_name(asked: &Asked<'_>, requested: &Parts) -> Result<String, Refusal> 
 
 /// DNS names and mail addresses.
 fn host_names(asked: &Asked<'_>, common_name: &str, brought: Option<Names>) -> Result<Names, Refusal> {
-    let given = if brought.is_none() { asked.fields.string("alt_names")?.unwrap_or_default() } else { String::new() };
+    let given =
+        if brought.is_none() { asked.fields.string("alt_names")?.unwrap_or_default() } else { String::new() };
     let mut names = brought.unwrap_or_default();
     let excluded = asked.fields.boolean("exclude_cn_from_sans")?.unwrap_or(false);
     let own = (!common_name.is_empty() && !excluded).then_some(common_name);
@@ -104,6 +108,9 @@ fn host_names(asked: &Asked<'_>, common_name: &str, brought: Option<Names>) -> R
         if hostname::is_hostname(&ascii) {
             names.dns.push(ascii);
         }
+    }
+    if names.dns.len() + names.emails.len() > NAMES_MAX {
+        return Err(Refusal::invalid(format!("a certificate may have at most {NAMES_MAX} names")));
     }
     let judge = asked.judge;
     if !common_name.is_empty() && !judge.common_name(common_name) {
@@ -130,7 +137,9 @@ fn other_names(asked: &Asked<'_>, brought: Option<&Names>) -> Result<Vec<(String
         .map_err(|text| Refusal::invalid(format!("could not parse requested other SAN: {text}")))?;
     names.extend(brought.into_iter().flat_map(|names| names.others.clone()));
     if let Some((bad, _)) = names.iter().find(|(oid, _)| der::oid(oid).is_none()) {
-        return Err(Refusal::invalid(format!("could not parse requested other SAN: {bad:?} is no object identifier")));
+        return Err(Refusal::invalid(format!(
+            "could not parse requested other SAN: {bad:?} is no object identifier"
+        )));
     }
     asked.judge.other_names(&names).map_err(Refusal::invalid)?;
     Ok(names)
@@ -239,7 +248,8 @@ fn validity(asked: &Asked<'_>) -> Result<(u64, u64, Vec<String>), Refusal> {
     let not_after = explicit.unwrap_or_else(|| now.saturating_add(ttl));
     let not_after = bounded(asked, not_after, now, ttl)?;
     let not_after = within_issuer(asked.signer, not_after, now, context)?;
-    let not_before = now.saturating_sub(if role.not_before_duration > 0 { role.not_before_duration } else { 30 });
+    let not_before =
+        now.saturating_sub(if role.not_before_duration > 0 { role.not_before_duration } else { 30 });
     if not_before >= not_after {
         let relation = if not_before == not_after { "equal to" } else { "later than" };
         return Err(Refusal::invalid(format!(
@@ -262,15 +272,14 @@ fn explicit_end(asked: &Asked<'_>) -> Result<Option<u64>, Refusal> {
     let text = match (role.not_after.as_str(), given) {
         ("", None) => return Ok(None),
         ("", Some(_)) if role.not_after_bound == "forbid" => {
-            return Err(Refusal::invalid(
-                "not_after_bound is set to forbid. not_after cannot be provided.",
-            ));
+            return Err(Refusal::invalid("not_after_bound is set to forbid. not_after cannot be provided."));
         }
         ("", Some(given)) => given,
         (fixed, _) => fixed.to_owned(),
     };
     let parsed = clock::parse_rfc3339(&text);
-    let wrong = || Refusal::invalid(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"));
+    let wrong =
+        || Refusal::invalid(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"));
     parsed.ok_or_else(wrong).map(Some)
 }
 
@@ -302,7 +311,7 @@ fn within_issuer(
     now: u64,
     context: &Context,
 ) -> Result<u64, Refusal> {
-    let Some(signer) = signer.filter(|signer| role::outlives(not_after, &signer.certificate)) else {
+    let Some(signer) = signer.filter(|signer| not_after > signer.certificate.not_after) else {
         return Ok(not_after);
     };
     match signer.issuer.leaf_not_after_behavior {
@@ -310,7 +319,8 @@ fn within_issuer(
         Outliving::Truncate => Ok(signer.certificate.not_after),
         Outliving::Err => {
             let fraction = moment::nanos(context.now) % 1_000_000_000;
-            let wanted = moment::seconds(not_after).saturating_add(if not_after > now { fraction } else { 0 });
+            let wanted =
+                moment::seconds(not_after).saturating_add(if not_after > now { fraction } else { 0 });
             Err(Refusal::invalid(format!(
                 "cannot satisfy request, as TTL would result in notAfter of {} that is beyond the expiration of the \
                  CA certificate at {}",
@@ -364,10 +374,14 @@ impl Purpose {
         };
         let permitted_domains = fields.list("permitted_dns_domains")?.unwrap_or_default();
         if let Some(bad) = permitted_domains.iter().find(|domain| !domain.is_ascii()) {
-            return Err(Refusal::invalid(format!("permitted_dns_domains: {bad:?} is no DNS domain in ASCII")));
+            return Err(Refusal::invalid(format!(
+                "permitted_dns_domains: {bad:?} is no DNS domain in ASCII"
+            )));
         }
         Ok(Self {
-            key_usage: extension::CERTIFICATE_SIGN | extension::CRL_SIGN | usage & extension::DIGITAL_SIGNATURE,
+            key_usage: extension::CERTIFICATE_SIGN
+                | extension::CRL_SIGN
+                | usage & extension::DIGITAL_SIGNATURE,
             extended: extended_purposes(&role),
             constraints: Some((true, path_length)),
             permitted_domains,

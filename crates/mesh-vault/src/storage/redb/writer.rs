@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 const GROUP_MAX: usize = 256;
 /// Bytes of values in one transaction at most, unless one batch alone has more.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Batches of a group that the disk may refuse in a row before the rest is refused unasked.
+const REFUSALS_MAX: u32 = 3;
 /// How often a file that an error has closed is tried before the batch at hand is refused.
 const REOPEN_TRIES_MAX: u32 = 3;
 /// How long between two tries.
@@ -39,16 +41,26 @@ impl Writer {
         self.close();
     }
 
-    /// All in one transaction; where that fails each in its own, so that none suffers for another.
+    /// All in one transaction; where that fails each in its own, so that none suffers for another. When the disk has
+    /// refused several of them in a row it is not asked about the rest: opening the file anew takes its time.
     fn serve(&mut self, group: Vec<Order>) {
         if group.len() > 1 && self.write(group.iter().map(|order| &order.batch)).is_ok() {
             group.into_iter().for_each(|order| answer(order, Ok(())));
             return;
         }
+        let mut refused = 0;
         for order in group {
+            if refused == REFUSALS_MAX {
+                answer(order, Err(closed()));
+                continue;
+            }
             let outcome = self.write(std::iter::once(&order.batch));
-            if let Err(error) = &outcome {
-                tracing::error!(error = %chain(error), "a write failed");
+            match &outcome {
+                Ok(()) => refused = 0,
+                Err(error) => {
+                    refused += 1;
+                    tracing::error!(error = %chain(error), "a write failed");
+                }
             }
             answer(order, outcome);
         }

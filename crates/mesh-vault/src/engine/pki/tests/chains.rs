@@ -10,7 +10,8 @@ fn intermediate(root: &mut Mount<super::Pki>, kind: &str, bits: u64) -> (Mount<s
     let asked = json!({"common_name": "Below", "key_type": kind, "key_bits": bits, "organization": "Mesh"});
     let request = below.write("intermediate/generate/internal", asked);
     let csr = request["data"]["csr"].clone();
-    let signed = post(root, "root/sign-intermediate", json!({"csr": csr, "common_name": "Below", "ttl": "43800h"}));
+    let signed =
+        post(root, "root/sign-intermediate", json!({"csr": csr, "common_name": "Below", "ttl": "43800h"}));
     let signed = signed.unwrap();
     let chain = format!("{}\n{}", text(&signed["certificate"]), text(&signed["issuing_ca"]));
     let set = post(&mut below, "intermediate/set-signed", json!({"certificate": chain})).unwrap();
@@ -46,7 +47,11 @@ fn root_intermediate_leaf_of_every_kind() {
         assert_eq!(chain.len(), 2, "{above} {below}");
         assert_eq!(chain[1], made["certificate"]);
         let shown = folder.text(text(&issued["certificate"]));
-        for expected in ["CN = a.example.com", "DNS:a.example.com, DNS:b.example.com, IP Address:10.0.0.1", "TLS Web Server"] {
+        for expected in [
+            "CN = a.example.com",
+            "DNS:a.example.com, DNS:b.example.com, IP Address:10.0.0.1",
+            "TLS Web Server",
+        ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
         folder.put("key.pem", text(&issued["private_key"]));
@@ -110,10 +115,23 @@ fn roots_are_as_asked_for() {
     folder.verify(certificate, "", certificate);
     let shown = folder.text(certificate);
     for expected in [
-        "C = DE", "OU = x", "ST = BE", "street = S 1", "serialNumber = 77", "CA:TRUE, pathlen:1", "Permitted:",
-        "email:a@b.example", "DNS:c.example", "URI:spiffe://x/y", "UPN", "Digital Signature, Certificate Sign, CRL Sign",
-        "OCSP - URI:http://127.0.0.1:8200/v1/pki/ocsp", "CA Issuers - URI:http://127.0.0.1:8200/v1/pki/ca",
-        "Full Name:", "ecdsa-with-SHA256", "Not After : Nov 15 22:13:20 2023",
+        "C = DE",
+        "OU = x",
+        "ST = BE",
+        "street = S 1",
+        "serialNumber = 77",
+        "CA:TRUE, pathlen:1",
+        "Permitted:",
+        "email:a@b.example",
+        "DNS:c.example",
+        "URI:spiffe://x/y",
+        "UPN",
+        "Digital Signature, Certificate Sign, CRL Sign",
+        "OCSP - URI:http://127.0.0.1:8200/v1/pki/ocsp",
+        "CA Issuers - URI:http://127.0.0.1:8200/v1/pki/ca",
+        "Full Name:",
+        "ecdsa-with-SHA256",
+        "Not After : Nov 15 22:13:20 2023",
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
@@ -133,7 +151,8 @@ fn rsa_signatures_of_every_length() {
         (512, false, "sha512WithRSAEncryption"),
         (384, true, "rsassaPss"),
     ] {
-        let role = json!({"allow_any_name": true, "key_type": "ed25519", "signature_bits": bits, "use_pss": pss});
+        let role =
+            json!({"allow_any_name": true, "key_type": "ed25519", "signature_bits": bits, "use_pss": pss});
         mount.write("roles/r", role);
         let issued = post(&mut mount, "issue/r", json!({"common_name": "a.test", "ttl": 60})).unwrap();
         folder.verify(text(&issued["issuing_ca"]), "", text(&issued["certificate"]));
@@ -145,12 +164,16 @@ fn rsa_signatures_of_every_length() {
 #[test]
 fn path_lengths_come_to_an_end() {
     let mut root = mount();
-    root.write("root/generate/internal", json!({"common_name": "R", "key_type": "ec", "max_path_length": 1, "ttl": "9h"}));
+    root.write(
+        "root/generate/internal",
+        json!({"common_name": "R", "key_type": "ec", "max_path_length": 1, "ttl": "9h"}),
+    );
     let (mut below, signed) = intermediate(&mut root, "ec", 256);
     let folder = Folder::new();
     assert!(folder.text(text(&signed["certificate"])).contains("pathlen:0"));
     let mut third = mount();
-    let request = post(&mut third, "intermediate/generate/internal", json!({"common_name": "T", "key_type": "ec"}));
+    let request =
+        post(&mut third, "intermediate/generate/internal", json!({"common_name": "T", "key_type": "ec"}));
     let asked = json!({"csr": request.unwrap()["csr"]});
     assert_eq!(
         post(&mut below, "root/sign-intermediate", asked).unwrap_err(),
@@ -170,13 +193,24 @@ fn keys_that_openssl_made_are_taken_and_tied_to_their_certificates() {
     ] {
         folder.openssl(arguments);
         folder.openssl(&[
-            "req", "-x509", "-key", "key.pem", "-subj", "/CN=Imported", "-days", "3650", "-out", "ca.pem",
-            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            "req",
+            "-x509",
+            "-key",
+            "key.pem",
+            "-subj",
+            "/CN=Imported",
+            "-days",
+            "3650",
+            "-out",
+            "ca.pem",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
         ]);
         let bundle = [folder.get("key.pem"), folder.get("ca.pem")].concat();
         let mut mount = mount();
         mount.context.now = std::time::SystemTime::now();
-        let taken = post(&mut mount, "config/ca", json!({"pem_bundle": String::from_utf8(bundle).unwrap()})).unwrap();
+        let taken =
+            post(&mut mount, "config/ca", json!({"pem_bundle": String::from_utf8(bundle).unwrap()})).unwrap();
         assert_eq!(taken["imported_keys"].as_array().unwrap().len(), 1, "{kind}");
         assert!(!mount.read("config/issuers")["default"].as_str().unwrap().is_empty());
         mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec"}));
@@ -192,7 +226,8 @@ fn keys_that_openssl_made_are_taken_and_tied_to_their_certificates() {
 #[test]
 fn issuers_stand_beside_each_other() {
     let (mut mount, first) = with_root("ec", 256);
-    let rotated = post(&mut mount, "root/rotate/internal", json!({"common_name": "Root 2", "key_type": "ec"})).unwrap();
+    let rotated =
+        post(&mut mount, "root/rotate/internal", json!({"common_name": "Root 2", "key_type": "ec"})).unwrap();
     assert_eq!(rotated["issuer_name"], "next");
     assert_eq!(mount.read("config/issuers")["default"], first["issuer_id"]);
     mount.write("root/replace", json!({}));
@@ -209,7 +244,8 @@ fn issuers_stand_beside_each_other() {
     assert_eq!((status, said.as_str().unwrap().starts_with("Failed to Delete Key.")), (400, true), "{said}");
     mount.succeed(Operation::Delete, &format!("issuer/{}", text(&first["issuer_id"])), Value::Null);
     mount.succeed(Operation::Delete, &used, Value::Null);
-    let (status, said) = mount.check(Operation::Read, &format!("issuer/{}", text(&first["issuer_id"])), Value::Null);
+    let (status, said) =
+        mount.check(Operation::Read, &format!("issuer/{}", text(&first["issuer_id"])), Value::Null);
     assert_eq!(status, 500, "{said}");
     mount.succeed(Operation::Delete, "root", Value::Null);
     assert_eq!(mount.check(Operation::List, "issuers/", Value::Null).0, 404);
@@ -223,8 +259,12 @@ fn cross_signing_gives_both_chains() {
     let own = text(&mount_root(&mut new)).to_owned();
     let crossed = post(&mut old, "root/sign-self-issued", json!({"certificate": own})).unwrap();
     assert_eq!(crossed["issuing_ca"], made["certificate"]);
-    let request = post(&mut new, "intermediate/cross-sign", json!({"common_name": "Root", "key_ref": "default"})).unwrap();
-    let crossed = post(&mut old, "root/sign-intermediate", json!({"csr": request["csr"], "common_name": "Root"})).unwrap();
+    let request =
+        post(&mut new, "intermediate/cross-sign", json!({"common_name": "Root", "key_ref": "default"}))
+            .unwrap();
+    let crossed =
+        post(&mut old, "root/sign-intermediate", json!({"csr": request["csr"], "common_name": "Root"}))
+            .unwrap();
     let bundle = format!("{}\n{}", text(&crossed["certificate"]), text(&made["certificate"]));
     post(&mut new, "issuers/import/cert", json!({"pem_bundle": bundle})).unwrap();
     new.write("roles/r", json!({"allow_any_name": true, "key_type": "ec"}));

@@ -2,12 +2,7 @@
 
 use super::{Folder, der, issue, post, text, with_role};
 use crate::{
-    engine::pki::{
-        certificate::Certificate,
-        extension,
-        general_name::Names,
-        subject::Parts,
-    },
+    engine::pki::{certificate::Certificate, extension, general_name::Names, subject::Parts},
     logical::Operation,
 };
 use proptest::prelude::*;
@@ -38,7 +33,10 @@ fn names_are_refused_in_vaults_words() {
                 json!({"common_name": "a.example.com", "alt_names": "root@evil.org"}),
                 "email address root@evil.org not allowed by this role",
             ),
-            (json!({"common_name": "a.example.com", "ip_sans": "x"}), "the value \"x\" is not a valid IP address"),
+            (
+                json!({"common_name": "a.example.com", "ip_sans": "x"}),
+                "the value \"x\" is not a valid IP address",
+            ),
             (
                 json!({"common_name": "a.example.com", "uri_sans": "http://x"}),
                 "URI Subject Alternative Names are not allowed in this role, but were provided via the API",
@@ -56,7 +54,10 @@ fn names_are_refused_in_vaults_words() {
                 json!({"common_name": "a.example.com", "serial_number": "1"}),
                 "serial_number 1 not allowed by this role",
             ),
-            (json!({"common_name": "a.example.com", "user_ids": "u"}), "user_id u is not allowed by this role"),
+            (
+                json!({"common_name": "a.example.com", "user_ids": "u"}),
+                "user_id u is not allowed by this role",
+            ),
             (
                 json!({}),
                 "the common_name field is required, or must be provided in a CSR with \"use_csr_common_name\" set to \
@@ -75,11 +76,17 @@ fn what_a_role_allows_is_let_through() {
             "allowed_ip_sans_cidr": "10.0.0.0/8", "require_cn": false,
         }),
         &[
-            (json!({"common_name": "example.com", "uri_sans": "spiffe://a/b", "other_sans": "1.2.3;UTF-8:ab"}), ""),
+            (
+                json!({"common_name": "example.com", "uri_sans": "spiffe://a/b", "other_sans": "1.2.3;UTF-8:ab"}),
+                "",
+            ),
             (json!({"common_name": "u@example.com", "serial_number": "71", "user_ids": "BOB"}), ""),
             (json!({"ip_sans": "10.1.1.1"}), ""),
             (json!({"ip_sans": "11.1.1.1"}), "the IP address \"11.1.1.1\" is not allowed in this role"),
-            (json!({"ip_sans": "::ffff:11.1.1.1"}), "the IP address \"11.1.1.1\" is not allowed in this role"),
+            (
+                json!({"ip_sans": "::ffff:11.1.1.1"}),
+                "the IP address \"11.1.1.1\" is not allowed in this role",
+            ),
             (
                 json!({"uri_sans": "spiffe://b/b"}),
                 "URI Subject Alternative Names were provided via the API which are not valid for this role",
@@ -98,7 +105,10 @@ fn what_a_role_allows_is_let_through() {
             ),
         ],
     );
-    check(json!({"cn_validations": "disabled"}), &[(json!({"common_name": "Anything At All!", "exclude_cn_from_sans": true}), "")]);
+    check(
+        json!({"cn_validations": "disabled"}),
+        &[(json!({"common_name": "Anything At All!", "exclude_cn_from_sans": true}), "")],
+    );
 }
 
 #[test]
@@ -124,18 +134,25 @@ fn lives_are_bounded() {
         ],
     );
     let mut mount = with_role(json!({"allow_any_name": true, "max_ttl": "2h"}));
-    let answer = mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.b", "ttl": "100h"})).unwrap();
+    let answer =
+        mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.b", "ttl": "100h"})).unwrap();
     let expected = "TTL \"100h0m0s\" is longer than permitted maxTTL \"2h0m0s\", so maxTTL is being used";
     assert_eq!(answer.warnings, [expected]);
     assert_eq!(answer.data.unwrap()["expiration"], 1_700_000_000 + 7_200);
     mount.write("issuer/default", json!({"leaf_not_after_behavior": "truncate"}));
-    let issued = issue(&mut mount, json!({"common_name": "a.b", "not_after": "2050-01-01T00:00:00Z"})).unwrap();
+    let issued =
+        issue(&mut mount, json!({"common_name": "a.b", "not_after": "2050-01-01T00:00:00Z"})).unwrap();
     assert_eq!(issued["expiration"], 1_700_000_000 + 2_764_800);
     mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec", "not_after_bound": "forbid"}));
-    let said = issue(&mut mount, json!({"common_name": "a.b", "not_after": "2024-01-01T00:00:00Z"})).unwrap_err();
+    let said =
+        issue(&mut mount, json!({"common_name": "a.b", "not_after": "2024-01-01T00:00:00Z"})).unwrap_err();
     assert_eq!(said, "not_after_bound is set to forbid. not_after cannot be provided.");
-    mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec", "not_after_bound": "ttl-limited", "ttl": "1h"}));
-    let said = issue(&mut mount, json!({"common_name": "a.b", "not_after": "2023-12-01T00:00:00Z"})).unwrap_err();
+    mount.write(
+        "roles/r",
+        json!({"allow_any_name": true, "key_type": "ec", "not_after_bound": "ttl-limited", "ttl": "1h"}),
+    );
+    let said =
+        issue(&mut mount, json!({"common_name": "a.b", "not_after": "2023-12-01T00:00:00Z"})).unwrap_err();
     assert!(said.starts_with("not_after_bound is set to ttl-limited. Cannot satisfy"), "{said}");
 }
 
@@ -167,9 +184,30 @@ fn nothing_else(certificate: &Certificate) {
 /// Pieces of which bad names are made.
 fn name() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("example.com"), Just(".example.com"), Just("evil.org"), Just("*"), Just("*."), Just("."), Just("@"),
-        Just("a"), Just("-"), Just("_"), Just(","), Just(" "), Just("\0"), Just("\n"), Just("xn--"), Just("é"),
-        Just("。"), Just("．"), Just("%00"), Just("EXAMPLE.COM"), Just("\u{202e}"), Just("/"), Just(";"), Just("localhost"),
+        Just("example.com"),
+        Just(".example.com"),
+        Just("evil.org"),
+        Just("*"),
+        Just("*."),
+        Just("."),
+        Just("@"),
+        Just("a"),
+        Just("-"),
+        Just("_"),
+        Just(","),
+        Just(" "),
+        Just("\0"),
+        Just("\n"),
+        Just("xn--"),
+        Just("é"),
+        Just("。"),
+        Just("．"),
+        Just("%00"),
+        Just("EXAMPLE.COM"),
+        Just("\u{202e}"),
+        Just("/"),
+        Just(";"),
+        Just("localhost"),
     ];
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
@@ -197,6 +235,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Certificate::parse(&bytes);
+        let _ = crate::engine::pki::key::PrivateKey::from_der(&bytes);
         let _ = crate::engine::pki::certificate::CertificateRequest::parse(&bytes);
         let _ = Names::parse(&bytes);
         let _ = Parts::parse(&bytes);

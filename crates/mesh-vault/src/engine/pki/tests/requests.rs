@@ -49,7 +49,8 @@ fn keys_have_to_fit_the_role() {
     let rsa = request(&folder, &["genrsa", "-out", "key.pem", "2048"], "");
     let ec = request(&folder, EC, "");
     let ed = request(&folder, &["genpkey", "-algorithm", "ed25519", "-out", "key.pem"], "");
-    let brainpool = request(&folder, &["ecparam", "-name", "secp224r1", "-genkey", "-noout", "-out", "key.pem"], "");
+    let brainpool =
+        request(&folder, &["ecparam", "-name", "secp224r1", "-genkey", "-noout", "-out", "key.pem"], "");
     for (kind, bits, csr, expected) in [
         ("rsa", 2_048, &rsa, ""),
         ("rsa", 3_072, &rsa, "role requires a minimum of a 3072-bit key, but CSR's key is 2048 bits"),
@@ -111,11 +112,20 @@ fn as_it_is_means_all_but_being_an_authority() {
     );
     let (mut mount, root) = with_root("rsa", 2_048);
     let answer = mount.ask(Operation::Update, "sign-verbatim", json!({"csr": csr, "ttl": "1h"})).unwrap();
-    assert_eq!(answer.warnings, ["specified CSR contained a Basic Constraints extension that was ignored during issuance"]);
+    assert_eq!(
+        answer.warnings,
+        ["specified CSR contained a Basic Constraints extension that was ignored during issuance"]
+    );
     let signed = Value::Object(answer.data.unwrap());
     folder.verify(text(&root["certificate"]), "", text(&signed["certificate"]));
     let shown = folder.text(text(&signed["certificate"]));
-    for expected in ["O = Asked, CN = a.example.com", "Registered ID:1.2.3", "1.2.3.4:", "Code Signing", "Digital Signature"] {
+    for expected in [
+        "O = Asked, CN = a.example.com",
+        "Registered ID:1.2.3",
+        "1.2.3.4:",
+        "Code Signing",
+        "Digital Signature",
+    ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
     assert!(!shown.contains("CA:TRUE"), "{shown}");
@@ -123,7 +133,10 @@ fn as_it_is_means_all_but_being_an_authority() {
     let before = mount.succeed(Operation::List, "certs/", Value::Null)["keys"].as_array().unwrap().len();
     let signed = post(&mut mount, "sign-verbatim/r", json!({"csr": csr})).unwrap();
     assert_eq!(signed["expiration"], 1_700_000_000 + 7_200);
-    assert_eq!(mount.succeed(Operation::List, "certs/", Value::Null)["keys"].as_array().unwrap().len(), before);
+    assert_eq!(
+        mount.succeed(Operation::List, "certs/", Value::Null)["keys"].as_array().unwrap().len(),
+        before
+    );
     let path = format!("issuer/{}/sign-verbatim", text(&root["issuer_id"]));
     post(&mut mount, &path, json!({"csr": csr})).unwrap();
 }
@@ -131,7 +144,11 @@ fn as_it_is_means_all_but_being_an_authority() {
 #[test]
 fn an_intermediate_may_bring_its_own_words() {
     let folder = Folder::new();
-    let csr = request(&folder, EC, "subjectAltName=DNS:b.test\nbasicConstraints=critical,CA:FALSE\nkeyUsage=digitalSignature");
+    let csr = request(
+        &folder,
+        EC,
+        "subjectAltName=DNS:b.test\nbasicConstraints=critical,CA:FALSE\nkeyUsage=digitalSignature",
+    );
     let (mut mount, root) = with_root("ec", 256);
     let asked = json!({"csr": csr, "use_csr_values": true, "max_path_length": 0});
     let signed = post(&mut mount, "root/sign-intermediate", asked).unwrap();
@@ -145,10 +162,15 @@ fn an_intermediate_may_bring_its_own_words() {
 #[test]
 fn a_role_for_any_key_needs_to_be_told_which() {
     let mut mount = with_role(json!({"allow_any_name": true, "key_type": "any"}));
-    assert!(post(&mut mount, "issue/r", json!({"common_name": "a.b"})).unwrap_err().starts_with("role key type \"any\""));
+    assert!(
+        post(&mut mount, "issue/r", json!({"common_name": "a.b"}))
+            .unwrap_err()
+            .starts_with("role key type \"any\"")
+    );
     let issued = post(&mut mount, "issue/r", json!({"common_name": "a.b", "key_type": "ed25519"})).unwrap();
     assert_eq!(issued["private_key_type"], "ed25519");
     mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec"}));
-    let answer = mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.b", "key_bits": 384})).unwrap();
+    let answer =
+        mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.b", "key_bits": 384})).unwrap();
     assert_eq!(answer.warnings, ["parameters key_type and key_bits ignored as role had specific values"]);
 }

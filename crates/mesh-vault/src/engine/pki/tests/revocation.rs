@@ -31,15 +31,24 @@ fn a_revoked_certificate_is_on_the_list() {
         assert_eq!(again, revoked);
         folder.put("root.pem", text(&root["certificate"]));
         folder.put("list.der", raw(&mut mount, "crl").body);
-        let shown = folder.openssl(&["crl", "-inform", "der", "-in", "list.der", "-CAfile", "root.pem", "-noout", "-text"]);
+        let shown = folder
+            .openssl(&["crl", "-inform", "der", "-in", "list.der", "-CAfile", "root.pem", "-noout", "-text"]);
         assert!(shown.contains("verify OK"), "{shown}");
         assert!(shown.contains(&text(&bad["serial_number"]).to_uppercase().replace(':', "")), "{shown}");
         folder.put("list.pem", raw(&mut mount, "crl/pem").body);
         for (certificate, holds) in [(&good, true), (&bad, false)] {
             folder.put("leaf.pem", text(&certificate["certificate"]));
             let output = folder.run(&[
-                "verify", "-x509_strict", "-crl_check", "-attime", A_MOMENT_LATER, "-CAfile", "root.pem", "-CRLfile",
-                "list.pem", "leaf.pem",
+                "verify",
+                "-x509_strict",
+                "-crl_check",
+                "-attime",
+                A_MOMENT_LATER,
+                "-CAfile",
+                "root.pem",
+                "-CRLfile",
+                "list.pem",
+                "leaf.pem",
             ]);
             assert_eq!(output.status.success(), holds, "{}", String::from_utf8_lossy(&output.stderr));
         }
@@ -65,22 +74,37 @@ fn ocsp_tells_good_from_revoked_from_unknown() {
         post(&mut mount, "revoke", json!({"serial_number": bad["serial_number"]})).unwrap();
         folder.put("root.pem", text(&root["certificate"]));
         folder.put("other.pem", text(&strange["issuing_ca"]));
-        for (certificate, issuer, expected) in
-            [(&good, "root.pem", ": good"), (&bad, "root.pem", ": revoked"), (&strange, "other.pem", ": unknown")]
-        {
+        for (certificate, issuer, expected) in [
+            (&good, "root.pem", ": good"),
+            (&bad, "root.pem", ": revoked"),
+            (&strange, "other.pem", ": unknown"),
+        ] {
             folder.put("leaf.pem", text(&certificate["certificate"]));
             for hash in ["-sha1", "-sha256"] {
-                let asked = ["ocsp", hash, "-issuer", issuer, "-cert", "leaf.pem", "-no_nonce", "-reqout", "req.der"];
+                let asked =
+                    ["ocsp", hash, "-issuer", issuer, "-cert", "leaf.pem", "-no_nonce", "-reqout", "req.der"];
                 folder.openssl(&asked);
                 let encoded = STANDARD.encode(folder.get("req.der"));
-                let posted = mount.ask(Operation::Update, "ocsp", json!({"request": encoded})).unwrap().raw.unwrap();
+                let posted =
+                    mount.ask(Operation::Update, "ocsp", json!({"request": encoded})).unwrap().raw.unwrap();
                 let got = raw(&mut mount, &format!("ocsp/{encoded}"));
                 assert_eq!((posted.status, posted.content_type.as_str()), (200, "application/ocsp-response"));
                 for answer in [posted, got] {
                     folder.put("answer.der", answer.body);
                     let shown = folder.openssl(&[
-                        "ocsp", hash, "-respin", "answer.der", "-issuer", issuer, "-cert", "leaf.pem", "-CAfile",
-                        "root.pem", "-VAfile", "root.pem", "-no_nonce",
+                        "ocsp",
+                        hash,
+                        "-respin",
+                        "answer.der",
+                        "-issuer",
+                        issuer,
+                        "-cert",
+                        "leaf.pem",
+                        "-CAfile",
+                        "root.pem",
+                        "-VAfile",
+                        "root.pem",
+                        "-no_nonce",
                     ]);
                     assert!(shown.contains(expected), "{kind} {expected}: {shown}");
                     assert!(shown.contains("Response verify OK"), "{shown}");
@@ -138,7 +162,8 @@ fn whoever_has_the_key_may_revoke() {
 #[test]
 fn the_end_of_a_lease_revokes() {
     let mut mount = with_role(json!({"allow_any_name": true, "generate_lease": true}));
-    let answer = mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.test", "ttl": "10m"})).unwrap();
+    let answer =
+        mount.ask(Operation::Update, "issue/r", json!({"common_name": "a.test", "ttl": "10m"})).unwrap();
     let lease = answer.lease.unwrap();
     assert_eq!((lease.ttl.as_secs(), lease.renewable), (600, false));
     let mut transaction = crate::storage::Transaction::new(&mount.store, "logical/1/");
@@ -153,7 +178,10 @@ fn the_end_of_a_lease_revokes() {
     use crate::{logical::Engine as _, storage::Store as _};
     mount.engine.handle(&request, &mount.context, &mut transaction).unwrap();
     drop(mount.store.commit(transaction.into_batch()));
-    assert_eq!(mount.succeed(Operation::List, "certs/revoked/", Value::Null)["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        mount.succeed(Operation::List, "certs/revoked/", Value::Null)["keys"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -164,7 +192,8 @@ fn issuers_with_one_key_and_name_share_a_list() {
     assert_eq!(second["key_id"], root["key_id"]);
     let of = |issuer: &Value| format!("issuer/{}/crl/der", text(&issuer["issuer_id"]));
     assert_eq!(raw(&mut mount, &of(&root)).body, raw(&mut mount, &of(&second)).body);
-    let third = post(&mut mount, "root/generate/internal", json!({"common_name": "Root", "key_type": "ec"})).unwrap();
+    let third =
+        post(&mut mount, "root/generate/internal", json!({"common_name": "Root", "key_type": "ec"})).unwrap();
     assert_ne!(raw(&mut mount, &of(&root)).body, raw(&mut mount, &of(&third)).body);
     let shown = mount.read(&format!("issuer/{}/crl", text(&third["issuer_id"])));
     assert!(text(&shown["crl"]).starts_with("-----BEGIN X509 CRL-----"));
@@ -174,20 +203,27 @@ fn issuers_with_one_key_and_name_share_a_list() {
 fn a_revoked_issuer_is_on_its_issuers_list_and_signs_nothing() {
     let folder = Folder::new();
     let (mut mount, root) = with_root("ec", 256);
-    let request = post(&mut mount, "intermediate/generate/internal", json!({"common_name": "Below", "key_type": "ec"}));
+    let request =
+        post(&mut mount, "intermediate/generate/internal", json!({"common_name": "Below", "key_type": "ec"}));
     let asked = json!({"csr": request.unwrap()["csr"], "common_name": "Below"});
     let signed = post(&mut mount, "root/sign-intermediate", asked).unwrap();
-    let set = post(&mut mount, "intermediate/set-signed", json!({"certificate": signed["certificate"]})).unwrap();
+    let set =
+        post(&mut mount, "intermediate/set-signed", json!({"certificate": signed["certificate"]})).unwrap();
     let id = text(&set["imported_issuers"][0]).to_owned();
     mount.write("roles/r", json!({"allow_any_name": true, "key_type": "ec"}));
     let issue = format!("issuer/{id}/issue/r");
     post(&mut mount, &issue, json!({"common_name": "a.test", "ttl": 60})).unwrap();
     let revoked = post(&mut mount, &format!("issuer/{id}/revoke"), json!({})).unwrap();
-    assert_eq!((revoked["revoked"].clone(), revoked["revocation_time"].clone()), (true.into(), 1_700_000_000.into()));
+    assert_eq!(
+        (revoked["revoked"].clone(), revoked["revocation_time"].clone()),
+        (true.into(), 1_700_000_000.into())
+    );
     let said = post(&mut mount, &issue, json!({"common_name": "a.test"})).unwrap_err();
     assert!(said.contains("requested usage issuing-certificates for issuer"), "{said}");
     let all = json!({"usage": "read-only,issuing-certificates"});
-    assert!(post(&mut mount, &format!("issuer/{id}"), all).unwrap_err().starts_with("This issuer was revoked;"));
+    assert!(
+        post(&mut mount, &format!("issuer/{id}"), all).unwrap_err().starts_with("This issuer was revoked;")
+    );
     let body = raw(&mut mount, &format!("issuer/{}/crl/der", text(&root["issuer_id"]))).body;
     folder.put("list.der", body);
     let shown = folder.openssl(&["crl", "-inform", "der", "-in", "list.der", "-noout", "-text"]);
@@ -232,7 +268,9 @@ fn tidying_forgets_what_is_over() {
     let (one, _two) = (issued(&mut mount), issued(&mut mount));
     post(&mut mount, "revoke", json!({"serial_number": one["serial_number"]})).unwrap();
     assert_eq!(mount.read("tidy-status")["state"], "Inactive");
-    let count = |mount: &mut Mount<Pki>| mount.succeed(Operation::List, "certs/", Value::Null)["keys"].as_array().unwrap().len();
+    let count = |mount: &mut Mount<Pki>| {
+        mount.succeed(Operation::List, "certs/", Value::Null)["keys"].as_array().unwrap().len()
+    };
     let asked = json!({"tidy_cert_store": true, "tidy_revoked_certs": true, "safety_buffer": "1h"});
     assert_eq!(mount.check(Operation::Update, "tidy", asked.clone()).0, 202);
     assert_eq!(count(&mut mount), 3);
@@ -240,9 +278,16 @@ fn tidying_forgets_what_is_over() {
     assert_eq!(mount.check(Operation::Update, "tidy", asked).0, 202);
     assert_eq!(count(&mut mount), 1);
     let status = mount.read("tidy-status");
-    assert_eq!((status["state"].as_str(), status["cert_store_deleted_count"].as_u64()), (Some("Finished"), Some(2)));
+    assert_eq!(
+        (status["state"].as_str(), status["cert_store_deleted_count"].as_u64()),
+        (Some("Finished"), Some(2))
+    );
     assert_eq!(mount.check(Operation::List, "certs/revoked/", Value::Null).0, 404);
-    assert!(post(&mut mount, "config/auto-tidy", json!({"enabled": true})).unwrap_err().starts_with("Auto-tidy enabled but"));
+    assert!(
+        post(&mut mount, "config/auto-tidy", json!({"enabled": true}))
+            .unwrap_err()
+            .starts_with("Auto-tidy enabled but")
+    );
     mount.write("config/auto-tidy", json!({"enabled": true, "tidy_cert_store": true, "safety_buffer": 1}));
     mount.write("issuer/default", json!({"leaf_not_after_behavior": "permit"}));
     issued(&mut mount);

@@ -91,14 +91,13 @@ fn roles_are_shown_as_they_were_written() {
             json!({"allowed_other_sans": "x"}),
             "error parsing allowed_other_sans: expected a semicolon in other SAN \"x\"",
         ),
-        (
-            json!({"allowed_ip_sans_cidr": "x"}),
-            "error parsing allowed_ip_sans_cidr: invalid CIDR address: x",
-        ),
+        (json!({"allowed_ip_sans_cidr": "x"}), "error parsing allowed_ip_sans_cidr: invalid CIDR address: x"),
     ] {
         assert_eq!(post(&mut mount, "roles/r", asked).unwrap_err(), expected);
     }
-    let answer = mount.ask(Operation::Update, "roles/r", json!({"issuer_ref": "none", "generate_lease": true})).unwrap();
+    let answer = mount
+        .ask(Operation::Update, "roles/r", json!({"issuer_ref": "none", "generate_lease": true}))
+        .unwrap();
     assert_eq!(answer.warnings.len(), 2);
     mount.succeed(Operation::Delete, "roles/r", Value::Null);
     assert_eq!(mount.check(Operation::Read, "roles/r", Value::Null).0, 404);
@@ -125,7 +124,8 @@ fn urls_are_checked_and_filled_in() {
 #[test]
 fn keys_are_made_named_and_kept_to_oneself() {
     let (mut mount, _) = with_root("ec", 256);
-    let made = post(&mut mount, "keys/generate/internal", json!({"key_type": "ec", "key_name": "k"})).unwrap();
+    let made =
+        post(&mut mount, "keys/generate/internal", json!({"key_type": "ec", "key_name": "k"})).unwrap();
     assert!(made.get("private_key").is_none());
     let exported = post(&mut mount, "keys/generate/exported", json!({"key_type": "ed25519"})).unwrap();
     assert!(text(&exported["private_key"]).starts_with("-----BEGIN PRIVATE KEY-----"));
@@ -135,9 +135,14 @@ fn keys_are_made_named_and_kept_to_oneself() {
     );
     let said = post(&mut mount, "keys/generate/kms", json!({})).unwrap_err();
     assert_eq!(said, "keys of a key management service are not supported by this server");
-    let answer = mount.ask(Operation::Update, "keys/import", json!({"pem_bundle": exported["private_key"]})).unwrap();
+    let answer =
+        mount.ask(Operation::Update, "keys/import", json!({"pem_bundle": exported["private_key"]})).unwrap();
     assert_eq!(answer.warnings, ["Key already imported, use key/ endpoint to update name."]);
-    assert!(post(&mut mount, "keys/import", json!({"pem_bundle": "/etc/key.pem"})).unwrap_err().contains("too short"));
+    assert!(
+        post(&mut mount, "keys/import", json!({"pem_bundle": "/etc/key.pem"}))
+            .unwrap_err()
+            .contains("too short")
+    );
     mount.write("config/keys", json!({"default": "k"}));
     assert_eq!(mount.read("config/keys")["default"], made["key_id"]);
     assert_eq!(mount.read("key/k")["key_id"], made["key_id"]);

@@ -1,0 +1,258 @@
+//! The embedded vault's figures: `cargo bench --bench vault`; beside another server in the same run where
+//! `MESH_VAULT_PEER` names the binary of Vault or OpenBao.
+//!
+//! Both store on the disk and sync before they answer a write: Mesh in its one file, the peer in integrated storage
+//! (`raft`). The load comes from one thread with 1 or 32 connections on the same machine. Each figure is the best of
+//! three turns, taken in turns by both servers.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints what it measures")]
+
+#[path = "../tests/harness/vault.rs"]
+mod vault;
+
+use serde_json::{Value, json};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use vault::{Client, request};
+
+/// Turns of each figure.
+const TURNS: usize = 3;
+/// How long a turn is.
+const TURN: Duration = Duration::from_secs(2);
+/// Starts that are timed.
+const STARTS: usize = 10;
+/// Keys that are read and written.
+const KEYS: usize = 1_000;
+
+struct Server {
+    name: &'static str,
+    folder: tempfile::TempDir,
+    command: Vec<String>,
+    address: SocketAddr,
+    child: Option<Child>,
+    share: String,
+    root: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Server {
+    fn mesh() -> Self {
+        let binary = std::env::var("MESH_VAULT_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mesh").to_owned());
+        let words = [&binary, "service", "vault", "--", "server"];
+        Self::new("mesh", words.map(str::to_owned).to_vec(), |data| format!("storage \"file\" {{ path = {data:?} }}"))
+    }
+
+    fn peer(binary: &str) -> Self {
+        let command = vec![binary.to_owned(), "server".to_owned()];
+        Self::new("peer", command, |data| {
+            format!("storage \"raft\" {{ path = {data:?}\n node_id = \"one\" }}\ncluster_addr = \"http://127.0.0.1:1\"")
+        })
+    }
+
+    fn new(name: &'static str, command: Vec<String>, storage: impl Fn(&PathBuf) -> String) -> Self {
+        let folder = tempfile::TempDir::with_prefix("mesh-vault-bench-").unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut text = storage(&data);
+        if name == "peer" {
+            let cluster = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            text = text.replace("http://127.0.0.1:1", &format!("http://{cluster}"));
+        }
+        text += &format!(
+            "\nlistener \"tcp\" {{ address = \"{address}\"\n tls_disable = true }}\ndisable_mlock = true\n\
+             api_addr = \"http://{address}\"\nlog_level = \"error\"\n"
+        );
+        fs::write(folder.path().join("vault.hcl"), text).unwrap();
+        let mut server =
+            Self { name, folder, command, address, child: None, share: String::new(), root: String::new() };
+        server.start();
+        server.initialize();
+        server
+    }
+
+    fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let config = format!("-config={}", self.folder.path().join("vault.hcl").display());
+        let child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.unwrap());
+        self.until(|client| client.try_call("GET", "sys/seal-status", None).is_ok());
+    }
+
+    fn until(&self, mut fits: impl FnMut(&mut Client) -> bool) {
+        let begun = Instant::now();
+        loop {
+            if Client::connect(self.address, &self.root).is_ok_and(|mut client| fits(&mut client)) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} does not come up: {:?}", self.name, self.log());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.address, &self.root).unwrap()
+    }
+
+    fn unseal(&self) {
+        self.client().call("PUT", "sys/unseal", Some(&json!({"key": self.share})));
+        self.until(|client| client.try_call("GET", "sys/health", None).is_ok_and(|(status, _)| status == 200));
+    }
+
+    fn expect(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.client().call(method, path, Some(&body));
+        assert!(status < 300, "{}: {method} {path}: {status} {answer}", self.name);
+        answer
+    }
+
+    fn initialize(&mut self) {
+        let made = self.expect("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}));
+        self.share = made["keys"][0].as_str().unwrap().to_owned();
+        self.root = made["root_token"].as_str().unwrap().to_owned();
+        self.unseal();
+        self.expect("POST", "sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
+        // The engine of version 2 may take a moment to be ready.
+        self.until(|client| {
+            let body = json!({"data": {"a": 1}});
+            client.try_call("POST", "secret/data/ready", Some(&body)).is_ok_and(|(status, _)| status == 200)
+        });
+        let value = "v".repeat(100);
+        let mut client = self.client();
+        for key in 0..KEYS {
+            let body = json!({"data": {"user": "app", "password": value}});
+            assert_eq!(client.call("POST", &format!("secret/data/k{key}"), Some(&body)).0, 200);
+        }
+        self.expect("PUT", "sys/policies/acl/app", json!({"policy": "path \"secret/data/*\" { capabilities = [\"read\"] }"}));
+        self.expect("POST", "sys/auth/approle", json!({"type": "approle"}));
+        self.expect("POST", "auth/approle/role/app", json!({"token_policies": "app", "token_ttl": "1h"}));
+        self.expect("POST", "sys/mounts/pki", json!({"type": "pki", "config": {"max_lease_ttl": "87600h"}}));
+        self.expect("POST", "pki/root/generate/internal", json!({"common_name": "root", "ttl": "87600h"}));
+        for (role, kind, bits) in [("ec", "ec", 256), ("rsa", "rsa", 2048)] {
+            let role_body = json!({
+                "allow_any_name": true, "key_type": kind, "key_bits": bits, "ttl": "1h", "no_store": false,
+            });
+            self.expect("POST", &format!("pki/roles/{role}"), role_body);
+        }
+    }
+
+    /// From the process's start to an unsealed vault, in milliseconds.
+    fn start_to_unsealed(&mut self) -> f64 {
+        let once = |server: &mut Self| {
+            server.kill();
+            let begun = Instant::now();
+            server.start();
+            server.unseal();
+            begun.elapsed().as_secs_f64() * 1e3
+        };
+        (0..STARTS).map(|_| once(self)).fold(f64::INFINITY, f64::min)
+    }
+
+    fn resident_megabytes(&self) -> f64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
+    /// Requests a second over so many connections, each with one request under way.
+    fn rate(&self, connections: usize, make: &dyn Fn(&Self, usize) -> Vec<u8>) -> f64 {
+        let requests: Vec<Vec<u8>> = (0..KEYS).map(|index| make(self, index)).collect();
+        let mut clients: Vec<Client> = (0..connections).map(|_| self.client()).collect();
+        let mut next = 0;
+        let mut send = |client: &mut Client| {
+            client.send(&requests[next % requests.len()]).unwrap();
+            next += 1;
+        };
+        clients.iter_mut().for_each(&mut send);
+        let (begun, mut done) = (Instant::now(), 0_u64);
+        while begun.elapsed() < TURN {
+            for client in &mut clients {
+                let (status, body) = client.receive().unwrap();
+                assert!(status < 300, "{}: {status} {}", self.name, String::from_utf8_lossy(&body));
+                done += 1;
+                send(client);
+            }
+        }
+        done as f64 / begun.elapsed().as_secs_f64()
+    }
+}
+
+/// The best of the turns of each server, taken in turns.
+fn row(servers: &[Server], name: &str, connections: usize, make: &dyn Fn(&Server, usize) -> Vec<u8>) {
+    let mut best = vec![0.0_f64; servers.len()];
+    for _ in 0..TURNS {
+        for (server, best) in servers.iter().zip(&mut best) {
+            *best = best.max(server.rate(connections, make));
+        }
+    }
+    print(&format!("{name}, {connections} connections"), "/s", &best);
+}
+
+fn print(name: &str, unit: &str, values: &[f64]) {
+    let shown: Vec<String> = values.iter().map(|value| format!("{value:>12.1} {unit}")).collect();
+    println!("{name:<44} {}", shown.join("  "));
+}
+
+fn main() {
+    let mut servers = vec![Server::mesh()];
+    if let Ok(peer) = std::env::var("MESH_VAULT_PEER") {
+        servers.push(Server::peer(&peer));
+    }
+    let names: Vec<String> = servers.iter().map(|server| format!("{:>14}", server.name)).collect();
+    println!("{:<44} {}", "", names.join("  "));
+    let starts: Vec<f64> = servers.iter_mut().map(Server::start_to_unsealed).collect();
+    print("start to unsealed", "ms", &starts);
+    print("resident after it", "MB", &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>());
+    let read = |server: &Server, key: usize| request("GET", &format!("secret/data/k{key}"), &server.root, None);
+    let write = |server: &Server, key: usize| {
+        let body = json!({"data": {"user": "app", "password": "v".repeat(100)}});
+        request("POST", &format!("secret/data/k{key}"), &server.root, Some(&body))
+    };
+    let login = |server: &Server, _: usize| {
+        let mut client = server.client();
+        let (_, role) = client.call("GET", "auth/approle/role/app/role-id", None);
+        let (_, secret) = client.call("POST", "auth/approle/role/app/secret-id", Some(&json!({})));
+        let body = json!({"role_id": role["data"]["role_id"], "secret_id": secret["data"]["secret_id"]});
+        request("POST", "auth/approle/login", "", Some(&body))
+    };
+    let issue = |kind: &'static str| {
+        move |server: &Server, index: usize| {
+            let body = json!({"common_name": format!("host{index}.example.com")});
+            request("POST", &format!("pki/issue/{kind}"), &server.root, Some(&body))
+        }
+    };
+    for connections in [1, 32] {
+        row(&servers, "KV v2 reads", connections, &read);
+        row(&servers, "KV v2 writes, synced", connections, &write);
+        row(&servers, "AppRole logins", connections, &login);
+        row(&servers, "certificates, ECDSA P-256", connections, &issue("ec"));
+        row(&servers, "certificates, RSA 2048", connections, &issue("rsa"));
+    }
+    print("resident after all of it", "MB", &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>());
+}

@@ -1,0 +1,382 @@
+//! `vault`: opens the project's vault, and makes in it what services need before they start.
+
+use crate::{console, context::Context, failure::CliError, table};
+use clap::{Args, Subcommand};
+use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted};
+use mesh_model::{mount::MountSource, network::Published, project::Project};
+use mesh_redact::Secret;
+use mesh_vault_cli::api::{Api, Fault};
+use serde_json::Value;
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Where a vault's container has the keys that open it, and what services log in with.
+const KEYS_TARGET: &str = "/vault/keys";
+const LOGINS_TARGET: &str = "/vault/approles";
+const AUTHORITIES_TARGET: &str = "/vault/ca";
+/// Bytes of a plan.
+const PLAN_BYTES_MAX: u64 = 1 << 20;
+/// Time between two looks whether the vault answers.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Arguments of `vault`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the vault is; without it `VAULT_ADDR`, or the published port 8200 of the project's vault
+    #[arg(long, global = true, value_name = "URL")]
+    address: Option<String>,
+    /// Directory of its keys; without it the project's, or the volume that its container has at /vault/keys
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    keys: Option<PathBuf>,
+    /// Seconds to wait until the vault answers
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Initialise a new vault, keep its keys in a file of mode 0600, and open it
+    Init {
+        /// Shares of the key
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=255))]
+        shares: u32,
+        /// Shares that open it
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=255))]
+        threshold: u32,
+    },
+    /// Open it with the keys that are kept
+    Unseal,
+    /// Show whether it is initialised and open; exits with 0 open, 2 sealed, 1 neither
+    Status,
+    /// Show the root token
+    Token,
+    /// Initialise, open, and make credentials, authorities, policies and logins; what is there stays
+    Bootstrap(Bootstrap),
+    /// Show the certificates of the authorities
+    CaCert,
+    /// Show a service's password, or another of its credentials
+    ShowPassword {
+        /// The service
+        service: String,
+        /// The credential
+        #[arg(default_value = "password")]
+        field: String,
+        /// Mount of the credentials
+        #[arg(long, default_value = "secret")]
+        mount: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Bootstrap {
+    /// The plan: a TOML file of services with their credentials
+    #[arg(long, value_name = "FILE", default_value = "vault.toml")]
+    plan: PathBuf,
+    /// Directory for each service's role-id and secret-id
+    #[arg(long, value_name = "DIRECTORY")]
+    logins: Option<PathBuf>,
+    /// Directory for the authorities' certificates
+    #[arg(long, value_name = "DIRECTORY")]
+    authorities: Option<PathBuf>,
+    /// Processes of other users may read what services log in with: each sees its own folder alone
+    #[arg(long)]
+    readable: bool,
+    /// Shares of the key of a new vault
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=255))]
+    shares: u32,
+    /// Shares that open it
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=255))]
+    threshold: u32,
+}
+
+/// Does it. It asks a server and has no other work to do beside that.
+pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let place = Place::find(context, &arguments)?;
+    // The client has a runtime of its own, which cannot be entered from within another one.
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| perform(&place, &arguments.verb, context.settings.dry_run));
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
+    match verb {
+        Verb::Token => console::out_line(place.kept()?.root_token.expose()),
+        Verb::Status => return status(&place.server()?),
+        Verb::Init { shares, threshold } => {
+            check_shares(*shares, *threshold)?;
+            let (done, _) =
+                mesh_bootstrap::unseal(&place.server()?, &place.keys, Some((*shares, *threshold)))?;
+            tell_unsealed(done, &place.keys);
+        }
+        Verb::Unseal => {
+            let (done, _) = mesh_bootstrap::unseal(&place.server()?, &place.keys, None)?;
+            tell_unsealed(done, &place.keys);
+        }
+        Verb::Bootstrap(bootstrap) => make(place, bootstrap, dry)?,
+        Verb::CaCert => {
+            let server = place.server()?;
+            for mount in ["pki_int", "pki"] {
+                let answer = server.ask(Method::Read, &format!("{mount}/cert/ca"), None, None)?.data();
+                let pem = answer.as_ref().and_then(|data| data.get("certificate")).and_then(Value::as_str);
+                let missing = || CliError::said(format!("the vault has no authority at {mount}/"));
+                console::out_line(pem.map(str::trim).filter(|pem| !pem.is_empty()).ok_or_else(missing)?);
+            }
+        }
+        Verb::ShowPassword { service, field, mount } => {
+            let token = place.kept()?.root_token;
+            let path = format!("{mount}/data/{service}");
+            let answer = place.server()?.ask(Method::Read, &path, None, Some(&token))?.data();
+            let value = answer.as_ref().and_then(|data| data.get("data")?.get(field));
+            let missing = || {
+                CliError::said(format!("the vault has no {field} of {service}"))
+                    .with_hint("`mesh vault bootstrap` makes what its plan says")
+            };
+            match value.ok_or_else(missing)? {
+                Value::String(text) => console::out_line(text),
+                other => console::out_line(&other.to_string()),
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn check_shares(shares: u32, threshold: u32) -> Result<(), CliError> {
+    if threshold > shares || (threshold == 1 && shares > 1) {
+        return Err(CliError::said(format!("{threshold} of {shares} shares cannot open a vault"))
+            .with_hint("the threshold is at least 2 and at most the number of shares, or both are 1"));
+    }
+    Ok(())
+}
+
+fn make(place: &Place, bootstrap: &Bootstrap, dry: bool) -> Result<(), CliError> {
+    check_shares(bootstrap.shares, bootstrap.threshold)?;
+    let plan = read_plan(&bootstrap.plan)?;
+    let server = place.server()?;
+    let shares = (!dry).then_some((bootstrap.shares, bootstrap.threshold));
+    let (done, keys) = mesh_bootstrap::unseal(&server, &place.keys, shares)?;
+    tell_unsealed(done, &place.keys);
+    let keys = keys.map_or_else(|| place.kept(), Ok)?;
+    let directory = |path: &Path| {
+        if bootstrap.readable {
+            Directory::readable(path.to_owned())
+        } else {
+            Directory::private(path.to_owned())
+        }
+    };
+    let logins = directory(bootstrap.logins.as_ref().unwrap_or(&place.logins));
+    let authorities = directory(bootstrap.authorities.as_ref().unwrap_or(&place.authorities));
+    let bench = Bench {
+        vault: &server,
+        token: &keys.root_token,
+        wanted: &plan,
+        logins: &logins,
+        authorities: &authorities,
+    };
+    let (mut made, mut there) = (0_usize, 0_usize);
+    bench.run(dry, &mut |outcome| {
+        match outcome.found {
+            Found::There => there += 1,
+            _ => made += 1,
+        }
+        if let Some(line) = line(outcome, dry) {
+            console::out_line(&line);
+        }
+    })?;
+    let verb = if dry { "to be made" } else { "made" };
+    console::out_line(&format!("{made} {verb}, {there} there already"));
+    Ok(())
+}
+
+/// What is told of a step; of one that is there nothing.
+fn line(outcome: &Outcome, dry: bool) -> Option<String> {
+    let (what, would) = (&outcome.what, if dry { "would be " } else { "" });
+    match &outcome.found {
+        Found::There => None,
+        Found::Missing => Some(format!("{what}: {would}made")),
+        Found::Behind(difference) => Some(format!("{what}: {would}brought in line ({difference})")),
+    }
+}
+
+fn tell_unsealed(done: Unsealed, keys: &Directory) {
+    match done {
+        Unsealed::Initialised => {
+            let place = keys.path().display();
+            console::out_line(&format!(
+                "The vault is initialised and open. Its keys are in {place}: who has them has all of it."
+            ));
+        }
+        Unsealed::Opened => console::out_line("The vault is open."),
+        Unsealed::Already => console::out_line("The vault was open."),
+    }
+}
+
+fn status(server: &Server) -> Result<u8, CliError> {
+    let status = server.ask(Method::Read, "sys/seal-status", None, None)?.data().unwrap_or_default();
+    let text = |name: &str| match status.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "-".to_owned(),
+    };
+    let row = |title: &str, name: &str| vec![title.to_owned(), text(name)];
+    let rows = [
+        vec!["Address".to_owned(), server.address.clone()],
+        row("Initialised", "initialized"),
+        row("Sealed", "sealed"),
+        row("Shares", "n"),
+        row("Threshold", "t"),
+        row("Progress", "progress"),
+        row("Version", "version"),
+    ];
+    console::out(&table::render(&["WHAT", "STATE"], &rows));
+    Ok(match (status.get("initialized"), status.get("sealed")) {
+        (Some(Value::Bool(true)), Some(Value::Bool(false))) => 0,
+        (Some(Value::Bool(true)), _) => 2,
+        _ => 1,
+    })
+}
+
+fn read_plan(path: &Path) -> Result<Wanted, CliError> {
+    let named = || format!("read {}", path.display());
+    let size = path.metadata().map_err(CliError::io(named()))?.len();
+    if size > PLAN_BYTES_MAX {
+        return Err(CliError::said(format!("{} is larger than a plan is", path.display())));
+    }
+    let text = std::fs::read_to_string(path).map_err(CliError::io(named()))?;
+    Wanted::parse(&text).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        CliError::said(format!("{}: {error}{cause}", path.display()))
+    })
+}
+
+/// Where the vault and its files are.
+struct Place {
+    address: String,
+    wait: Duration,
+    keys: Directory,
+    logins: PathBuf,
+    authorities: PathBuf,
+}
+
+impl Place {
+    /// By the arguments, the environment, or the project.
+    fn find(context: &Context, arguments: &Arguments) -> Result<Self, CliError> {
+        let address =
+            arguments.address.clone().or_else(|| context.environment.get("VAULT_ADDR").map(str::to_owned));
+        // What is said whole needs no project.
+        let project = match (&address, &arguments.keys) {
+            (Some(_), Some(_)) => None,
+            _ => Some(context.target()?),
+        };
+        let project = project.as_ref().and_then(|target| target.project.as_deref());
+        let own = |name: &str| {
+            let project = project.map_or("default", |project| project.name.as_str());
+            context.home.data.join("vault").join(project).join(name)
+        };
+        let place = |target: &str, name: &str| {
+            let volumes = context.home.data.join("volumes");
+            project.and_then(|project| mounted_at(project, &volumes, target)).unwrap_or_else(|| own(name))
+        };
+        let address = address.map_or_else(|| published(project), Ok)?;
+        let keys = arguments.keys.clone().unwrap_or_else(|| place(KEYS_TARGET, "keys"));
+        Ok(Self {
+            address,
+            wait: Duration::from_secs(arguments.wait),
+            keys: Directory::private(keys),
+            logins: place(LOGINS_TARGET, "approles"),
+            authorities: place(AUTHORITIES_TARGET, "ca"),
+        })
+    }
+
+    fn kept(&self) -> Result<Keys, CliError> {
+        Keys::read(&self.keys)?.ok_or_else(|| {
+            CliError::said(format!("there are no keys in {}", self.keys.path().display()))
+                .with_hint("`mesh vault init` makes them, or `--keys DIRECTORY` says where they are")
+        })
+    }
+
+    /// The server, once it answers.
+    fn server(&self) -> Result<Server, CliError> {
+        let get = |name: &str| std::env::var(name).ok();
+        let api = Api::new(&self.address, &get).map_err(CliError::said)?;
+        let server = Server { address: self.address.clone(), api: RefCell::new(api) };
+        let until = Instant::now() + self.wait;
+        loop {
+            match server.ask(Method::Read, "sys/seal-status", None, None) {
+                Err(VaultError::Unreachable { .. }) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(error @ VaultError::Unreachable { .. }) => return Err(error.into()),
+                _ => return Ok(server),
+            }
+        }
+    }
+}
+
+/// The directory that a container of the project has at a path.
+fn mounted_at(project: &Project, volumes: &Path, target: &str) -> Option<PathBuf> {
+    let mounts = project.services.values().flat_map(|service| &service.mounts);
+    mounts.filter(|mount| mount.target == target).find_map(|mount| match &mount.source {
+        MountSource::Volume { key, .. } => {
+            let volume = project.volumes.get(key)?;
+            Some(volumes.join(&volume.name).join("_data"))
+        }
+        MountSource::Bind { path, .. } => Some(path.clone()),
+        _ => None,
+    })
+}
+
+/// The address on which the port 8200 of a service is published.
+fn published(project: Option<&Project>) -> Result<String, CliError> {
+    let ports = project
+        .into_iter()
+        .flat_map(|project| project.services.values())
+        .flat_map(|service| &service.network.ports);
+    let port = ports.filter(|port| port.target == 8200).find_map(|port| {
+        let address = port.host_ip.map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
+        match port.published {
+            Published::Port(port) => {
+                Some(format!("http://{}:{port}", address.replace("0.0.0.0", "127.0.0.1")))
+            }
+            Published::Any | Published::OneOf(..) => None,
+        }
+    });
+    port.ok_or_else(|| {
+        CliError::said("nothing says where the vault is").with_hint(
+            "publish its port 8200 (`ports: [\"8200:8200\"]`), or give `--address URL` or VAULT_ADDR",
+        )
+    })
+}
+
+/// A vault over HTTP.
+struct Server {
+    address: String,
+    api: RefCell<Api>,
+}
+
+impl Vault for Server {
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        token: Option<&Secret<String>>,
+    ) -> Result<mesh_bootstrap::Answer, VaultError> {
+        let body = if method == Method::Write { Some(body.cloned().unwrap_or_default()) } else { None };
+        let answer = self.api.borrow_mut().ask(method == Method::List, path, body.as_ref(), token);
+        match answer {
+            Ok(answer) if answer.status == 404 => Ok(mesh_bootstrap::Answer::Nothing),
+            Ok(answer) => Ok(mesh_bootstrap::Answer::Body(answer.body)),
+            Err(Fault::Silent(reason)) => {
+                Err(VaultError::Unreachable { address: self.address.clone(), reason })
+            }
+            Err(Fault::Answered(status, reason)) => {
+                let verb = if method == Method::Write { "write" } else { "read" };
+                Err(VaultError::Refused { attempt: format!("{verb} {path}"), status, reason })
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Requests of a program, without a command line: what a bootstrap asks.
+
+use crate::{
+    client::{ApiError, Ask, Client},
+    environment::Environment,
+    flags::Flags,
+};
+use mesh_redact::Secret;
+use serde_json::Value;
+
+/// A server, asked by a program.
+pub struct Api {
+    client: Client,
+}
+
+/// What was answered: the status, and the body where there is one.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; `null` for none.
+    pub body: Value,
+}
+
+/// Why there was no answer, or an error.
+#[derive(Debug)]
+pub enum Fault {
+    /// The server answered with an error: the status and its words.
+    Answered(u16, String),
+    /// There was no answer.
+    Silent(String),
+}
+
+impl Api {
+    /// A server by its address, with `VAULT_CACERT`, `VAULT_CLIENT_TIMEOUT` and the like as `get` has them.
+    ///
+    /// # Errors
+    /// What is wrong with the address or those variables, for a person.
+    pub fn new(address: &str, get: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let get = |name: &str| if name == "VAULT_ADDR" { Some(address.to_owned()) } else { get(name) };
+        let environment = Environment::new(&get);
+        let (flags, _) = Flags::parse(&[], &[])?;
+        Ok(Self { client: Client::new(&environment, &flags)? })
+    }
+
+    /// Asks: `GET`, `LIST` or, with a body, `PUT`.
+    ///
+    /// # Errors
+    /// See [`Fault`]; 404 is an answer.
+    pub fn ask(
+        &mut self,
+        list: bool,
+        path: &str,
+        body: Option<&Value>,
+        token: Option<&Secret<String>>,
+    ) -> Result<Answer, Fault> {
+        self.client.set_token(token.cloned());
+        let ask = match body {
+            Some(body) => Ask::put(path, body.clone()),
+            None if list => Ask::list(path),
+            None => Ask::get(path),
+        };
+        match self.client.ask(&ask) {
+            Ok(answered) => {
+                let body = serde_json::from_slice(&answered.body).unwrap_or(Value::Null);
+                Ok(Answer { status: answered.status.as_u16(), body })
+            }
+            Err(ApiError::Answered { status: 404, body, .. }) => {
+                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                Ok(Answer { status: 404, body })
+            }
+            Err(ApiError::Answered { status, body, .. }) => Err(Fault::Answered(status, words(&body))),
+            Err(error) => Err(Fault::Silent(error.to_string())),
+        }
+    }
+}
+
+/// The words of an error's body.
+fn words(body: &[u8]) -> String {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let errors = parsed.as_ref().and_then(|body| body.get("errors")).and_then(Value::as_array);
+    let words: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
+    words.join("; ")
+}
