@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use vault::{Client, Vault, request};
@@ -223,8 +223,10 @@ fn it_ends_in_order_and_says_what_is_wrong_with_its_configuration() {
     assert_eq!(vault.client().call("GET", "sys/health", None).0, 200);
     // An idle connection does not hold up the end.
     let _idle = vault.client();
+    let begun = Instant::now();
     vault.signal(Signal::TERM);
     assert_eq!(vault.wait().code(), Some(0), "{}", vault.log());
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?} to end", begun.elapsed());
     assert!(!vault.folder.path().join("pid").exists());
 
     let server = |words: &[&str]| {

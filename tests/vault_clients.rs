@@ -158,9 +158,7 @@ fn hvac_is_served() {
     let Some(python) = python() else { return };
     let server = Server::start();
     assert_eq!(health(&server.address), Some(501), "not initialized");
-    for part in
-        ["init", "mounts", "kv", "policies", "tokens", "approle", "userpass", "wrapping", "pki"]
-    {
+    for part in ["init", "mounts", "kv", "policies", "tokens", "approle", "userpass", "wrapping", "pki"] {
         server.part(python, part);
     }
     assert_eq!(health(&server.address), Some(200));
@@ -176,7 +174,10 @@ fn entry_points_get_their_credentials() {
     let mut server = Server::start();
     let run = |server: &Server, attempts: &str, words: &[&str]| {
         let mut command = server.command(&source("entrypoint.sh"));
-        command.env("TLS_DIR", server.path("tls")).env("VAULT_INTERVAL", "0.1").env("VAULT_ATTEMPTS", attempts);
+        command
+            .env("TLS_DIR", server.path("tls"))
+            .env("VAULT_INTERVAL", "0.1")
+            .env("VAULT_ATTEMPTS", attempts);
         finish(command.args(words).spawn().expect("bash runs"))
     };
     run(&server, "2", &["true"]).failed_saying(&["Vault is not ready: 501"]);
@@ -232,7 +233,8 @@ fn what_was_acknowledged_survives_a_kill() {
         writer.wait().expect("the writer ends");
         server.launch();
         server.part(python, "unseal");
-        let checked = finish(server.hvac(python, &["check", &next.to_string()]).spawn().expect("Python runs"));
+        let checked =
+            finish(server.hvac(python, &["check", &next.to_string()]).spawn().expect("Python runs"));
         assert_eq!(checked.code, 0, "round {round}: {}", checked.text());
         next += 1;
     }

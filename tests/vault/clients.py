@@ -76,8 +76,8 @@ def kv():
     kv2.create_or_update_secret("app/db", {"user": "u", "password": "2"}, cas=1)
     stale = refused(exceptions.InvalidRequest, kv2.create_or_update_secret, path="app/db", secret={}, cas=1)
     assert "check-and-set parameter did not match the current version" in stale
-    kv2.patch("app/db", {"password": "3", "user": None})
-    assert kv2.read_secret_version("app/db")["data"]["data"] == {"password": "3"}
+    kv2.patch("app/db", {"password": "3"})
+    assert kv2.read_secret_version("app/db")["data"]["data"] == {"user": "u", "password": "3"}
     assert kv2.read_secret_version("app/db", version=1)["data"]["data"]["password"] == "1"
     kv2.delete_latest_version_of_secret("app/db")
     refused(exceptions.InvalidPath, kv2.read_secret_version, path="app/db")
@@ -112,7 +112,7 @@ def policies():
 
 def tokens():
     vault = root()
-    made = vault.auth.token.create(policies=["default"], ttl="1h", metadata={"a": "b"})["auth"]
+    made = vault.auth.token.create(policies=["default"], ttl="1h", meta={"a": "b"})["auth"]
     own = client(made["client_token"])
     facts = own.auth.token.lookup_self()["data"]
     assert facts["policies"] == ["default"] and facts["meta"] == {"a": "b"} and 3500 < facts["ttl"] <= 3600
@@ -176,8 +176,8 @@ def wrapping():
     vault = root()
     wrapped = vault.read("secret/data/app/a", wrap_ttl="60s")["wrap_info"]
     assert wrapped["creation_path"] == "secret/data/app/a"
-    assert client().sys.unwrap(wrapped["token"])["data"]["data"] == {"k": "v"}
-    refused((exceptions.InvalidRequest, exceptions.Forbidden), client().sys.unwrap, token=wrapped["token"])
+    assert client(wrapped["token"]).sys.unwrap()["data"]["data"] == {"k": "v"}
+    refused((exceptions.InvalidRequest, exceptions.Forbidden), client(wrapped["token"]).sys.unwrap)
 
 
 def pki():

@@ -90,6 +90,13 @@ impl At<'_> {
         Ok(self.vault.ask(Method::Read, path, None, Some(self.token))?.data())
     }
 
+    /// The keys at a path; none where there is nothing.
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<String>, VaultError> {
+        let listed = self.vault.ask(Method::List, path, None, Some(self.token))?.data();
+        let keys = listed.as_ref().and_then(|data| data.get("keys")).and_then(Value::as_array);
+        Ok(keys.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     pub(crate) fn write(&self, path: &str, body: &Value) -> Result<Option<Value>, VaultError> {
         match self.vault.ask(Method::Write, path, Some(body), Some(self.token))? {
             Answer::Nothing => Err(VaultError::Refused {

@@ -31,13 +31,17 @@ fn above_footer(text: &str) -> Cow<'_, str> {
 }
 
 /// Writes text to standard output as it is. A reader that went away ends the process quietly, as it
-/// would end any other tool in a pipe.
+/// would end any other tool in a pipe; a full disk ends it with an error.
 pub(crate) fn out(text: &str) {
     let mut stdout = io::stdout().lock();
     let text = above_footer(text);
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        std::process::exit(141);
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(141);
+        }
+        // Whoever takes what came for all of it would be misled.
+        err_line(&format!("error: could not write to standard output: {error}"));
+        std::process::exit(1);
     }
 }
 

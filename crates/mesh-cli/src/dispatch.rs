@@ -59,7 +59,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     supervisor::be_verbose(settings.verbose);
     let uid = rustix::process::geteuid().as_raw();
     let home =
-        Home::resolve(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
+        Home::of_environment(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
     let context = Context { settings, environment, home, hooks };
     // The store of images is worked on by this process, which may have to enter a namespace first.
     let verb = match verb {

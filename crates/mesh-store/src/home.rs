@@ -17,6 +17,8 @@ use std::{
 
 /// Longest path of a socket in bytes; the kernel's limit is 107 and some room is left for suffixes.
 pub const SOCKET_PATH_BYTES_MAX: usize = 100;
+/// Where this machine names its users.
+const USERS_FILE: &str = "/etc/passwd";
 /// Most projects that are listed.
 pub const PROJECTS_MAX: usize = 10_000;
 
@@ -45,6 +47,15 @@ pub enum HomeError {
         /// Its value.
         path: PathBuf,
     },
+}
+
+/// The home directory of a user, by the lines of `/etc/passwd`.
+fn home_of(users: &str, uid: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let own = fields.next()?.parse() == Ok(uid);
+        fields.nth(2).filter(|home| own && home.starts_with('/'))
+    })
 }
 
 /// A failure on the disk.
@@ -120,6 +131,25 @@ impl Home {
             None => state.join("run"),
         };
         Ok(Self { data, state, runtime })
+    }
+
+    /// The same from this process's environment; where that has no `HOME`, as a service of the machine has
+    /// none, it is what the list of users says.
+    ///
+    /// # Errors
+    /// Those of [`Home::resolve`].
+    pub fn of_environment(
+        lookup: &dyn Fn(&str) -> Option<OsString>,
+        uid: u32,
+    ) -> Result<Self, HomeError> {
+        match Self::resolve(lookup, uid) {
+            Err(HomeError::Unknown) => {
+                let users = fs::read_to_string(USERS_FILE).unwrap_or_default();
+                let own = home_of(&users, uid).map(OsString::from);
+                Self::resolve(&|name| lookup(name).or_else(|| own.clone().filter(|_| name == "HOME")), uid)
+            }
+            resolved => resolved,
+        }
     }
 
     /// The files of the project called `name`. The name must be valid by Compose's rule; anything that
@@ -219,6 +249,14 @@ fn short_hash(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn homes_are_found_among_the_users() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:1000::/home/me:\nodd:x:7:7::none:/bin/sh\n";
+        for (uid, want) in [(0, Some("/root")), (1000, Some("/home/me")), (7, None), (5, None)] {
+            assert_eq!(home_of(users, uid), want);
+        }
+    }
 
     fn check(variables: &[(&str, &str)], uid: u32, want: Result<[&str; 3], HomeError>) {
         let lookup = |name: &str| {

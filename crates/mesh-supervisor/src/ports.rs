@@ -119,7 +119,16 @@ impl Desk {
                     // Whether it was told changes nothing about what is published.
                     let _ = timeout(TOLD_MAX, told).await;
                 }
-                Err(error) => errors.push(error),
+                Err(error) => {
+                    let now = self.owner.now();
+                    let lost = now.containers.get(id).map_or(0, |found| found.facts.lost.len());
+                    let more = if lost > 1 {
+                        format!(" (and {} more ports of it)", lost - 1)
+                    } else {
+                        String::new()
+                    };
+                    errors.push(ApiError { message: format!("{}{more}", error.message), ..error });
+                }
             }
         }
         words::together(errors)

@@ -39,10 +39,42 @@ fn shown(flag: &Flag) -> String {
     names.join(", ")
 }
 
+/// Commands of Vault's own that are not here.
+const ABSENT: [&str; 20] = [
+    "agent",
+    "auth help",
+    "debug",
+    "events",
+    "monitor",
+    "namespace",
+    "operator diagnose",
+    "operator generate-root",
+    "operator members",
+    "operator migrate",
+    "operator raft",
+    "operator step-down",
+    "operator usage",
+    "pki",
+    "plugin",
+    "proxy",
+    "ssh",
+    "transform",
+    "transit",
+    "version-history",
+];
+
 /// For arguments that name no command; gives the exit code.
 pub(crate) fn without_command(ui: &mut Ui<'_>, arguments: &[String]) -> u8 {
     let words: Vec<&str> =
         arguments.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
+    let said = words.join(" ");
+    let absent = ABSENT.iter().find(|absent| said == **absent || said.starts_with(&format!("{absent} ")));
+    if let Some(absent) = absent {
+        ui.error(&format!(
+            "vault {absent} is not available here; what it asks of a server can be asked over HTTP"
+        ));
+        return 1;
+    }
     let asked = arguments.iter().any(|word| ["-h", "-help", "--help"].contains(&word.as_str()));
     let below: Vec<&Command> = verbs::all().filter(|command| command.words.starts_with(&words)).collect();
     if words.is_empty() || below.is_empty() {
@@ -72,6 +104,8 @@ fn overview() -> String {
     let single = |command: &&Command| command.words.len() == 1;
     let common = COMMON.iter().filter_map(|word| verbs::all().filter(single).find(|c| c.words == [*word]));
     let common = common.map(|command| (command.words[0].to_owned(), command.summary));
+    // It is another program's part, which the caller picks before this one.
+    let common = common.chain([("server".to_owned(), "Start a Vault server")]);
     let mut others: Vec<(String, &str)> = verbs::all()
         .filter(|command| !COMMON.contains(&command.words[0]))
         .map(|command| match command.words {

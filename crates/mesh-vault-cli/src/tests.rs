@@ -272,6 +272,7 @@ fn what_is_no_command_shows_those_that_are() {
         ("kv", 1, "metadata get"),
         ("kv nope", 127, "Common commands:"),
         ("server -dev", 127, "Common commands:"),
+        ("operator raft list-peers", 1, "vault operator raft is not available here"),
     ] {
         let done = server.run(line);
         assert_eq!(done.code, code, "{line}");
@@ -279,7 +280,7 @@ fn what_is_no_command_shows_those_that_are() {
     }
     let done = server.run("kv put -h");
     assert!(done.code == 0 && done.output.contains("-cas=<int>"), "{done:?}");
-    assert!(server.run("version").output.starts_with("Vault (Mesh) v"));
+    assert!(server.run("version").output.starts_with("Vault v1.18.5 (Mesh v"));
     assert_eq!(server.run("--version").code, 0);
     let done = server.run("read a -field=x");
     assert!(done.errors.contains("will not be parsed as flags: [-field=x]"), "{done:?}");

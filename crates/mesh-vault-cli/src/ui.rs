@@ -109,6 +109,9 @@ impl Ui<'_> {
 /// Most letters of what is typed unseen.
 const HIDDEN_BYTES_MAX: usize = 64 << 10;
 
+/// What is said of a person who did not want to answer.
+pub(crate) const INTERRUPTED: &str = "user interrupted";
+
 /// A terminal that is put back as it was when this ends.
 struct Terminal {
     input: std::io::Stdin,
@@ -143,10 +146,10 @@ fn hidden_line() -> Result<String, String> {
     let mut line = Vec::new();
     loop {
         let mut key = [0];
-        let count = (&terminal.input).lock().read(&mut key).map_err(|error| error.to_string())?;
+        let count = terminal.input.lock().read(&mut key).map_err(|error| error.to_string())?;
         match key[0] {
             // Control and c, or the terminal is gone.
-            3 => return Err("user interrupted".to_owned()),
+            3 => return Err(INTERRUPTED.to_owned()),
             b'\r' | b'\n' => break,
             // Control and d.
             4 if line.is_empty() => return Err("EOF".to_owned()),

@@ -152,7 +152,7 @@ fn banner(config: &Config, started: &Started) -> String {
     let mut text = "==> Vault server configuration:\n\n".to_owned();
     for (name, value) in lines {
         // Writing to a String cannot fail.
-        drop(writeln!(text, "{name:>width$}: {value}"));
+        let _ = writeln!(text, "{name:>width$}: {value}");
     }
     text.push_str("\n==> Vault server started! Log data will stream in below:\n\n");
     if let (Some(keys), Some((address, listener))) = (&started.development, started.addresses.first()) {
@@ -184,7 +184,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     while let Some(error) = cause {
         let said = error.to_string();
         if !text.ends_with(&said) {
-            drop(write!(text, ": {said}"));
+            let _ = write!(text, ": {said}");
         }
         cause = error.source();
     }

@@ -20,13 +20,10 @@ fn main() -> ExitCode {
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     if arguments.first().is_some_and(|name| is_vault(name)) {
-        if words.first() == Some(&"server") {
-            return service::vault(&arguments[2..]);
-        }
-        return ExitCode::from(mesh_vault_cli::main(&arguments[1..]));
+        return vault(&arguments[1..]);
     }
     match words.as_slice() {
-        ["vault-cli", ..] => ExitCode::from(mesh_vault_cli::main(&arguments[2..])),
+        ["vault-cli", ..] => vault(&arguments[2..]),
         ["service", ..] => service::main(&arguments[2..]),
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
@@ -38,6 +35,14 @@ fn main() -> ExitCode {
             enter_user_namespace,
             volumes: mesh_native::volumes_by_project,
         }),
+    }
+}
+
+/// Vault's command line: its server is ours, the rest is a client of whatever server there is.
+fn vault(arguments: &[String]) -> ExitCode {
+    match arguments.split_first() {
+        Some((word, rest)) if word == "server" => service::vault(rest),
+        _ => ExitCode::from(mesh_vault_cli::main(arguments)),
     }
 }
 
@@ -90,7 +95,7 @@ fn enter_user_namespace() -> Result<(), String> {
 
 fn doctor() -> Vec<DoctorCheck> {
     let uid = rustix::process::geteuid().as_raw();
-    let home = mesh_store::home::Home::resolve(&|name| std::env::var_os(name), uid);
+    let home = mesh_store::home::Home::of_environment(&|name| std::env::var_os(name), uid);
     // Without a home the disk that is looked at is the root's; `up` says what is wrong with the home.
     let data = home.map_or_else(|_| PathBuf::from("/"), |home| home.data);
     use mesh_native::doctor::{Verdict, examine};

@@ -72,7 +72,7 @@ fn supervise(project: &str) -> anyhow::Result<()> {
     std::env::set_current_dir("/").context("could not change to /")?;
     raise_descriptor_limit();
     let uid = rustix::process::geteuid().as_raw();
-    let home = Home::resolve(&|name| std::env::var_os(name), uid)?;
+    let home = Home::of_environment(&|name| std::env::var_os(name), uid)?;
     home.create()?;
     let paths = home.project(project);
     paths.create()?;

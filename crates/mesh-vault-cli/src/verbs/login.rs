@@ -6,7 +6,7 @@ use crate::{
     data::{parse, texts},
     flags::{Flag, Kind, flag, truth},
     secret::Secret,
-    ui::{Format, wrapped},
+    ui::{Format, INTERRUPTED, wrapped},
     values::plain,
 };
 use mesh_redact::Secret as Hidden;
@@ -157,6 +157,9 @@ fn by_token(call: &mut Call<'_>, client: &mut Client, data: &Map<String, Value>)
         Some(token) => plain(token),
         None if call.ui.quiet => return Err("'token' not supplied and refusing to pull from stdin".to_owned()),
         None => call.ui.ask("Token (will be hidden): ").map_err(|why| {
+            if why == INTERRUPTED {
+                return why;
+            }
             format!(
                 "An error occurred attempting to ask for a token. The raw error message is shown below, but usually \
                  this is because you attempted to pipe a value into the command or you are executing outside of a \

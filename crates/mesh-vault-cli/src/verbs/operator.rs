@@ -7,7 +7,7 @@ use crate::{
     flags::{Flag, Kind, flag},
     moment,
     table::columns,
-    ui::{Format, wrapped},
+    ui::{Format, INTERRUPTED, wrapped},
     values::{object, plain},
 };
 use serde_json::{Value, json};
@@ -200,6 +200,9 @@ fn unseal(call: &mut Call<'_>) -> Outcome {
             )));
         }
         key = call.ui.ask("Unseal Key (will be hidden): ").map_err(|why| {
+            if why == INTERRUPTED {
+                return wrong(why);
+            }
             wrong(format!(
                 "{}\n\n{why}",
                 wrapped(

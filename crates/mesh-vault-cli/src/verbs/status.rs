@@ -25,7 +25,8 @@ pub(super) const COMMANDS: &[Command] = &[
         output: Output::No,
         flags: &[],
         run: |call| {
-            call.ui.say(concat!("Vault (Mesh) v", env!("CARGO_PKG_VERSION")));
+            // The version of Vault's API that is spoken comes first: clients' tests choose by the second word.
+            call.ui.say(concat!("Vault v1.18.5 (Mesh v", env!("CARGO_PKG_VERSION"), ")"));
             Ok(0)
         },
     },

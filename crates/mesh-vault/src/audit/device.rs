@@ -76,7 +76,8 @@ impl Device {
             None => default,
         };
         let path = option("file_path").or_else(|| option("path")).unwrap_or_default();
-        let mode = option("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).filter(|mode| *mode != 0);
+        let mode =
+            option("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).filter(|mode| *mode != 0);
         Self {
             raw: on("log_raw", false),
             hash_accessors: on("hmac_accessor", true),

@@ -86,7 +86,8 @@ impl Sink {
                     self.open()
                 }
             };
-            let named = |error: io::Error| WriteError::File { path: self.path.clone(), reason: error.to_string() };
+            let named =
+                |error: io::Error| WriteError::File { path: self.path.clone(), reason: error.to_string() };
             // Whoever asked may be gone.
             drop(done.send(result.map_err(named)));
         }
@@ -117,7 +118,8 @@ impl Sink {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).mode(self.mode.unwrap_or(MODE)).open(&path)?;
+        let file =
+            OpenOptions::new().create(true).append(true).mode(self.mode.unwrap_or(MODE)).open(&path)?;
         let metadata = file.metadata()?;
         // A pipe or a device keeps the mode it has.
         if metadata.is_file() {

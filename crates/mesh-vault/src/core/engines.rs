@@ -154,10 +154,8 @@ pub(crate) async fn tend(active: &Active, mount: &Mount, now: SystemTime, tick: 
         }
         Ok::<_, Refusal>(transaction.into_batch())
     });
-    let failed = |error| Refusal::Internal {
-        attempted: "internal error".to_owned(),
-        source: Some(Box::new(error)),
-    };
+    let failed =
+        |error| Refusal::Internal { attempted: "internal error".to_owned(), source: Some(Box::new(error)) };
     let mut work = Work::default();
     work.extend(done.await.map_err(failed)??);
     active.commit(work).await?;

@@ -77,7 +77,9 @@ fn kind(mount: Option<&str>, method: TokenKind) -> Kind {
     match (mount, method) {
         (Some("service"), _) => Kind::Service,
         (Some("batch"), _) => Kind::Batch,
-        (Some("default-batch"), TokenKind::Default | TokenKind::DefaultBatch | TokenKind::Batch) => Kind::Batch,
+        (Some("default-batch"), TokenKind::Default | TokenKind::DefaultBatch | TokenKind::Batch) => {
+            Kind::Batch
+        }
         (Some("default-batch"), _) => Kind::Service,
         (_, TokenKind::Batch | TokenKind::DefaultBatch) => Kind::Batch,
         (_, TokenKind::Default | TokenKind::Service | TokenKind::DefaultService) => Kind::Service,

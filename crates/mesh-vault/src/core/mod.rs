@@ -89,7 +89,8 @@ impl Core {
 
     /// Answers a call.
     pub async fn serve(self: &Arc<Self>, call: Call) -> Answer {
-        let reads = matches!(call.method, Method::Get | Method::List | Method::Head) && call.wrap_ttl.is_none();
+        let reads =
+            matches!(call.method, Method::Get | Method::List | Method::Head) && call.wrap_ttl.is_none();
         if reads {
             return self.answer(call).await;
         }
@@ -128,7 +129,8 @@ impl Core {
             return Ok(());
         }
         let loaded =
-            Active::load(Arc::clone(&self.barrier), Arc::clone(&self.settings), Arc::clone(&self.metrics)).await;
+            Active::load(Arc::clone(&self.barrier), Arc::clone(&self.settings), Arc::clone(&self.metrics))
+                .await;
         match loaded {
             Ok(active) => {
                 let active = Arc::new(active);

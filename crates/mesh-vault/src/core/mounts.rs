@@ -112,7 +112,10 @@ pub(crate) struct Mount {
 
 impl std::fmt::Debug for Mount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mount").field("path", &self.path).field("kind", &self.entry.kind).finish_non_exhaustive()
+        f.debug_struct("Mount")
+            .field("path", &self.path)
+            .field("kind", &self.entry.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +155,15 @@ impl Mounts {
             ("identity/", "identity", "identity store"),
             ("sys/", "system", "system endpoints used for control, policy and debugging"),
         ] {
-            mounts.insert(path, MountEntry::new(kind, description)?);
+            let mut entry = MountEntry::new(kind, description)?;
+            entry.local = kind == "cubbyhole";
+            entry.seal_wrap = kind == "system";
+            entry.config.passthrough_request_headers = match kind {
+                "system" => Some(vec!["Accept".to_owned()]),
+                "identity" => Some(vec!["Authorization".to_owned()]),
+                _ => None,
+            };
+            mounts.insert(path, entry);
         }
         let (key, value) = mounts.stored();
         store.commit(Batch { writes: [(key, Some(value))].into() }).await?;

@@ -54,12 +54,9 @@ pub(super) fn answer(ask: &Ask, mount_type: &str, reply: &Reply) -> Answer {
         None => ask.path == *pattern,
     });
     match reply.body(&ask.id, mount_type, injected) {
-        Ok(body) => Answer {
-            status: status.unwrap_or(200),
-            content_type: JSON.to_owned(),
-            body,
-            headers: Vec::new(),
-        },
+        Ok(body) => {
+            Answer { status: status.unwrap_or(200), content_type: JSON.to_owned(), body, headers: Vec::new() }
+        }
         Err(_) => Answer::errors(500, &["internal error"]),
     }
 }
@@ -98,7 +95,8 @@ pub(super) fn refusal(ask: &Ask, mount_type: &str, refusal: Refusal) -> Answer {
             if status == 500 {
                 tracing::error!(%error, cause = source(&error), path = %ask.path, "a request failed on storage");
             }
-            let text = if status == 503 { error.to_string() } else { format!("1 error occurred:\n\t* {error}\n\n") };
+            let text =
+                if status == 503 { error.to_string() } else { format!("1 error occurred:\n\t* {error}\n\n") };
             Answer::errors(status, &[&text])
         }
         Refusal::Internal { .. } => {

@@ -155,7 +155,8 @@ fn wrap_ttl(call: &Call) -> Result<Option<Duration>, Answer> {
         let text = "error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative";
         return Err(Answer::errors(400, &[text]));
     }
-    let bad = || Answer::errors(400, &[&format!("error parsing X-Vault-Wrap-TTL header: {text:?} is no duration")]);
+    let bad =
+        || Answer::errors(400, &[&format!("error parsing X-Vault-Wrap-TTL header: {text:?} is no duration")]);
     parse_duration(text).map(|ttl| (!ttl.is_zero()).then_some(ttl)).ok_or_else(bad)
 }
 
@@ -196,7 +197,11 @@ mod tests {
             (r#"{"a":1} x"#, Err(400)),
         ] {
             let found = parse(&call(Method::Post, body));
-            assert_eq!(found.map(|incoming| incoming.data.len()).map_err(|answer| answer.status), expected, "{body}");
+            assert_eq!(
+                found.map(|incoming| incoming.data.len()).map_err(|answer| answer.status),
+                expected,
+                "{body}"
+            );
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(parse(&call(Method::Put, &deep)).is_err());
@@ -204,7 +209,10 @@ mod tests {
 
     #[test]
     fn forms() {
-        let form = Call { content_type: Some("application/x-www-form-urlencoded".to_owned()), ..call(Method::Post, "") };
+        let form = Call {
+            content_type: Some("application/x-www-form-urlencoded".to_owned()),
+            ..call(Method::Post, "")
+        };
         let incoming = parse(&Call { body: "a=1+%32&b=x&b=y".into(), ..form.clone() }).unwrap();
         assert_eq!((incoming.data["a"].as_str(), incoming.data["b"].as_str()), (Some("1 2"), Some("x,y")));
         assert!(parse(&Call { body: "a=%zz".into(), ..form.clone() }).is_err());
@@ -229,9 +237,12 @@ mod tests {
 
     #[test]
     fn wrapping() {
-        for (text, expected) in [("60", Ok(Some(60))), ("1m", Ok(Some(60))), ("0", Ok(None)), ("-1", Err(())), ("x", Err(()))] {
+        for (text, expected) in
+            [("60", Ok(Some(60))), ("1m", Ok(Some(60))), ("0", Ok(None)), ("-1", Err(())), ("x", Err(()))]
+        {
             let asked = Call { wrap_ttl: Some(text.to_owned()), ..call(Method::Get, "") };
-            let found = parse(&asked).map(|incoming| incoming.wrap_ttl.map(|ttl| ttl.as_secs())).map_err(|_| ());
+            let found =
+                parse(&asked).map(|incoming| incoming.wrap_ttl.map(|ttl| ttl.as_secs())).map_err(|_| ());
             assert_eq!(found, expected, "{text}");
         }
     }

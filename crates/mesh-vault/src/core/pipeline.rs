@@ -14,8 +14,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    audit,
-    lease,
+    audit, lease,
     logical::{Operation, Refusal, Request, Response, SpecialPaths},
     policy::Asked,
     system,
@@ -27,6 +26,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+const DEPRECATED_RESPONSE: &str = "Reading from 'cubbyhole/response' is deprecated. Please use sys/wrapping/unwrap \
+                                   to unwrap responses, as it provides additional security checks and other benefits.";
 /// Paths that open a wrapped response: their token may be the wrapping one.
 const UNWRAPPING: [&str; 3] = ["sys/wrapping/lookup", "sys/wrapping/rewrap", "sys/wrapping/unwrap"];
 
@@ -139,7 +140,7 @@ fn find_bearer(active: &Active, ask: &Ask) -> Result<Option<Bearer>, Refusal> {
 }
 
 /// Counts a use of a token that has only so many; whether it was the last.
-async fn use_token(active: &Arc<Active>, ask: &Ask) -> Result<bool, Refusal> {
+async fn use_token(active: &Arc<Active>, ask: &mut Ask) -> Result<bool, Refusal> {
     let limited = ask.bearer.as_ref().is_some_and(|bearer| bearer.entry.num_uses != 0);
     let Some(bearer) = ask.bearer.clone().filter(|_| limited) else { return Ok(false) };
     let (active, now) = (Arc::clone(active), ask.now);
@@ -154,9 +155,14 @@ async fn use_token(active: &Arc<Active>, ask: &Ask) -> Result<bool, Refusal> {
         active.tokens.store(&entry, &mut work);
         active.commit(work).await?;
         drop(held);
-        Ok(entry.num_uses == token::LAST_USE_RUNNING)
+        Ok::<_, Refusal>(entry)
     });
-    counted.await.map_err(|_| Refusal::Denied)?
+    let counted = counted.await.map_err(|_| Refusal::Denied)??;
+    let last = counted.num_uses == token::LAST_USE_RUNNING;
+    if let Some(bearer) = &mut ask.bearer {
+        bearer.entry = Arc::new(counted);
+    }
+    Ok(last)
 }
 
 async fn revoke_used_up(active: &Arc<Active>, ask: &Ask) -> Result<(), Refusal> {
@@ -196,7 +202,9 @@ fn matches_any(patterns: &[&str], path: &str) -> bool {
             let (mut rules, mut parts) = (prefix.split('/').peekable(), path.split('/'));
             loop {
                 match (rules.next(), parts.next()) {
-                    (Some(rule), Some(part)) if rules.peek().is_none() => break rule == "+" || part.starts_with(rule),
+                    (Some(rule), Some(part)) if rules.peek().is_none() => {
+                        break rule == "+" || part.starts_with(rule);
+                    }
                     (Some(rule), Some(part)) if rule == "+" || rule == part => {}
                     _ => break false,
                 }
@@ -205,7 +213,8 @@ fn matches_any(patterns: &[&str], path: &str) -> bool {
         None if !pattern.contains('+') => *pattern == path,
         None => {
             let (rules, parts) = (pattern.split('/'), path.split('/'));
-            rules.clone().count() == parts.clone().count() && rules.zip(parts).all(|(a, b)| a == "+" || a == b)
+            rules.clone().count() == parts.clone().count()
+                && rules.zip(parts).all(|(a, b)| a == "+" || a == b)
         }
     })
 }
@@ -304,7 +313,12 @@ fn request(mount: &Mount, ask: &Ask) -> Request {
     }
 }
 
-async fn ask_engine(active: &Active, mount: &Mount, ask: &mut Ask, work: &mut Work) -> Result<Reply, Refusal> {
+async fn ask_engine(
+    active: &Active,
+    mount: &Mount,
+    ask: &mut Ask,
+    work: &mut Work,
+) -> Result<Reply, Refusal> {
     let batch_token = ask.bearer.as_ref().is_some_and(|bearer| bearer.entry.kind == Kind::Batch);
     if mount.entry.kind == "cubbyhole" && batch_token {
         return Err(Refusal::invalid("cubbyhole operations are only supported by \"service\" type tokens"));
@@ -322,8 +336,17 @@ async fn ask_engine(active: &Active, mount: &Mount, ask: &mut Ask, work: &mut Wo
             judge(ask, false)?;
         }
     }
-    let (response, batch) = engines::compute(active, mount, request, ask.now).await?;
+    let cubbyhole = mount.entry.kind == "cubbyhole";
+    if cubbyhole && ask.operation.writes() {
+        // What is written must go with the token.
+        hold_token(active, ask, work).await?;
+    }
+    let (mut response, batch) = engines::compute(active, mount, request, ask.now).await?;
     work.extend(batch);
+    let wrapping = ask.bearer.as_ref().is_some_and(|bearer| bearer.entry.is_wrapping());
+    if cubbyhole && wrapping && ask.path == "cubbyhole/response" {
+        response.warnings.push(DEPRECATED_RESPONSE.to_owned());
+    }
     complete(active, mount, ask, response, work).await
 }
 
@@ -376,7 +399,8 @@ async fn record_request(
         return Ok(());
     }
     let record = audit::Record { ask, mount, error, reply: None, answered: false };
-    let failed = |_| Refusal::Status { status: 500, text: "1 error occurred:\n\t* internal error\n\n".to_owned() };
+    let failed =
+        |_| Refusal::Status { status: 500, text: "1 error occurred:\n\t* internal error\n\n".to_owned() };
     active.audit.record(&record).await.map_err(failed).inspect_err(|_| active.metrics.failed_audit())
 }
 

@@ -139,7 +139,12 @@ impl Reply {
     ///
     /// # Errors
     /// When it has no JSON form, which cannot be.
-    pub(crate) fn body(&self, request: &str, mount_type: &str, inject: bool) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn body(
+        &self,
+        request: &str,
+        mount_type: &str,
+        inject: bool,
+    ) -> Result<Vec<u8>, serde_json::Error> {
         let lease = self.lease.clone().unwrap_or_default();
         let warnings = Some(self.response.warnings.as_slice()).filter(|warnings| !warnings.is_empty());
         let mut envelope = Envelope {
@@ -165,7 +170,11 @@ impl Reply {
                 ..envelope
             };
         }
-        let mut body = if inject && self.wrapped.is_none() { injected(&envelope)? } else { serde_json::to_vec(&envelope)? };
+        let mut body = if inject && self.wrapped.is_none() {
+            injected(&envelope)?
+        } else {
+            serde_json::to_vec(&envelope)?
+        };
         body.push(b'\n');
         Ok(body)
     }

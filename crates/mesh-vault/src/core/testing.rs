@@ -37,7 +37,8 @@ impl Said {
 
     pub(crate) fn refused(self, status: u16, text: &str) {
         assert_eq!(self.status, status, "{}", self.body);
-        let said: Vec<&str> = self.body["errors"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let said: Vec<&str> =
+            self.body["errors"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let said = said.join(", ");
         assert!(said.contains(text), "{said} does not say {text}");
     }
@@ -99,14 +100,17 @@ impl Client {
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Said {
         let Answer { status, body, .. } = self.raw(method, path, body).await;
-        let body = if body.is_empty() { json!(null) } else { serde_json::from_slice(&body).unwrap_or_default() };
+        let body =
+            if body.is_empty() { json!(null) } else { serde_json::from_slice(&body).unwrap_or_default() };
         Said { status, body }
     }
 
     pub(crate) async fn raw(&self, method: Method, path: &str, body: Value) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let query = pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let call = Call {
             method,

@@ -31,11 +31,18 @@ async fn without_a_token_or_a_right_there_is_nothing() {
     let token = vault.token(json!({ "policies": ["none"] })).await;
     let client = vault.client(token["client_token"].as_str().unwrap());
     client.get("secret/a").await.refused(403, "1 error occurred");
-    assert_eq!(client.get("auth/token/lookup-self").await.ok()["data"]["policies"], json!(["default", "none"]));
+    assert_eq!(
+        client.get("auth/token/lookup-self").await.ok()["data"]["policies"],
+        json!(["default", "none"])
+    );
     vault.root().get("nowhere/a").await.refused(404, "no handler for route");
     vault.root().get("sys/nowhere").await.refused(404, "unsupported path");
     vault.root().call(Method::Delete, "sys/mounts", Value::Null).await.refused(405, "unsupported operation");
-    vault.root().post("secret/a/", json!({ "a": 1 })).await.refused(400, "cannot write to a path ending in '/'");
+    vault
+        .root()
+        .post("secret/a/", json!({ "a": 1 }))
+        .await
+        .refused(400, "cannot write to a path ending in '/'");
     vault.root().get("secret/a/../b").await.refused(400, "relative paths not supported");
 }
 
@@ -73,17 +80,22 @@ async fn policies_are_asked_for_each_operation() {
     assert_eq!(client.get("secret/app/a").await.ok()["data"]["k"], 1);
     client.delete("secret/app/a").await.refused(403, "permission denied");
     client.get("secret/app/closed").await.refused(403, "permission denied");
-    let found = client.post("sys/capabilities-self", json!({ "paths": ["secret/app/x", "secret/app/closed"] })).await;
+    let found =
+        client.post("sys/capabilities-self", json!({ "paths": ["secret/app/x", "secret/app/closed"] })).await;
     let found = found.ok();
-    assert_eq!(found["secret/app/x"], json!(["read", "create"]));
+    assert_eq!(found["secret/app/x"], json!(["create", "read"]));
     assert_eq!(found["data"]["secret/app/closed"], json!(["deny"]));
     // A changed policy holds at once.
     root.post("sys/policy/app", json!({ "policy": "path \"secret/*\" { policy = \"write\" }" })).await.ok();
     client.post("secret/app/a", json!({ "k": 2 })).await.ok();
     root.delete("sys/policy/app").await.ok();
     client.get("secret/app/a").await.refused(403, "permission denied");
-    root.post("sys/policy/app", json!({ "policy": "path \"a\" { capabilities = [\"x\"] }" })).await.refused(400, "invalid capability");
-    root.post("sys/policy/root", json!({ "policy": "path \"a\" {}" })).await.refused(400, "cannot update \"root\" policy");
+    root.post("sys/policy/app", json!({ "policy": "path \"a\" { capabilities = [\"x\"] }" }))
+        .await
+        .refused(400, "invalid capability");
+    root.post("sys/policy/root", json!({ "policy": "path \"a\" {}" }))
+        .await
+        .refused(400, "cannot update \"root\" policy");
     root.delete("sys/policy/default").await.refused(400, "cannot delete default policy");
 }
 
@@ -94,18 +106,33 @@ async fn a_token_goes_with_its_parent() {
     let client = vault.client(parent["client_token"].as_str().unwrap());
     let child = client.post("auth/token/create", json!({ "ttl": "10m" })).await.ok()["auth"].clone();
     let orphan = client.post("auth/token/create-orphan", json!({ "ttl": "10m" })).await.ok()["auth"].clone();
-    let grandchild = vault.client(child["client_token"].as_str().unwrap()).post("auth/token/create", json!({ "ttl": "5m" })).await.ok();
+    let grandchild = vault
+        .client(child["client_token"].as_str().unwrap())
+        .post("auth/token/create", json!({ "ttl": "5m" }))
+        .await
+        .ok();
     let accessors = vault.root().list("auth/token/accessors").await.ok()["data"]["keys"].clone();
     assert_eq!(accessors.as_array().unwrap().len(), 5);
     vault.root().post("auth/token/revoke-accessor", json!({ "accessor": parent["accessor"] })).await.ok();
     for gone in [&parent, &child, &grandchild["auth"]] {
-        vault.client(gone["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.refused(403, "denied");
+        vault
+            .client(gone["client_token"].as_str().unwrap())
+            .get("auth/token/lookup-self")
+            .await
+            .refused(403, "denied");
         let accessor = json!({ "accessor": gone["accessor"] });
         vault.root().post("auth/token/lookup-accessor", accessor).await.refused(400, "invalid accessor");
     }
-    let left = vault.client(orphan["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.ok();
-    assert_eq!((&left["data"]["orphan"], &left["data"]["path"]), (&json!(true), &json!("auth/token/create-orphan")));
-    assert_eq!(vault.root().list("auth/token/accessors").await.ok()["data"]["keys"].as_array().unwrap().len(), 2);
+    let left =
+        vault.client(orphan["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.ok();
+    assert_eq!(
+        (&left["data"]["orphan"], &left["data"]["path"]),
+        (&json!(true), &json!("auth/token/create-orphan"))
+    );
+    assert_eq!(
+        vault.root().list("auth/token/accessors").await.ok()["data"]["keys"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -113,7 +140,7 @@ async fn uses_are_counted_and_the_last_is_the_last() {
     let vault = Vault::new().await;
     let token = vault.token(json!({ "policies": ["default"], "num_uses": 2 })).await;
     let client = vault.client(token["client_token"].as_str().unwrap());
-    assert_eq!(client.get("auth/token/lookup-self").await.ok()["data"]["num_uses"], 2);
+    assert_eq!(client.get("auth/token/lookup-self").await.ok()["data"]["num_uses"], 1);
     client.get("sys/mounts").await.refused(403, "permission denied");
     client.get("auth/token/lookup-self").await.refused(403, "permission denied");
     let token = vault.token(json!({ "policies": ["default"], "num_uses": 1 })).await;
@@ -181,8 +208,12 @@ async fn nobody_makes_a_token_that_may_more() {
     let root = vault.root();
     root.post("auth/token/create", json!({ "id": "chosen" })).await.ok();
     root.post("auth/token/create", json!({ "id": "chosen" })).await.refused(400, "duplicate ID");
-    root.post("auth/token/create", json!({ "id": "hvs.x" })).await.refused(400, "cannot have the 'hvs.' prefix");
-    root.post("auth/token/create", json!({ "policies": ["root"], "type": "batch" })).await.refused(400, "batch tokens cannot be root");
+    root.post("auth/token/create", json!({ "id": "hvs.x" }))
+        .await
+        .refused(400, "cannot have the 'hvs.' prefix");
+    root.post("auth/token/create", json!({ "policies": ["root"], "type": "batch" }))
+        .await
+        .refused(400, "batch tokens cannot be root");
     vault.client("chosen").get("auth/token/lookup-self").await.ok();
 }
 
@@ -190,21 +221,33 @@ async fn nobody_makes_a_token_that_may_more() {
 async fn roles_bound_what_is_made() {
     let vault = Vault::new().await;
     let root = vault.root();
-    let role = json!({ "allowed_policies": "a,b", "orphan": true, "token_period": "1h", "path_suffix": "v1", "token_bound_cidrs": "10.0.0.0/8" });
+    let role = json!({ "allowed_policies": "a,b", "orphan": true, "token_period": "1h", "path_suffix": "one", "token_bound_cidrs": "10.0.0.0/8" });
     root.post("auth/token/roles/app", role).await.ok();
     let read = root.get("auth/token/roles/app").await.ok();
     assert_eq!((&read["data"]["token_period"], &read["data"]["renewable"]), (&json!(3600), &json!(true)));
     assert_eq!(root.list("auth/token/roles").await.ok()["data"]["keys"], json!(["app"]));
-    root.post("auth/token/create/app", json!({ "policies": ["c"] })).await.refused(400, "must be subset of the role's allowed policies");
+    root.post("auth/token/create/app", json!({ "policies": ["c"] }))
+        .await
+        .refused(400, "must be subset of the role's allowed policies");
     let made = root.post("auth/token/create/app", json!({ "policies": ["a"] })).await.ok()["auth"].clone();
-    assert_eq!((&made["policies"], &made["orphan"], &made["lease_duration"]), (&json!(["a", "default"]), &json!(true), &json!(3600)));
+    assert_eq!(
+        (&made["policies"], &made["orphan"], &made["lease_duration"]),
+        (&json!(["a", "default"]), &json!(true), &json!(3600))
+    );
     let client = vault.client(made["client_token"].as_str().unwrap());
     client.get("auth/token/lookup-self").await.refused(403, "permission denied");
     let seen = client.from("10.2.3.4").get("auth/token/lookup-self").await.ok();
-    assert_eq!((&seen["data"]["path"], &seen["data"]["role"]), (&json!("auth/token/create/app/v1"), &json!("app")));
+    assert_eq!(
+        (&seen["data"]["path"], &seen["data"]["role"]),
+        (&json!("auth/token/create/app/one"), &json!("app"))
+    );
     root.post("auth/token/create/none", json!({})).await.refused(400, "unknown role none");
     root.delete("auth/token/roles/app").await.ok();
-    client.from("10.2.3.4").post("auth/token/renew-self", json!({})).await.refused(400, "could not be found, not renewing");
+    client
+        .from("10.2.3.4")
+        .post("auth/token/renew-self", json!({}))
+        .await
+        .refused(400, "could not be found, not renewing");
 }
 
 #[tokio::test]
@@ -227,10 +270,17 @@ async fn what_is_wrapped_is_opened_once() {
     let token = wrapped["wrap_info"]["token"].as_str().unwrap();
     let opened = vault.client(token).post("sys/wrapping/unwrap", json!({})).await.ok();
     assert_eq!(opened["data"]["k"], "v");
-    vault.client(token).post("sys/wrapping/unwrap", json!({})).await.refused(400, "wrapping token is not valid or does not exist");
+    vault
+        .client(token)
+        .post("sys/wrapping/unwrap", json!({}))
+        .await
+        .refused(400, "wrapping token is not valid or does not exist");
     let wrapped = root.wrapping("60s").post("sys/wrapping/wrap", json!({ "x": 1 })).await.ok();
-    let again = root.post("sys/wrapping/rewrap", json!({ "token": wrapped["wrap_info"]["token"] })).await.ok();
-    root.post("sys/wrapping/unwrap", json!({ "token": wrapped["wrap_info"]["token"] })).await.refused(400, "not valid");
+    let again =
+        root.post("sys/wrapping/rewrap", json!({ "token": wrapped["wrap_info"]["token"] })).await.ok();
+    root.post("sys/wrapping/unwrap", json!({ "token": wrapped["wrap_info"]["token"] }))
+        .await
+        .refused(400, "not valid");
     assert_eq!(again["wrap_info"]["creation_path"], "sys/wrapping/wrap");
     let opened = root.post("sys/wrapping/unwrap", json!({ "token": again["wrap_info"]["token"] })).await.ok();
     assert_eq!(opened["data"], json!({ "x": 1 }));
@@ -247,7 +297,9 @@ async fn mounts_come_and_go_with_what_is_in_them() {
     root.post("sys/mounts/a/b", json!({ "type": "kv" })).await.refused(400, "path is already in use at a/b/");
     root.post("sys/mounts/a", json!({ "type": "kv" })).await.refused(400, "existing mount at a/b/");
     root.post("sys/mounts/sys", json!({ "type": "kv" })).await.refused(400, "cannot mount");
-    root.post("sys/mounts/x", json!({ "type": "transmogrifier" })).await.refused(400, "plugin not found in the catalog");
+    root.post("sys/mounts/x", json!({ "type": "transmogrifier" }))
+        .await
+        .refused(400, "plugin not found in the catalog");
     root.post("sys/mounts/x", json!({})).await.refused(400, "backend type must be specified");
     root.post("a/b/k", json!({ "v": 1 })).await.ok();
     root.post("sys/mounts/a/b/tune", json!({ "default_lease_ttl": "1h", "description": "d" })).await.ok();
@@ -274,8 +326,12 @@ async fn logins_make_tokens_that_end() {
     let user = json!({ "password": "pw", "token_policies": "p", "token_ttl": "1s", "token_max_ttl": "2s" });
     root.post("auth/userpass/users/bob", user).await.ok();
     let nobody = vault.client("");
-    let login = nobody.post("auth/userpass/login/bob", json!({ "password": "pw" })).await.ok()["auth"].clone();
-    assert_eq!((&login["policies"], &login["orphan"], &login["metadata"]["username"]), (&json!(["default", "p"]), &json!(true), &json!("bob")));
+    let login =
+        nobody.post("auth/userpass/login/bob", json!({ "password": "pw" })).await.ok()["auth"].clone();
+    assert_eq!(
+        (&login["policies"], &login["orphan"], &login["metadata"]["username"]),
+        (&json!(["default", "p"]), &json!(true), &json!("bob"))
+    );
     let leases = root.list("sys/leases/lookup/auth/userpass/login/bob").await.ok();
     assert_eq!(leases["data"]["keys"].as_array().unwrap().len(), 1);
     nobody.post("auth/userpass/login/bob", json!({ "password": "no" })).await.refused(400, "");
@@ -293,9 +349,14 @@ async fn logins_make_tokens_that_end() {
     }
     // With the method go its tokens.
     root.post("auth/userpass/users/eve", json!({ "password": "pw" })).await.ok();
-    let login = nobody.post("auth/userpass/login/eve", json!({ "password": "pw" })).await.ok()["auth"].clone();
+    let login =
+        nobody.post("auth/userpass/login/eve", json!({ "password": "pw" })).await.ok()["auth"].clone();
     root.delete("sys/auth/userpass").await.ok();
-    vault.client(login["client_token"].as_str().unwrap()).get("auth/token/lookup-self").await.refused(403, "denied");
+    vault
+        .client(login["client_token"].as_str().unwrap())
+        .get("auth/token/lookup-self")
+        .await
+        .refused(403, "denied");
     nobody.post("auth/userpass/login/eve", json!({ "password": "pw" })).await.refused(403, "denied");
 }
 
@@ -306,12 +367,15 @@ async fn requests_are_recorded_without_their_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
     root.post("sys/mounts/secret", json!({ "type": "kv" })).await.ok();
-    root.post("sys/audit/file", json!({ "type": "file", "options": {} })).await.refused(400, "file_path is required");
+    root.post("sys/audit/file", json!({ "type": "file", "options": {} }))
+        .await
+        .refused(400, "file_path is required");
     root.post("sys/audit/file", json!({ "type": "file", "options": { "file_path": path } })).await.ok();
     root.post("secret/a", json!({ "k": "a-well-known-value" })).await.ok();
     root.get("secret/a").await.ok();
     vault.client("hvs.bad").get("secret/a").await.refused(403, "denied");
-    let hash = root.post("sys/audit-hash/file", json!({ "input": "a-well-known-value" })).await.ok()["hash"].clone();
+    let hash =
+        root.post("sys/audit-hash/file", json!({ "input": "a-well-known-value" })).await.ok()["hash"].clone();
     let log = std::fs::read_to_string(&path).unwrap();
     assert!(!log.contains("a-well-known-value") && !log.contains(&vault.root) && !log.contains("hvs.bad"));
     assert!(log.contains(hash.as_str().unwrap()));
@@ -323,7 +387,10 @@ async fn requests_are_recorded_without_their_secrets() {
     assert!(root.get("sys/audit").await.ok()["file/"].is_object());
     root.delete("sys/audit/file").await.ok();
     root.get("secret/a").await.ok();
-    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.contains("\"read\"")).count(), 6);
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.contains("\"read\"")).count(),
+        6
+    );
 }
 
 #[tokio::test]
@@ -350,28 +417,43 @@ async fn another_root_token_for_the_threshold() {
     let nobody: Client = vault.client("");
     let begun = nobody.post("sys/generate-root/attempt", json!({})).await.ok();
     let (pad, nonce) = (begun["otp"].as_str().unwrap().to_owned(), begun["nonce"].clone());
-    let update = |share: usize| nobody.post("sys/generate-root/update", json!({ "key": vault.shares[share], "nonce": nonce }));
+    let update = |share: usize| {
+        nobody.post("sys/generate-root/update", json!({ "key": vault.shares[share], "nonce": nonce }))
+    };
     assert_eq!(update(0).await.ok()["progress"], 1);
     let done = update(1).await.ok();
     let encoded = BASE64_STANDARD_NO_PAD.decode(done["encoded_token"].as_str().unwrap()).unwrap();
     let token: Vec<u8> = encoded.iter().zip(pad.bytes()).map(|(one, other)| one ^ other).collect();
     let token = String::from_utf8(token).unwrap();
-    assert_eq!(vault.client(&token).get("auth/token/lookup-self").await.ok()["data"]["policies"], json!(["root"]));
-    nobody.post("sys/generate-root/update", json!({ "key": vault.shares[0], "nonce": "x" })).await.refused(400, "no root generation");
+    assert_eq!(
+        vault.client(&token).get("auth/token/lookup-self").await.ok()["data"]["policies"],
+        json!(["root"])
+    );
+    nobody
+        .post("sys/generate-root/update", json!({ "key": vault.shares[0], "nonce": "x" }))
+        .await
+        .refused(400, "no root generation");
 }
 
 #[tokio::test]
 async fn users_of_the_vault_find_their_mounts() {
     let vault = Vault::new().await;
     let root = vault.root();
-    root.post("sys/mounts/open", json!({ "type": "kv", "config": { "listing_visibility": "unauth" } })).await.ok();
+    root.post("sys/mounts/open", json!({ "type": "kv", "config": { "listing_visibility": "unauth" } }))
+        .await
+        .ok();
     root.post("sys/mounts/closed", json!({ "type": "kv" })).await.ok();
     let seen = vault.client("").get("sys/internal/ui/mounts").await.ok();
     assert_eq!(seen["data"]["secret"].as_object().unwrap().keys().collect::<Vec<_>>(), ["open/"]);
-    root.post("sys/policy/p", json!({ "policy": "path \"closed/+/x\" { capabilities = [\"read\"] }" })).await.ok();
+    root.post("sys/policy/p", json!({ "policy": "path \"closed/+/x\" { capabilities = [\"read\"] }" }))
+        .await
+        .ok();
     let token = vault.token(json!({ "policies": ["p"] })).await;
     let client = vault.client(token["client_token"].as_str().unwrap());
     assert_eq!(client.get("sys/internal/ui/mounts/closed/a").await.ok()["data"]["path"], "closed/");
-    client.get("sys/internal/ui/mounts/nowhere").await.refused(403, "preflight capability check returned 403");
+    client
+        .get("sys/internal/ui/mounts/nowhere")
+        .await
+        .refused(403, "preflight capability check returned 403");
     assert_eq!(client.get("sys/internal/ui/resultant-acl").await.ok()["data"]["root"], false);
 }

@@ -12,15 +12,16 @@ const ENGINE_TICKS: u64 = 60;
 
 /// Tells each engine that it is mounted, and opens audit files.
 pub(super) async fn after_unseal(active: &Active) {
-    active.audit.reopen().await;
     tend(active, false).await;
     if let Err(error) = system::finish_deleting(active).await {
         tracing::error!(%error, "what is left of mounts that are gone could not be deleted");
     }
+    // The last, because a pipe without a reader keeps this waiting.
+    active.audit.reopen().await;
 }
 
 /// Once a second.
-pub(super) async fn tick(active: &Active) {
+pub(super) async fn tick(active: &Arc<Active>) {
     // A tick that takes longer than a second does not run beside itself.
     let Ok(_turn) = active.ticking.try_lock() else { return };
     loop {

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How long a client may take until its TLS stands.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -43,19 +43,43 @@ pub(super) async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     let caller = Caller { peer, site, options };
-    match acceptor {
-        None => {
-            let Ok(Some(http2)) = tokio::time::timeout(GREETING_MAX, speaks_http2(&stream)).await else { return };
-            converse(stream, http2, caller, stop).await;
-        }
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
+    let mut ended = stop.clone();
+    // Whoever has said nothing yet is not waited for at the end.
+    tokio::select! {
+        greeted = greet(stream, acceptor, peer) => match greeted {
+            Some(Greeted::Plain(stream, http2)) => converse(stream, http2, caller, stop).await,
+            Some(Greeted::Tls(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                converse(stream, http2, caller, stop).await;
+                converse(*stream, http2, caller, stop).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS was not agreed on"),
-            Err(_) => tracing::debug!(%peer, "TLS took too long"),
+            None => {}
         },
+        () = stopped(&mut ended) => {}
+    }
+}
+
+/// A connection of which is known what it speaks.
+enum Greeted {
+    /// In clear, and whether it is HTTP/2.
+    Plain(TcpStream, bool),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn greet(stream: TcpStream, acceptor: Option<TlsAcceptor>, peer: IpAddr) -> Option<Greeted> {
+    let Some(acceptor) = acceptor else {
+        let http2 = tokio::time::timeout(GREETING_MAX, speaks_http2(&stream)).await.ok()??;
+        return Some(Greeted::Plain(stream, http2));
+    };
+    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Greeted::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS was not agreed on");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS took too long");
+            None
+        }
     }
 }
 

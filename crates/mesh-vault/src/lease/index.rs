@@ -84,7 +84,9 @@ fn collect(store: &dyn Read, folder: &str, limit: usize, found: &mut Vec<Entry>)
             Some(name) => Due::Token(name.to_owned()),
             None => {
                 let Some(id) = store.get(&key)? else { continue };
-                Due::Lease(serde_json::from_slice(&id).map_err(|_| StorageError::Corrupt { key: key.clone() })?)
+                Due::Lease(
+                    serde_json::from_slice(&id).map_err(|_| StorageError::Corrupt { key: key.clone() })?,
+                )
             }
         };
         found.push(Entry { key, due });

@@ -27,13 +27,8 @@ pub(crate) fn register(
     work: &mut Work,
 ) -> Result<(LeaseBlock, Vec<String>), Refusal> {
     let (mount_default, mount_max) = active.ttls(mount);
-    let input = TtlInput {
-        ttl: lease.ttl,
-        max_ttl: lease.max_ttl,
-        mount_default,
-        mount_max,
-        ..TtlInput::default()
-    };
+    let input =
+        TtlInput { ttl: lease.ttl, max_ttl: lease.max_ttl, mount_default, mount_max, ..TtlInput::default() };
     let (ttl, warnings) = ttl::calculate(&input).map_err(|error| Refusal::invalid(error.to_string()))?;
     let id = format!("{}/{}", ask.path.trim_end_matches('/'), random::base62(LETTERS)?);
     let issued = moment::nanos(ask.now);

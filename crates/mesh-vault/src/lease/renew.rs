@@ -58,7 +58,8 @@ async fn renew_secret(
     }
     let mounts = active.mounts();
     let mount = mounts.by_accessor(&lease.mount).ok_or_else(|| Refusal::invalid("lease not found"))?;
-    let (response, run) = engines::run(active, mount, request(&lease), ask.now).await.map_err(not_renewable)?;
+    let (response, run) =
+        engines::run(active, mount, request(&lease), ask.now).await.map_err(not_renewable)?;
     run.into_work(work);
     let said = response.lease.unwrap_or_default();
     let (mount_default, mount_max) = active.ttls(mount);
@@ -96,7 +97,9 @@ fn request(lease: &SecretLease) -> Request {
 
 fn not_renewable(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::UnsupportedOperation | Refusal::UnsupportedPath => Refusal::invalid("lease is not renewable"),
+        Refusal::UnsupportedOperation | Refusal::UnsupportedPath => {
+            Refusal::invalid("lease is not renewable")
+        }
         other => other,
     }
 }

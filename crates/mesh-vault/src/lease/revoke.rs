@@ -40,7 +40,8 @@ pub(crate) async fn revoke(active: &Active, id: &str, force: Force) -> Result<()
 /// # Errors
 /// The first that could not be; the others are ended all the same.
 pub(crate) async fn revoke_prefix(active: &Active, prefix: &str, force: Force) -> Result<(), Refusal> {
-    let folder = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+    let folder =
+        if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
     let mut ids = record::ids(active.store(), &folder)?;
     // The prefix may be a lease itself.
     if !prefix.ends_with('/') && record::load(active.store(), prefix)?.is_some() {

@@ -128,7 +128,12 @@ impl Metrics {
         let micros = self.requests_micros.load(Ordering::Relaxed) as f64;
         summary(&mut text, "vault_core_handle_request", millis(micros), count);
         for (name, route) in self.routes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            summary(&mut text, &format!("vault_route_{name}"), millis(route.sum.as_micros() as f64), route.count);
+            summary(
+                &mut text,
+                &format!("vault_route_{name}"),
+                millis(route.sum.as_micros() as f64),
+                route.count,
+            );
         }
         text
     }
@@ -156,12 +161,15 @@ impl Metrics {
         for (name, kind, value) in self.plain(sealed) {
             match kind {
                 "gauge" => gauges.push(serde_json::json!({ "Name": name, "Value": value, "Labels": {} })),
-                _ => counters.push(serde_json::json!({ "Name": name, "Count": value, "Sum": value, "Labels": {} })),
+                _ => counters
+                    .push(serde_json::json!({ "Name": name, "Count": value, "Sum": value, "Labels": {} })),
             }
         }
         let count = self.requests.load(Ordering::Relaxed);
         let sum = self.requests_micros.load(Ordering::Relaxed) as f64 / 1_000.0;
-        let samples = [serde_json::json!({ "Name": "vault.core.handle_request", "Count": count, "Sum": sum, "Labels": {} })];
+        let samples = [
+            serde_json::json!({ "Name": "vault.core.handle_request", "Count": count, "Sum": sum, "Labels": {} }),
+        ];
         serde_json::json!({
             "Timestamp": crate::moment::rfc3339(crate::moment::nanos(std::time::SystemTime::now())),
             "Gauges": gauges,
@@ -180,5 +188,6 @@ fn route_name(operation: &str, mount: &str) -> String {
 
 fn summary(text: &mut String, name: &str, sum: f64, count: u64) {
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary\n{name}_sum {sum}\n{name}_count {count}");
+    let _ =
+        writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary\n{name}_sum {sum}\n{name}_count {count}");
 }

@@ -129,9 +129,11 @@ impl Acl {
         let known = match &rule.pattern {
             Pattern::Exact(path) => self.exact.get_mut(path),
             Pattern::Prefix(path) => self.prefix.get_mut(path),
-            Pattern::Segments(segments) => {
-                self.segments.iter_mut().find(|(known, ..)| known.text == segments.text).map(|entry| &mut entry.2)
-            }
+            Pattern::Segments(segments) => self
+                .segments
+                .iter_mut()
+                .find(|(known, ..)| known.text == segments.text)
+                .map(|entry| &mut entry.2),
         };
         if let Some(known) = known {
             known.unite(rule);

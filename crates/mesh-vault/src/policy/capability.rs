@@ -6,16 +6,16 @@ use crate::logical::Operation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities(u16);
 
-/// In the order in which Vault answers them.
+/// Sorted, as they are answered.
 const NAMES: [(&str, Capabilities); 8] = [
-    ("sudo", Capabilities::SUDO),
-    ("read", Capabilities::READ),
-    ("list", Capabilities::LIST),
-    ("update", Capabilities::UPDATE),
-    ("delete", Capabilities::DELETE),
     ("create", Capabilities::CREATE),
-    ("patch", Capabilities::PATCH),
+    ("delete", Capabilities::DELETE),
     ("deny", Capabilities::DENY),
+    ("list", Capabilities::LIST),
+    ("patch", Capabilities::PATCH),
+    ("read", Capabilities::READ),
+    ("sudo", Capabilities::SUDO),
+    ("update", Capabilities::UPDATE),
 ];
 
 impl Capabilities {

@@ -122,8 +122,8 @@ fn read_rule(path: &str, body: &Map<String, Value>) -> Result<Option<Rule>, Poli
         return Err(wrong(path, format!("invalid key {key:?}")));
     }
     let templated = read_template(path)?;
-    let pattern = Pattern::parse(path)
-        .ok_or_else(|| wrong(path, "invalid use of wildcards ('+*' is forbidden)"))?;
+    let pattern =
+        Pattern::parse(path).ok_or_else(|| wrong(path, "invalid use of wildcards ('+*' is forbidden)"))?;
     let capabilities = read_capabilities(path, body)?;
     let parameters = Parameters {
         allowed: read_values(path, body, "allowed_parameters")?,
@@ -145,7 +145,10 @@ fn read_template(path: &str) -> Result<bool, PolicyError> {
     let mut templated = false;
     while let Some(start) = rest.find("{{") {
         let Some(end) = rest[start..].find("}}") else {
-            return Err(wrong(path, "failed to validate policy templating: unbalanced templating characters"));
+            return Err(wrong(
+                path,
+                "failed to validate policy templating: unbalanced templating characters",
+            ));
         };
         templated = true;
         rest = &rest[start + end + 2..];
@@ -169,7 +172,8 @@ fn read_capabilities(path: &str, body: &Map<String, Value>) -> Result<Capabiliti
     words.extend(legacy.iter().map(|&word| word.to_owned()));
     let mut capabilities = Capabilities::default();
     for word in words {
-        let one = Capabilities::named(&word).ok_or_else(|| wrong(path, format!("invalid capability {word:?}")))?;
+        let one =
+            Capabilities::named(&word).ok_or_else(|| wrong(path, format!("invalid capability {word:?}")))?;
         capabilities = capabilities.with(one);
     }
     Ok(capabilities)

@@ -3,9 +3,7 @@
 //! Reading goes through a bounded cache. Whoever changes a policy calls [`PolicyStore::forget`] once the change is
 //! committed; a compilation that had begun before that is not kept.
 
-use super::{
-    Acl, DEFAULT, DEFAULT_TEXT, Policy, PolicyError, ROOT, WRAPPING, WRAPPING_TEXT, parse,
-};
+use super::{Acl, DEFAULT, DEFAULT_TEXT, Policy, PolicyError, ROOT, WRAPPING, WRAPPING_TEXT, parse};
 use crate::storage::{Read, StorageError};
 use serde::{Deserialize, Serialize};
 use std::{

@@ -79,7 +79,10 @@ fn policies_are_united_and_deny_wins() {
 
 #[test]
 fn the_old_words_and_json() {
-    check(r#"path "a" { policy = "write" }"#, &[(Operation::Delete, "a", true), (Operation::Patch, "a", false)]);
+    check(
+        r#"path "a" { policy = "write" }"#,
+        &[(Operation::Delete, "a", true), (Operation::Patch, "a", false)],
+    );
     check(r#"path "a" { policy = "deny" }"#, &[(Operation::Read, "a", false)]);
     check(r#"{"path": {"a/*": {"capabilities": ["read"]}}}"#, &[(Operation::Read, "a/b", true)]);
     for bad in [
@@ -127,7 +130,9 @@ fn fields_and_wrapping_are_bounded() {
     ] {
         assert_eq!(judge(data.clone()), expected, "{data}");
     }
-    for (ttl, expected) in [(None, false), (Some(30), false), (Some(60), true), (Some(3600), true), (Some(3601), false)] {
+    for (ttl, expected) in
+        [(None, false), (Some(30), false), (Some(60), true), (Some(3600), true), (Some(3601), false)]
+    {
         let asked = Asked {
             operation: Operation::Read,
             path: "w",
@@ -157,7 +162,8 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 fn rules() -> impl Strategy<Value = Vec<(String, Vec<&'static str>)>> {
-    let word = prop_oneof![Just("create"), Just("read"), Just("update"), Just("delete"), Just("list"), Just("sudo")];
+    let word =
+        prop_oneof![Just("create"), Just("read"), Just("update"), Just("delete"), Just("list"), Just("sudo")];
     prop::collection::vec((pattern(), prop::collection::vec(word, 0..4)), 0..6)
 }
 
@@ -240,10 +246,12 @@ fn searched(rules: &[(String, Vec<&str>)], path: &str) -> Vec<&'static str> {
         let wildcards = bare.split('/').filter(|part| *part == "+").count();
         (exact, first, !pattern.ends_with('*'), usize::MAX - wildcards, bare.len(), bare.to_owned())
     };
-    let best = rules.iter().map(|(pattern, _)| pattern).filter(|pattern| matches(pattern)).max_by_key(|p| rank(p));
+    let best =
+        rules.iter().map(|(pattern, _)| pattern).filter(|pattern| matches(pattern)).max_by_key(|p| rank(p));
     let Some(best) = best else { return vec!["deny"] };
-    let words: Vec<&str> = rules.iter().filter(|(pattern, _)| pattern == best).flat_map(|(_, w)| w.clone()).collect();
-    let known = ["sudo", "read", "list", "update", "delete", "create", "patch"];
+    let words: Vec<&str> =
+        rules.iter().filter(|(pattern, _)| pattern == best).flat_map(|(_, w)| w.clone()).collect();
+    let known = ["create", "delete", "list", "patch", "read", "sudo", "update"];
     let found: Vec<&str> = known.into_iter().filter(|word| words.contains(word)).collect();
     if found.is_empty() { vec!["deny"] } else { found }
 }

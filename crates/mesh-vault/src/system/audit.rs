@@ -9,7 +9,12 @@ use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Devices: all, a new one, one less.
-pub(super) async fn handle(active: &Active, ask: &Ask, path: &str, work: &mut Work) -> Result<Reply, Refusal> {
+pub(super) async fn handle(
+    active: &Active,
+    ask: &Ask,
+    path: &str,
+    work: &mut Work,
+) -> Result<Reply, Refusal> {
     match ask.operation {
         Operation::Read if path.is_empty() => Ok(list(active)),
         Operation::Create | Operation::Update if !path.is_empty() => enable(active, ask, path, work).await,
@@ -111,6 +116,7 @@ pub(super) fn hash(active: &Active, ask: &Ask, path: &str) -> Result<Reply, Refu
     }
     let devices = active.audit.devices();
     let path = format!("{path}/");
-    let device = devices.get(&path).ok_or_else(|| Refusal::invalid(format!("unknown audit backend {path:?}")))?;
+    let device =
+        devices.get(&path).ok_or_else(|| Refusal::invalid(format!("unknown audit backend {path:?}")))?;
     Ok(Response::data(Object::from_iter([("hash".to_owned(), json!(device.hash(&input)))])).into())
 }

@@ -38,7 +38,11 @@ impl Plain<'_> {
 }
 
 /// The answer, for one of these paths.
-pub(crate) async fn answer(core: &Arc<Core>, call: &Call, incoming: &crate::core::Incoming) -> Option<Answer> {
+pub(crate) async fn answer(
+    core: &Arc<Core>,
+    call: &Call,
+    incoming: &crate::core::Incoming,
+) -> Option<Answer> {
     let path = incoming.path.strip_prefix("sys/")?.trim_end_matches('/');
     if incoming.operation == Operation::List {
         return None;

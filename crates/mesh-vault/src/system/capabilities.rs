@@ -42,7 +42,7 @@ fn acl(active: &Active, ask: &Ask, which: &str) -> Result<Arc<Acl>, Refusal> {
         "capabilities-accessor" => {
             let accessor = fields.string("accessor")?.unwrap_or_default();
             let name = active.tokens.by_accessor(active.store(), &accessor)?;
-            let name = name.ok_or_else(|| Refusal::invalid("invalid accessor"))?;
+            let name = name.ok_or_else(|| Refusal::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?;
             active.tokens.lookup_name(active.store(), &name, ask.now)?
         }
         _ => {
@@ -53,6 +53,6 @@ fn acl(active: &Active, ask: &Ask, which: &str) -> Result<Arc<Acl>, Refusal> {
             active.tokens.lookup(active.store(), &token, ask.now)?
         }
     };
-    let entry = entry.ok_or_else(|| Refusal::invalid("invalid token"))?;
+    let entry = entry.ok_or_else(|| Refusal::invalid("1 error occurred:\n\t* invalid token\n\n"))?;
     active.acl(&entry.policies).map_err(policy_refusal)
 }

@@ -41,7 +41,8 @@ pub(super) async fn attempt(plain: &Plain<'_>) -> Answer {
             }
             let given = plain.text("otp");
             if !given.is_empty() && given.len() != PAD_LETTERS {
-                let text = format!("OTP string is incorrect length: expected {PAD_LETTERS}, got {}", given.len());
+                let text =
+                    format!("OTP string is incorrect length: expected {PAD_LETTERS}, got {}", given.len());
                 return Answer::errors(400, &[&text]);
             }
             let made = given.is_empty();

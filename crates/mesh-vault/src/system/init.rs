@@ -52,7 +52,10 @@ impl Core {
         Ok(InitKeys { shares: made.shares, root_token: token? })
     }
 
-    async fn prepare(self: &Arc<Self>, root_token: Option<Secret<String>>) -> Result<Secret<String>, StorageError> {
+    async fn prepare(
+        self: &Arc<Self>,
+        root_token: Option<Secret<String>>,
+    ) -> Result<Secret<String>, StorageError> {
         let id = json!({ "id": random::uuid()?, "name": self.cluster_name()? });
         let batch = Batch { writes: [(CLUSTER.to_owned(), Some(id.to_string().into_bytes()))].into() };
         self.barrier.commit(batch).await?;
@@ -132,14 +135,13 @@ async fn initialize(plain: &Plain<'_>) -> Result<Answer, Answer> {
     if unsupported("pgp_keys") || unsupported("root_token_pgp_key") {
         return Err(Answer::errors(400, &["encryption of shares by PGP keys is not built in"]));
     }
+    let shares = fields.integer("secret_shares").map_err(|error| bad(&error))?.unwrap_or(0);
+    let threshold = fields.integer("secret_threshold").map_err(|error| bad(&error))?.unwrap_or(0);
+    let config = SealConfig::new(shares, threshold)
+        .map_err(|error| Answer::errors(400, &[&format!("invalid seal configuration: {error}")]))?;
     if plain.core.barrier.initialized().map_err(|error| bad(&error))? {
         return Err(Answer::errors(400, &["Vault is already initialized"]));
     }
-    let shares = fields.integer("secret_shares").map_err(|error| bad(&error))?.unwrap_or(0);
-    let threshold = fields.integer("secret_threshold").map_err(|error| bad(&error))?.unwrap_or(0);
-    let config = SealConfig::new(shares, threshold).map_err(|error| {
-        Answer::errors(400, &[&format!("invalid seal configuration: {error}")])
-    })?;
     let made = plain.core.initialize(config, None).await.map_err(|error| match &error {
         InitError::Seal(error) => seal_refusal(error),
         InitError::Storage(_) => Answer::errors(500, &[&error.to_string()]),

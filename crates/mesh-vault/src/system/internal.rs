@@ -14,7 +14,9 @@ pub(super) fn handle(active: &Active, ask: &Ask, path: &str) -> Result<Reply, Re
     }
     match path {
         "ui/mounts" => Ok(mounts(active, ask)),
-        "ui/feature-flags" => Ok(Response::data(Object::from_iter([("feature_flags".to_owned(), json!([]))])).into()),
+        "ui/feature-flags" => {
+            Ok(Response::data(Object::from_iter([("feature_flags".to_owned(), json!([]))])).into())
+        }
         "ui/resultant-acl" => resultant(ask),
         "ui/namespaces" => Err(Refusal::NotFound),
         _ => match path.strip_prefix("ui/mounts/") {

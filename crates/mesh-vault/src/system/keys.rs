@@ -46,7 +46,9 @@ pub(super) async fn rotate(active: &Active, ask: &Ask, path: &str) -> Result<Rep
 /// Shares encrypted by PGP keys, which are never made, so none are kept.
 pub(super) fn backup(ask: &Ask, path: &str) -> Result<Reply, Refusal> {
     match (path, ask.operation) {
-        ("backup" | "recovery-key-backup", Operation::Read) => Err(Refusal::invalid("no backed-up keys found")),
+        ("backup" | "recovery-key-backup", Operation::Read) => {
+            Err(Refusal::invalid("no backed-up keys found"))
+        }
         ("backup" | "recovery-key-backup", Operation::Delete) => Ok(Reply::default()),
         ("backup" | "recovery-key-backup", _) => Err(Refusal::UnsupportedOperation),
         _ => Err(Refusal::UnsupportedPath),

@@ -37,9 +37,7 @@ pub(super) async fn handle(
         }
         "count" if rest.is_empty() && ask.operation == Operation::Read => counts(ask),
         // None is given up: what cannot be revoked is tried again.
-        "" if ask.operation == Operation::Read => {
-            counts(ask).map(|reply| Reply { response: reply.response, ..Reply::default() })
-        }
+        "" if ask.operation == Operation::Read => counts(ask),
         _ => Err(Refusal::UnsupportedPath),
     }
 }
@@ -48,7 +46,8 @@ fn counts(ask: &Ask) -> Result<Reply, Refusal> {
     if ask.fields().string("type")?.as_deref() != Some("irrevocable") {
         return Err(Refusal::NotFound);
     }
-    let data = [("lease_count".to_owned(), json!(0)), ("counts".to_owned(), json!({}))];
+    let detail = if ask.path.ends_with("count") { ("counts", json!({})) } else { ("leases", json!([])) };
+    let data = [("lease_count".to_owned(), json!(0)), (detail.0.to_owned(), detail.1)];
     Ok(Response::data(Object::from_iter(data)).into())
 }
 
@@ -68,13 +67,14 @@ fn lookup(active: &Active, ask: &Ask, rest: &str) -> Result<Reply, Refusal> {
     }
     let id = lease_id(ask, "")?;
     let invalid = || Refusal::invalid("invalid lease");
-    let (issued, expires, last_renewal, renewable) = match lease::load(active.store(), &id)?.ok_or_else(invalid)? {
-        Record::Secret(lease) => (lease.issued, Some(lease.expires), lease.last_renewal, lease.renewable),
-        Record::Token(name) => {
-            let entry = active.tokens.lookup_name(active.store(), &name, ask.now)?.ok_or_else(invalid)?;
-            (entry.issued, entry.expires, entry.last_renewal, entry.renewable)
-        }
-    };
+    let (issued, expires, last_renewal, renewable) =
+        match lease::load(active.store(), &id)?.ok_or_else(invalid)? {
+            Record::Secret(lease) => (lease.issued, Some(lease.expires), lease.last_renewal, lease.renewable),
+            Record::Token(name) => {
+                let entry = active.tokens.lookup_name(active.store(), &name, ask.now)?.ok_or_else(invalid)?;
+                (entry.issued, entry.expires, entry.last_renewal, entry.renewable)
+            }
+        };
     let time = |at: Option<u64>| at.map_or(Value::Null, |at| json!(moment::rfc3339(at)));
     let left = expires.map_or(0, |at| at.saturating_sub(moment::nanos(ask.now)));
     let data = [

@@ -123,7 +123,8 @@ pub(crate) async fn handle(
 }
 
 async fn wrapping(active: &Arc<Active>, ask: &Ask, path: &str) -> Result<Reply, Refusal> {
-    if !ask.operation.writes() && !(path == "lookup" && ask.operation == Operation::Read) {
+    let reads = path == "lookup" && ask.operation == Operation::Read;
+    if !(reads || ask.operation.writes()) {
         return Err(Refusal::UnsupportedOperation);
     }
     match path {

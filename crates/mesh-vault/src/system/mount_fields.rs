@@ -16,10 +16,11 @@ pub(super) fn change(
     data: &Object,
     auth: bool,
 ) -> Result<(), Refusal> {
+    let known = config.clone();
     let fields = Fields::new(data);
     set(&mut config.default_lease_ttl, ttl(fields, "default_lease_ttl", "default")?);
     set(&mut config.max_lease_ttl, ttl(fields, "max_lease_ttl", "max")?);
-    check_ttls(active, config)?;
+    check_ttls(active, config, &known, fields)?;
     set(&mut config.force_no_cache, fields.boolean("force_no_cache")?);
     if let Some(visibility) = fields.string("listing_visibility")? {
         if !["", "hidden", "unauth"].contains(&visibility.as_str()) {
@@ -72,10 +73,24 @@ fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn check_ttls(active: &Active, config: &MountConfig) -> Result<(), Refusal> {
+fn check_ttls(
+    active: &Active,
+    config: &MountConfig,
+    known: &MountConfig,
+    fields: Fields<'_>,
+) -> Result<(), Refusal> {
     let system = active.settings.max_lease_ttl.as_secs();
     if config.max_lease_ttl != 0 && config.default_lease_ttl > config.max_lease_ttl {
-        return Err(Refusal::invalid("given default lease TTL greater than given max lease TTL"));
+        let (default, max) = (config.default_lease_ttl, config.max_lease_ttl);
+        let text = match (fields.has("default_lease_ttl"), known.default_lease_ttl) {
+            (false, 1..) => {
+                format!(
+                    "backend max lease TTL of {max} would be less than backend default lease TTL of {default}"
+                )
+            }
+            _ => "given default lease TTL greater than given max lease TTL".to_owned(),
+        };
+        return Err(Refusal::invalid(text));
     }
     if config.max_lease_ttl == 0 && config.default_lease_ttl > system {
         let text = format!("given default lease TTL greater than system max lease TTL of {system}");

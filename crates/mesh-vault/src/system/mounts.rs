@@ -34,7 +34,9 @@ pub(super) async fn handle(
     match ask.operation {
         Operation::Read if path.is_empty() => Ok(list(active, auth)),
         Operation::Read => read(active, auth, path),
-        Operation::Create | Operation::Update if !path.is_empty() => mount(active, ask, auth, path, work).await,
+        Operation::Create | Operation::Update if !path.is_empty() => {
+            mount(active, ask, auth, path, work).await
+        }
         Operation::Delete if !path.is_empty() => disable(active, auth, path).await,
         _ => Err(Refusal::UnsupportedOperation),
     }
@@ -124,9 +126,8 @@ async fn mount(
     let path = full(auth, path);
     check_path(&path, auth)?;
     let entry = entry(active, ask, auth)?;
-    let engine = engine_for(auth, &entry.kind).ok_or_else(|| {
-        Refusal::invalid(format!("plugin not found in the catalog: {}", entry.kind))
-    })?;
+    let engine = engine_for(auth, &entry.kind)
+        .ok_or_else(|| Refusal::invalid(format!("plugin not found in the catalog: {}", entry.kind)))?;
     work.hold(active.turns.alone(TURN).await);
     let mounts = active.mounts();
     if mounts.at(&path).is_some() {
@@ -158,7 +159,8 @@ pub(super) fn check_path(path: &str, auth: bool) -> Result<(), Refusal> {
     let protected = ["auth/", "sys/", "cubbyhole/", "identity/", "audit/"];
     let taken = !auth && protected.iter().any(|taken| path.starts_with(taken));
     let relative = path.split('/').any(|part| part == ".." || part == ".");
-    let odd = path.contains("//") || path.chars().any(|letter| letter.is_control()) || path.len() > PATH_BYTES_MAX;
+    let odd =
+        path.contains("//") || path.chars().any(|letter| letter.is_control()) || path.len() > PATH_BYTES_MAX;
     if taken || relative || odd || shown == "/" {
         return Err(Refusal::invalid(format!("cannot mount {shown:?}")));
     }
@@ -171,7 +173,7 @@ fn entry(active: &Active, ask: &Ask, auth: bool) -> Result<MountEntry, Refusal> 
     if kind == "plugin" {
         kind = fields.string("plugin_name")?.unwrap_or_default();
     }
-    let mut options = fields.pairs("options")?.filter(|options| !options.is_empty());
+    let mut options = Some(fields.pairs("options")?.unwrap_or_default());
     let version = match kind.as_str() {
         "" => return Err(Refusal::invalid("backend type must be specified as a string")),
         "kv-v1" => Some("1"),
@@ -185,7 +187,9 @@ fn entry(active: &Active, ask: &Ask, auth: bool) -> Result<MountEntry, Refusal> 
     let asked = options.as_ref().and_then(|options| options.get("version"));
     if let Some(version) = asked {
         if kind != "kv" {
-            return Err(Refusal::invalid(format!("secrets engine {kind:?} does not allow setting a version")));
+            return Err(Refusal::invalid(format!(
+                "secrets engine {kind:?} does not allow setting a version"
+            )));
         }
         if version != "1" && version != "2" {
             return Err(Refusal::invalid(format!("invalid KV version {version:?}")));

@@ -9,7 +9,12 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 
 /// `sys/policies/<type>/...`
-pub(super) fn handle_typed(active: &Active, ask: &Ask, path: &str, work: &mut Work) -> Result<Reply, Refusal> {
+pub(super) fn handle_typed(
+    active: &Active,
+    ask: &Ask,
+    path: &str,
+    work: &mut Work,
+) -> Result<Reply, Refusal> {
     match path.split_once('/').unwrap_or((path, "")) {
         ("acl", name) => handle(active, ask, name, false, work),
         ("password", name) => super::tools::password_policy(active, ask, name, work),
@@ -45,7 +50,8 @@ fn list(active: &Active, old: bool) -> Result<Reply, Refusal> {
 }
 
 fn read(active: &Active, name: &str, old: bool) -> Result<Reply, Refusal> {
-    let policy = active.policies.get(active.store(), name).map_err(policy_refusal)?.ok_or(Refusal::NotFound)?;
+    let policy =
+        active.policies.get(active.store(), name).map_err(policy_refusal)?.ok_or(Refusal::NotFound)?;
     let text = if old { "rules" } else { "policy" };
     let data = [("name".to_owned(), json!(policy.name)), (text.to_owned(), json!(policy.text))];
     Ok(Response::data(Object::from_iter(data)).into())
@@ -71,7 +77,8 @@ fn write(ask: &Ask, given: &str, old: bool, work: &mut Work) -> Result<Reply, Re
     if name == ROOT || name == WRAPPING {
         return Err(Refusal::invalid(format!("cannot update {name:?} policy")));
     }
-    let (key, value) = PolicyStore::entry(&name, &text).map_err(|error| Refusal::invalid(error.to_string()))?;
+    let (key, value) =
+        PolicyStore::entry(&name, &text).map_err(|error| Refusal::invalid(error.to_string()))?;
     work.batch.writes.insert(key, Some(value));
     work.then(|active| active.policies.forget());
     Ok(reply)

@@ -57,10 +57,16 @@ async fn remount(active: &Arc<Active>, ask: &Ask, work: &mut Work) -> Result<Rep
     }
     let auth = from.starts_with("auth/");
     if auth != to.starts_with("auth/") {
-        let text = if auth { "cannot remount auth mount to non-auth mount" } else { "cannot remount non-auth mount to auth mount" };
+        let text = if auth {
+            "cannot remount auth mount to non-auth mount"
+        } else {
+            "cannot remount non-auth mount to auth mount"
+        };
         return Err(Refusal::invalid(format!("{text} {to:?}")));
     }
-    if from == "auth/token/" || ["sys/", "cubbyhole/", "identity/", "audit/"].iter().any(|taken| from.starts_with(taken)) {
+    if from == "auth/token/"
+        || ["sys/", "cubbyhole/", "identity/", "audit/"].iter().any(|taken| from.starts_with(taken))
+    {
         return Err(Refusal::invalid(format!("cannot remount {from:?}")));
     }
     check_path(&to, auth)?;
@@ -80,7 +86,8 @@ async fn remount(active: &Arc<Active>, ask: &Ask, work: &mut Work) -> Result<Rep
         format!("{MOVED}{id}"),
         &json!({ "source_mount": from, "target_mount": to, "status": "success" }),
     );
-    Ok(Response::data(Object::from_iter([("migration_id".to_owned(), json!(id))])).into())
+    let told = "Mount move has been queued. Progress will be reported in Vault's server log, tagged with the returned migration_id";
+    Ok(Response::data(Object::from_iter([("migration_id".to_owned(), json!(id))])).warn(told).into())
 }
 
 fn path(given: Option<String>) -> String {

@@ -28,13 +28,16 @@ fn encode(ask: &Ask, default: &str, bytes: &[u8]) -> Result<String, Refusal> {
     match ask.fields().string("format")?.as_deref().unwrap_or(default) {
         "hex" => Ok(random::hex(bytes)),
         "base64" => Ok(BASE64_STANDARD.encode(bytes)),
-        other => Err(Refusal::invalid(format!("unsupported encoding format {other:?}; must be \"hex\" or \"base64\""))),
+        other => Err(Refusal::invalid(format!(
+            "unsupported encoding format {other:?}; must be \"hex\" or \"base64\""
+        ))),
     }
 }
 
 fn hash(ask: &Ask, path: &str) -> Result<Reply, Refusal> {
     let fields = ask.fields();
-    let asked = if path.is_empty() { fields.string("algorithm")?.unwrap_or_default() } else { path.to_owned() };
+    let asked =
+        if path.is_empty() { fields.string("algorithm")?.unwrap_or_default() } else { path.to_owned() };
     let algorithm = match asked.as_str() {
         "sha2-224" => &digest::SHA224,
         "" | "sha2-256" => &digest::SHA256,
@@ -72,7 +75,12 @@ fn random_bytes(ask: &Ask, path: &str) -> Result<Reply, Refusal> {
 }
 
 /// `sys/policies/password/<name>[/generate]`
-pub(super) fn password_policy(active: &Active, ask: &Ask, path: &str, work: &mut Work) -> Result<Reply, Refusal> {
+pub(super) fn password_policy(
+    active: &Active,
+    ask: &Ask,
+    path: &str,
+    work: &mut Work,
+) -> Result<Reply, Refusal> {
     if path.is_empty() && ask.operation == Operation::List {
         return Ok(Response::keys(active.store().list(PASSWORD_POLICIES)?).into());
     }
@@ -85,7 +93,11 @@ pub(super) fn password_policy(active: &Active, ask: &Ask, path: &str, work: &mut
     match ask.operation {
         _ if path.is_empty() => Err(Refusal::UnsupportedOperation),
         Operation::Read => {
-            let policy = load(active, path)?.ok_or(Refusal::NotFound)?;
+            let missing = || Refusal::Status {
+                status: 404,
+                text: "1 error occurred:\n\t* policy does not exist\n\n".to_owned(),
+            };
+            let policy = load(active, path)?.ok_or_else(missing)?;
             Ok(Response::data(Object::from_iter([("policy".to_owned(), json!(policy))])).into())
         }
         Operation::Delete => {
@@ -154,7 +166,8 @@ impl Password {
     }
 
     fn generate(&self) -> Result<String, Refusal> {
-        let mut letters: Vec<char> = self.rules.iter().flat_map(|(letters, _)| letters.iter().copied()).collect();
+        let mut letters: Vec<char> =
+            self.rules.iter().flat_map(|(letters, _)| letters.iter().copied()).collect();
         letters.sort_unstable();
         letters.dedup();
         for _ in 0..DRAWS_MAX {
@@ -176,7 +189,9 @@ impl Password {
 /// Objects under `rule`, whose label (`charset`) may stand between.
 fn collect_rules<'a>(value: Option<&'a serde_json::Value>, found: &mut Vec<&'a Object>) {
     match value {
-        Some(serde_json::Value::Array(values)) => values.iter().for_each(|value| collect_rules(Some(value), found)),
+        Some(serde_json::Value::Array(values)) => {
+            values.iter().for_each(|value| collect_rules(Some(value), found))
+        }
         Some(serde_json::Value::Object(object)) => match object.get("charset") {
             Some(serde_json::Value::String(_)) => found.push(object),
             inner => collect_rules(inner, found),

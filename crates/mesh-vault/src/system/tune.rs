@@ -88,7 +88,9 @@ async fn write(active: &Arc<Active>, ask: &Ask, path: &str, work: &mut Work) -> 
         let upgrade = check_version(mount, &options)?;
         entry.options.get_or_insert_default().extend(options);
         if upgrade {
-            let told = format!("Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly. ({path})");
+            let told = format!(
+                "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly. ({path})"
+            );
             reply.response.warnings.push(told);
         }
     }
@@ -115,13 +117,17 @@ fn check_tunable(ask: &Ask, path: &str) -> Result<(), Refusal> {
 }
 
 /// Whether it is an upgrade of KV.
-fn check_version(mount: &Mount, options: &std::collections::BTreeMap<String, String>) -> Result<bool, Refusal> {
+fn check_version(
+    mount: &Mount,
+    options: &std::collections::BTreeMap<String, String>,
+) -> Result<bool, Refusal> {
     let Some(version) = options.get("version") else { return Ok(false) };
     if mount.entry.kind != "kv" {
         let text = format!("secrets engine {:?} does not allow setting a version", mount.entry.kind);
         return Err(Refusal::invalid(text));
     }
-    let now = mount.entry.options.as_ref().and_then(|options| options.get("version")).map_or("1", String::as_str);
+    let now =
+        mount.entry.options.as_ref().and_then(|options| options.get("version")).map_or("1", String::as_str);
     match (now, version.as_str()) {
         ("2", "1") => Err(Refusal::invalid("cannot downgrade mount from version 2")),
         ("1", "2") => Ok(true),

@@ -52,7 +52,7 @@ pub(super) async fn create(
     if parent.kind == Kind::Batch {
         return Err(Refusal::invalid("batch tokens cannot create more tokens"));
     }
-    if parent.num_uses > 0 {
+    if parent.num_uses != 0 {
         return Err(Refusal::invalid("restricted use token cannot generate child tokens"));
     }
     let role = match role {
@@ -88,7 +88,11 @@ impl Wish<'_> {
             return Err(Refusal::invalid("number of uses cannot be negative"));
         }
         if fields.string("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
-            return Err(Refusal::invalid("'entity_alias' needs identities, which are not built in"));
+            let text = match &self.role {
+                None => "'entity_alias' is only allowed in combination with token role",
+                Some(_) => "invalid 'entity_alias' value: identities are not built in",
+            };
+            return Err(Refusal::invalid(text));
         }
         let mut entry = TokenEntry {
             path: self.path(),
@@ -132,7 +136,8 @@ impl Wish<'_> {
         match asked {
             "" | "service" => Ok(Kind::Service),
             "batch" => {
-                let set = |field: &str| fields.duration(field).map(|ttl| ttl.is_some_and(|ttl| !ttl.is_zero()));
+                let set =
+                    |field: &str| fields.duration(field).map(|ttl| ttl.is_some_and(|ttl| !ttl.is_zero()));
                 let bad = if set("explicit_max_ttl")? {
                     Some("explicit_max_ttl")
                 } else if fields.integer("num_uses")?.unwrap_or(0) != 0 {
@@ -182,7 +187,11 @@ impl Wish<'_> {
 
     fn policies(&self) -> Result<Vec<String>, Refusal> {
         let fields = self.ask.fields();
-        let asked = fields.list("policies")?.unwrap_or_default();
+        let asked = match fields.value("policies") {
+            // One name, whatever is in it.
+            Some(serde_json::Value::String(name)) => vec![name.clone()],
+            _ => fields.list("policies")?.unwrap_or_default(),
+        };
         let no_default = fields.boolean("no_default_policy")?.unwrap_or(false);
         let mut policies = match &self.role {
             Some(role) if role.restricts() => role.policies(&asked, no_default, self.parent)?,
@@ -209,7 +218,9 @@ impl Wish<'_> {
         }
         if entry.is_root() {
             if !self.parent.is_root() {
-                return Err(Refusal::invalid("root tokens may not be created without parent token being root"));
+                return Err(Refusal::invalid(
+                    "root tokens may not be created without parent token being root",
+                ));
             }
             if entry.kind == Kind::Batch {
                 return Err(Refusal::invalid("batch tokens cannot be root tokens"));
@@ -266,7 +277,8 @@ impl Wish<'_> {
                 mount_max,
                 ..TtlInput::default()
             };
-            let (ttl, warnings) = ttl::calculate(&input).map_err(|error| Refusal::invalid(error.to_string()))?;
+            let (ttl, warnings) =
+                ttl::calculate(&input).map_err(|error| Refusal::invalid(error.to_string()))?;
             self.warnings.extend(warnings);
             granted = ttl;
         }
@@ -297,7 +309,8 @@ impl Wish<'_> {
 
     fn warn_of_missing_policies(&mut self, entry: &TokenEntry) -> Result<(), Refusal> {
         for name in &entry.policies {
-            let known = self.active.policies.get(self.active.store(), name).map_err(crate::core::policy_refusal)?;
+            let known =
+                self.active.policies.get(self.active.store(), name).map_err(crate::core::policy_refusal)?;
             if known.is_none() {
                 self.warnings.push(format!("Policy {name:?} does not exist"));
             }

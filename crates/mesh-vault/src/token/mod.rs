@@ -29,6 +29,6 @@ pub(crate) use entry::{Kind, LAST_USE_RUNNING, TokenEntry};
 pub(crate) use issue::{Draft, Issued};
 pub(crate) use lookup::describe;
 pub(crate) use paths::{exists, handle, special};
-pub(crate) use revoke::{revoke_tree, turn};
 pub(crate) use renew::renew;
+pub(crate) use revoke::{revoke_tree, turn};
 pub(crate) use store::Tokens;

@@ -54,7 +54,11 @@ mod tests {
             ("10.0.0.0/8", "::ffff:10.0.0.1", true),
             ("nonsense", "10.0.0.1", false),
         ] {
-            assert_eq!(contains(&[network.to_owned()], address.parse().unwrap()), expected, "{network} {address}");
+            assert_eq!(
+                contains(&[network.to_owned()], address.parse().unwrap()),
+                expected,
+                "{network} {address}"
+            );
         }
         assert!(is_network("10.0.0.0/8") && !is_network("10.0.0.0/33") && !is_network("x"));
     }

@@ -34,9 +34,8 @@ pub(crate) async fn renew(
     now: SystemTime,
     work: &mut Work,
 ) -> Result<Reply, Refusal> {
-    work.hold(active.turns.alone(turn(name)).await);
-    let entry = active.tokens.lookup_name(active.store(), name, now)?;
-    let entry = entry.ok_or_else(|| Refusal::invalid("token not found"))?;
+    let not_found = || Refusal::invalid("token not found");
+    let entry = active.tokens.lookup_name(active.store(), name, now)?.ok_or_else(not_found)?;
     if entry.kind == Kind::Batch {
         return Err(Refusal::invalid("batch tokens cannot be renewed"));
     }
@@ -45,7 +44,10 @@ pub(crate) async fn renew(
     }
     let mounts = active.mounts();
     let mount = mounts.find(&entry.path).ok_or_else(|| Refusal::invalid("lease is not renewable"))?;
+    // The engine's turn first, then the token's: so does whoever makes a lease.
     let limits = limits(active, mount, &entry, now, work).await?;
+    work.hold(active.turns.alone(turn(name)).await);
+    let entry = active.tokens.lookup_name(active.store(), name, now)?.ok_or_else(not_found)?;
     let (mount_default, mount_max) = active.ttls(mount);
     let seconds = Duration::from_secs;
     let input = TtlInput {
@@ -88,6 +90,12 @@ pub(crate) async fn renew(
 
 const NANOS: u64 = 1_000_000_000;
 
+/// What the token was given when it was made, or last prolonged.
+fn granted(entry: &TokenEntry) -> Duration {
+    let from = entry.last_renewal.unwrap_or(entry.issued);
+    Duration::from_secs(entry.expires.map_or(0, |expires| expires.saturating_sub(from) / NANOS))
+}
+
 /// What holds for a renewal: what the role says now, or the auth method, or what was said at the beginning.
 async fn limits(
     active: &Active,
@@ -101,11 +109,13 @@ async fn limits(
         period: seconds(entry.period),
         explicit_max_ttl: seconds(entry.explicit_max_ttl),
         max_ttl: seconds(entry.max_ttl),
-        ttl: seconds(entry.ttl),
+        // As long as the last time.
+        ttl: granted(entry),
         ..Auth::default()
     };
     if let Some(name) = &entry.role {
-        let gone = || Refusal::invalid(format!("original token role {name:?} could not be found, not renewing"));
+        let gone =
+            || Refusal::invalid(format!("original token role {name:?} could not be found, not renewing"));
         let role = roles::load(active.store(), name)?.ok_or_else(gone)?;
         limits.period = seconds(role.token_period);
         limits.explicit_max_ttl = seconds(role.token_explicit_max_ttl);

@@ -75,7 +75,12 @@ pub(super) fn exists(store: &dyn Read, name: &str) -> Result<bool, StorageError>
 }
 
 /// `auth/token/roles` and below.
-pub(super) async fn handle(active: &Active, ask: &Ask, name: &str, work: &mut Work) -> Result<Reply, Refusal> {
+pub(super) async fn handle(
+    active: &Active,
+    ask: &Ask,
+    name: &str,
+    work: &mut Work,
+) -> Result<Reply, Refusal> {
     if name.is_empty() {
         return match ask.operation {
             Operation::List => Ok(Response::keys(active.store().list(FOLDER)?).into()),
@@ -134,10 +139,9 @@ impl Role {
             let allowed = policy::sanitize(&self.allowed_policies, add_default);
             if wanted.is_empty() {
                 wanted = allowed;
-            } else if let Some(_refused) = wanted
-                .iter()
-                .find(|policy| !allowed.contains(policy) && !globs_contain(&self.allowed_policies_glob, policy))
-            {
+            } else if let Some(_refused) = wanted.iter().find(|policy| {
+                !allowed.contains(policy) && !globs_contain(&self.allowed_policies_glob, policy)
+            }) {
                 return Err(Refusal::invalid(format!(
                     "token policies ({}) must be subset of the role's allowed policies ({}) or glob policies ({})",
                     go_list(&wanted),
@@ -152,7 +156,9 @@ impl Role {
             self.disallowed_policies.contains(policy) || globs_contain(&self.disallowed_policies_glob, policy)
         };
         match wanted.iter().find(disallowed) {
-            Some(policy) => Err(Refusal::invalid(format!("token policy {policy:?} is disallowed by this role"))),
+            Some(policy) => {
+                Err(Refusal::invalid(format!("token policy {policy:?} is disallowed by this role")))
+            }
             None => Ok(wanted),
         }
     }
@@ -186,15 +192,20 @@ impl Role {
 
     fn change_suffix(&mut self, fields: Fields<'_>) -> Result<(), Refusal> {
         let Some(suffix) = fields.string("path_suffix")? else { return Ok(()) };
-        let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-' || letter == '.';
+        const LETTERS_MIN: usize = 3;
+        let word =
+            |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-' || letter == '.';
         let inner = suffix.trim_matches(|letter: char| letter == '-' || letter == '.');
-        if !suffix.is_empty() && (!suffix.chars().all(word) || inner != suffix) {
+        let good = suffix.chars().all(word) && inner == suffix && suffix.len() >= LETTERS_MIN;
+        if !suffix.is_empty() && !good {
             return Err(Refusal::invalid(
                 r"given role path suffix contains invalid characters; must match \w[\w-.]+\w",
             ));
         }
         if suffix.contains("..") {
-            return Err(Refusal::invalid("error registering path suffix: path cannot contain parent references"));
+            return Err(Refusal::invalid(
+                "error registering path suffix: path cannot contain parent references",
+            ));
         }
         self.path_suffix = suffix;
         Ok(())
@@ -260,13 +271,16 @@ impl Role {
         } else {
             return Ok(());
         };
-        Err(Refusal::invalid(format!("'token_type' cannot be 'batch' when role is set to generate {problem}")))
+        Err(Refusal::invalid(format!(
+            "'token_type' cannot be 'batch' when role is set to generate {problem}"
+        )))
     }
 
     fn describe(&self) -> Object {
         let mut data = Object::new();
         let mut put = |key: &str, value: Value| drop(data.insert(key.to_owned(), value));
-        put("allowed_entity_aliases", json!(self.allowed_entity_aliases));
+        let aliases = Some(&self.allowed_entity_aliases).filter(|aliases| !aliases.is_empty());
+        put("allowed_entity_aliases", json!(aliases));
         put("allowed_policies", json!(self.allowed_policies));
         put("allowed_policies_glob", json!(self.allowed_policies_glob));
         if !self.bound_cidrs.is_empty() {

@@ -161,7 +161,11 @@ impl Tokens {
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) fn by_accessor(&self, store: &dyn Read, accessor: &str) -> Result<Option<String>, StorageError> {
+    pub(crate) fn by_accessor(
+        &self,
+        store: &dyn Read,
+        accessor: &str,
+    ) -> Result<Option<String>, StorageError> {
         let key = self.accessor_key(accessor);
         let Some(stored) = store.get(&key)? else { return Ok(None) };
         let found: Accessor = serde_json::from_slice(&stored).map_err(|_| StorageError::Corrupt { key })?;
@@ -234,5 +238,6 @@ fn fresh_secrets() -> Result<Vec<u8>, StorageError> {
     random::fill(&mut key)?;
     let batch = BASE64_STANDARD.encode(key);
     key.zeroize();
-    serde_json::to_vec(&Secrets { salt, batch }).map_err(|_| StorageError::Corrupt { key: SECRETS.to_owned() })
+    serde_json::to_vec(&Secrets { salt, batch })
+        .map_err(|_| StorageError::Corrupt { key: SECRETS.to_owned() })
 }

@@ -163,7 +163,11 @@ pub(crate) async fn unwrap(active: &Arc<Active>, ask: &Ask) -> Result<Reply, Ref
     if text.is_empty() {
         return Ok(Reply::default());
     }
-    let raw = Raw { status: 200, content_type: "application/json".to_owned(), body: format!("{text}\n").into_bytes() };
+    let raw = Raw {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: format!("{text}\n").into_bytes(),
+    };
     Ok(Response { raw: Some(raw), ..Response::default() }.into())
 }
 

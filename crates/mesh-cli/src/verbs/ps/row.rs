@@ -99,8 +99,9 @@ fn created(container: &ContainerStatus, now: u64) -> String {
 /// Docker's words for how a container is.
 pub(crate) fn status(container: &ContainerStatus, now: u64) -> String {
     let mut status = plain_status(container, now);
-    for lost in container.lost_ports.iter().take(1) {
-        status.push_str(&format!(" ({})", reason(lost)));
+    if let [first, rest @ ..] = container.lost_ports.as_slice() {
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more ports", rest.len()) };
+        status.push_str(&format!(" ({}{more})", reason(first)));
     }
     status
 }

@@ -41,6 +41,8 @@ struct State {
 
 /// One line of a list: the serial number as a key, and when.
 type Line = (String, u64);
+/// Lines by issuer, and those whose issuer is not here.
+type Sorted = (HashMap<String, Vec<Line>>, Vec<Line>);
 
 /// Makes all lists anew; what is to be said about it. Disabled lists are made, empty, only when forced.
 pub(super) fn rebuild(
@@ -110,10 +112,7 @@ fn groups(all: &[Issuer]) -> Result<Vec<Vec<&Issuer>>, Refusal> {
 }
 
 /// What was revoked, by issuer, and what has no issuer here (any more).
-fn lines(
-    transaction: &mut Transaction<'_>,
-    all: &[Issuer],
-) -> Result<(HashMap<String, Vec<Line>>, Vec<Line>), Refusal> {
+fn lines(transaction: &mut Transaction<'_>, all: &[Issuer]) -> Result<Sorted, Refusal> {
     let mut parsed: Vec<(&str, Certificate)> = Vec::new();
     for issuer in all {
         parsed.push((&issuer.id, issuer.parsed()?));

@@ -96,9 +96,12 @@ pub(super) fn revocation_list(shape: Shape, transaction: &Transaction<'_>) -> Re
 }
 
 /// A delta list, which is never there: lists are always made whole.
-pub(super) fn delta_list(shape: Shape) -> Result<Response, Refusal> {
+pub(super) fn delta_list(shape: Shape, transaction: &Transaction<'_>) -> Result<Response, Refusal> {
     match shape {
-        Shape::Json => Err(Refusal::NotFound),
+        Shape::Json => match default_issuer(transaction)? {
+            Ok(_) => Err(Refusal::NotFound),
+            Err(text) => Err(super::failed_openly(text)),
+        },
         Shape::Der => Ok(raw("application/pkix-crl", Vec::new())),
         Shape::Pem => Ok(raw("application/x-pem-file", Vec::new())),
     }

@@ -24,9 +24,11 @@ pub(super) fn to_ascii(name: &str) -> Result<String, String> {
         converted.map_err(|_| invalid())?.into_owned()
     };
     let relative = ascii.strip_suffix('.').unwrap_or(&ascii);
-    let lengths_sound = (1..=253).contains(&relative.len())
-        && relative.split('.').all(|label| (1..=63).contains(&label.len()));
-    if lengths_sound { Ok(ascii) } else { Err(invalid()) }
+    if let Some(long) = relative.split('.').find(|label| label.len() > 63) {
+        return Err(format!("idna: invalid label {long:?}"));
+    }
+    let sound = (1..=253).contains(&relative.len()) && relative.split('.').all(|label| !label.is_empty());
+    if sound { Ok(ascii) } else { Err(invalid()) }
 }
 
 /// Letters, digits and hyphens, the latter not at an end.

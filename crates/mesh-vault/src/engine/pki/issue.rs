@@ -201,7 +201,7 @@ pub(super) fn issue(
     let kind = kind.ok_or_else(|| failed("unknown key type any"))?;
     // The names are judged before time goes into a key.
     let job = Job { role: &role, issuer, request, context };
-    let judged = job.judge(transaction, None)?;
+    let judged = job.judge(job.signer(transaction)?, None)?;
     let source = Source::New(PrivateKey::generate(kind, bits)?);
     let mut response = job.sign(transaction, judged, source, Vec::new())?;
     if ignored {
@@ -220,8 +220,9 @@ pub(super) fn sign(
 ) -> Result<Response, Refusal> {
     let role = role::required(transaction, name)?;
     let job = Job { role: &role, issuer, request, context };
+    let signer = job.signer(transaction)?;
     let asked = read_request(request.fields())?;
-    let judged = job.judge(transaction, Some(&asked))?;
+    let judged = job.judge(signer, Some(&asked))?;
     let mut warnings = Vec::new();
     if extension::find(&asked.extensions, extension::BASIC_CONSTRAINTS).is_some()
         && !role.basic_constraints_valid_for_non_ca
@@ -286,8 +287,9 @@ pub(super) fn sign_verbatim(
     }
     role.basic_constraints_valid_for_non_ca = constraints.unwrap_or(role.basic_constraints_valid_for_non_ca);
     let job = Job { role: &role, issuer, request, context };
+    let signer = job.signer(transaction)?;
     let asked = read_request(fields)?;
-    let mut judged = job.judge(transaction, Some(&asked))?;
+    let mut judged = job.judge(signer, Some(&asked))?;
     judged.wanted.subject.clone_from(&asked.subject);
     let has_constraints = extension::find(&asked.extensions, extension::BASIC_CONSTRAINTS).is_some();
     let verbatim = taken_over(&asked);
@@ -327,13 +329,12 @@ struct Judged {
 }
 
 impl Job<'_> {
-    fn judge(
-        &self,
-        transaction: &Transaction<'_>,
-        asked: Option<&CertificateRequest>,
-    ) -> Result<Judged, Refusal> {
+    fn signer(&self, transaction: &Transaction<'_>) -> Result<Signer, Refusal> {
         let reference = self.issuer.unwrap_or(&self.role.issuer_ref);
-        let signer = Signer::fetch(transaction, reference, Usage::IssuingCertificates)?;
+        Signer::fetch(transaction, reference, Usage::IssuingCertificates)
+    }
+
+    fn judge(&self, signer: Signer, asked: Option<&CertificateRequest>) -> Result<Judged, Refusal> {
         let fields = self.request.fields();
         let format = Format::read(fields)?;
         if let Some(shape) = asked.and_then(|asked| asked.public_key.shape) {

@@ -72,8 +72,10 @@ fn shown(issuer: &Issuer) -> Response {
         "issuing_certificates": urls.issuing_certificates,
         "crl_distribution_points": urls.crl_distribution_points,
         "ocsp_servers": urls.ocsp_servers,
-        "enable_aia_url_templating": urls.enable_templating,
     }));
+    if issuer.urls.is_some() {
+        data.insert("enable_aia_url_templating".to_owned(), urls.enable_templating.into());
+    }
     if let Some(nanos) = issuer.revoked {
         data.insert("revocation_time".to_owned(), (nanos / 1_000_000_000).into());
         data.insert("revocation_time_rfc3339".to_owned(), moment::rfc3339(nanos).into());

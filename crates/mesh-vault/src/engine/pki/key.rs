@@ -241,11 +241,10 @@ pub(super) fn specification(
         ("ed25519" | "any", _) => 0,
         (other, _) => return Err(format!("unknown key type {other}")),
     };
-    let hash_bits = match (kind, hash_bits, bits) {
-        ("ec", _, 521) => 512,
-        ("ec", _, bits) => bits,
-        ("rsa", 0, _) => 256,
-        (_, given, _) => given,
+    let hash_bits = match (kind, hash_bits) {
+        ("rsa", 0) => 256,
+        // A curve says itself what is signed with it.
+        (_, given) => given,
     };
     if kind == "rsa" && ![256, 384, 512].contains(&hash_bits) {
         return Err(format!("unsupported hash signature algorithm: {hash_bits}"));

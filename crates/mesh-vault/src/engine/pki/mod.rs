@@ -175,7 +175,10 @@ fn listed(parts: &[&str], request: &Request, transaction: &Transaction<'_>) -> R
         ["certs"] => fetch::list(false, request.fields(), transaction),
         ["certs", "revoked"] => fetch::list(true, request.fields(), transaction),
         ["certs", "detailed"] => fetch::list_detailed(request.fields(), transaction),
-        _ => Err(Refusal::UnsupportedOperation),
+        parts if read(parts, transaction).is_some() || known_for_writing(parts) => {
+            Err(Refusal::UnsupportedOperation)
+        }
+        _ => Err(Refusal::UnsupportedPath),
     }
 }
 
@@ -232,9 +235,11 @@ fn read(parts: &[&str], transaction: &Transaction<'_>) -> Option<Result<Response
         ["crl"] | ["cert", "crl", "raw"] => fetch::revocation_list(Shape::Der, transaction),
         ["crl", "pem"] | ["cert", "crl", "raw", "pem"] => fetch::revocation_list(Shape::Pem, transaction),
         ["cert", "crl"] => fetch::revocation_list(Shape::Json, transaction),
-        ["crl", "delta"] | ["cert", "delta-crl", "raw"] => fetch::delta_list(Shape::Der),
-        ["crl", "delta", "pem"] | ["cert", "delta-crl", "raw", "pem"] => fetch::delta_list(Shape::Pem),
-        ["cert", "delta-crl"] => fetch::delta_list(Shape::Json),
+        ["crl", "delta"] | ["cert", "delta-crl", "raw"] => fetch::delta_list(Shape::Der, transaction),
+        ["crl", "delta", "pem"] | ["cert", "delta-crl", "raw", "pem"] => {
+            fetch::delta_list(Shape::Pem, transaction)
+        }
+        ["cert", "delta-crl"] => fetch::delta_list(Shape::Json, transaction),
         ["cert", serial] => fetch::certificate(serial, Shape::Json, transaction),
         ["cert", serial, "raw"] => fetch::certificate(serial, Shape::Der, transaction),
         ["cert", serial, "raw", "pem"] => fetch::certificate(serial, Shape::Pem, transaction),
@@ -242,9 +247,9 @@ fn read(parts: &[&str], transaction: &Transaction<'_>) -> Option<Result<Response
         ["issuer", reference, "crl"] => fetch::issuer_list(reference, Shape::Json, transaction),
         ["issuer", reference, "crl", "der"] => fetch::issuer_list(reference, Shape::Der, transaction),
         ["issuer", reference, "crl", "pem"] => fetch::issuer_list(reference, Shape::Pem, transaction),
-        ["issuer", _, "crl", "delta"] => fetch::delta_list(Shape::Json),
-        ["issuer", _, "crl", "delta", "der"] => fetch::delta_list(Shape::Der),
-        ["issuer", _, "crl", "delta", "pem"] => fetch::delta_list(Shape::Pem),
+        ["issuer", _, "crl", "delta"] => fetch::delta_list(Shape::Json, transaction),
+        ["issuer", _, "crl", "delta", "der"] => fetch::delta_list(Shape::Der, transaction),
+        ["issuer", _, "crl", "delta", "pem"] => fetch::delta_list(Shape::Pem, transaction),
         _ => return None,
     })
 }
@@ -328,6 +333,7 @@ fn written(
         ["revoke-with-key"] => revoke::handle(true, request, context, transaction),
         ["tidy"] => tidy::handle(request, context, transaction),
         ["tidy-cancel"] => tidy::cancel(context, transaction),
+        ["crl", "rotate" | "rotate-delta"] | ["tidy-status"] => Err(Refusal::UnsupportedOperation),
         _ if read(parts, transaction).is_some() => Err(Refusal::UnsupportedOperation),
         _ => Err(Refusal::UnsupportedPath),
     }

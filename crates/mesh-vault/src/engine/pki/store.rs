@@ -106,18 +106,18 @@ impl Issuer {
         self.usage.contains(&usage)
     }
 
-    /// Refuses a use that it is not for.
-    pub(super) fn ensure(&self, usage: Usage) -> Result<(), Refusal> {
+    /// Refuses a use that it is not for, in Vault's words.
+    fn ensure(&self, usage: Usage) -> Result<(), String> {
         if self.may(usage) {
             return Ok(());
         }
         let name = if self.name.is_empty() { String::new() } else { format!(" / name:{}", self.name) };
         let (id, had) = (&self.id, Usage::names(&self.usage));
-        Err(failed(format!(
+        Err(format!(
             "error while attempting to use issuer {id}: requested usage {} for issuer [id:{id}{name}] but only had \
              usage {had}",
             usage.name()
-        )))
+        ))
     }
 }
 
@@ -326,25 +326,24 @@ impl Signer {
         reference: &str,
         usage: Usage,
     ) -> Result<Self, Refusal> {
-        let issuer = find_issuer(transaction, reference)?
-            .map_err(|text| failed(format!("could not fetch the CA certificate (was one set?): {text}")))?;
+        let missing = |text| failed(format!("could not fetch the CA certificate (was one set?): {text}"));
+        let issuer = find_issuer(transaction, reference)?.map_err(missing)?;
+        issuer.ensure(usage).map_err(|text| failed(format!("error fetching CA certificate: {text}")))?;
+        if issuer.key_id.is_empty() {
+            return Err(missing(no_key(&issuer)));
+        }
         Self::of(transaction, issuer, usage)
     }
 
     /// Of an issuer, if it may be used so.
     pub(super) fn of(transaction: &Transaction<'_>, issuer: Issuer, usage: Usage) -> Result<Self, Refusal> {
-        issuer.ensure(usage)?;
+        issuer.ensure(usage).map_err(failed)?;
         let certificate = issuer.parsed()?;
         let key = match issuer.key_id.as_str() {
             "" => None,
             id => transaction.get_json::<Key>(&format!("{KEY}{id}"))?,
         };
-        let Some(key) = key else {
-            return Err(failed(format!(
-                "unable to fetch corresponding key for issuer {}; unable to use this issuer for signing",
-                issuer.id
-            )));
-        };
+        let key = key.ok_or_else(|| failed(no_key(&issuer)))?;
         let urls = Urls::of_issuer(transaction, &issuer)?;
         Ok(Self { certificate, key: key.private()?, urls, issuer })
     }
@@ -366,6 +365,11 @@ impl Signer {
         let default = self.key.algorithm(256, false);
         chosen.filter(|algorithm| fits(self.key.kind(), *algorithm)).unwrap_or(default)
     }
+}
+
+fn no_key(issuer: &Issuer) -> String {
+    let id = &issuer.id;
+    format!("unable to fetch corresponding key for issuer {id}; unable to use this issuer for signing")
 }
 
 /// Whether a kind of key can sign so.

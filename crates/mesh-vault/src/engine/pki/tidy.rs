@@ -243,10 +243,7 @@ pub(super) fn handle(
 pub(super) fn cancel(context: &Context, transaction: &mut Transaction<'_>) -> Result<Response, Refusal> {
     let run = transaction.get_json::<Run>(STATE)?.filter(Run::going_on);
     let Some(mut run) = run else {
-        return Ok(Response {
-            warnings: vec!["Tidy operation cannot be cancelled as none is currently running.".to_owned()],
-            ..status(context, transaction)?
-        });
+        return Ok(Response::empty().warn("Tidy operation cannot be cancelled as none is currently running."));
     };
     run.phase = Phase::Cancelled;
     run.finished = moment::nanos(context.now);

@@ -278,8 +278,11 @@ fn explicit_end(asked: &Asked<'_>) -> Result<Option<u64>, Refusal> {
         (fixed, _) => fixed.to_owned(),
     };
     let parsed = clock::parse_rfc3339(&text);
-    let wrong =
-        || Refusal::invalid(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"));
+    let wrong = || {
+        Refusal::invalid(format!(
+            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+        ))
+    };
     parsed.ok_or_else(wrong).map(Some)
 }
 

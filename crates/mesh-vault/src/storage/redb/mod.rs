@@ -30,7 +30,7 @@ use view::View;
 /// The file in the configured directory.
 const FILE_NAME: &str = "vault.redb";
 /// Largest value of an entry, in bytes, as the default `max_entry_size` of Vault's integrated storage is.
-pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Pages of the file that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 4 << 20;
 /// Batches that may wait for the writer; a caller that finds the queue full waits for its place.

@@ -28,6 +28,8 @@ fn without_an_authority_raw_paths_are_empty_and_others_say_so() {
         (Operation::Update, "nonsense/x", 404, "unsupported path"),
         (Operation::Read, "issue/r", 405, "unsupported operation"),
         (Operation::Update, "ca/pem", 405, "unsupported operation"),
+        (Operation::List, "nonsense", 404, "unsupported path"),
+        (Operation::Update, "crl/rotate", 405, "unsupported operation"),
         (Operation::Delete, "certs", 405, "unsupported operation"),
         (
             Operation::Read,
