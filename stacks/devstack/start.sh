@@ -55,6 +55,13 @@ certificate() {
     chown -R "$1" "$tls" 2> /dev/null || true
 }
 
+# hand_over COMMAND...: becomes the server, with the umask that its image expects, and without what it need not know.
+hand_over() {
+    unset token answer credentials
+    umask 0022
+    exec "$@"
+}
+
 wants_tls() { [ "$(field tls_enabled)" = true ]; }
 
 start_postgres() {
@@ -65,7 +72,7 @@ start_postgres() {
         certificate postgres:postgres
         set -- "$@" -c ssl=on -c "ssl_cert_file=$tls/server.crt" -c "ssl_key_file=$tls/server.key" -c "ssl_ca_file=$tls/ca.crt"
     fi
-    exec docker-entrypoint.sh postgres "$@"
+    hand_over docker-entrypoint.sh postgres "$@"
 }
 
 start_pgbouncer() {
@@ -73,7 +80,7 @@ start_pgbouncer() {
     DB_USER=$(field user) DB_PASSWORD=$(field password) DB_NAME=$(field database)
     export DB_USER DB_PASSWORD DB_NAME
     if wants_tls; then export SERVER_TLS_SSLMODE=require; fi
-    exec /entrypoint.sh "$@"
+    hand_over /entrypoint.sh "$@"
 }
 
 start_mysql() {
@@ -85,7 +92,7 @@ start_mysql() {
         certificate mysql:mysql
         set -- "$@" "--ssl-cert=$tls/server.crt" "--ssl-key=$tls/server.key" "--ssl-ca=$tls/ca.crt"
     fi
-    exec docker-entrypoint.sh mysqld "$@"
+    hand_over docker-entrypoint.sh mysqld "$@"
 }
 
 start_redis() {
@@ -104,7 +111,7 @@ start_redis() {
     } > "$configuration"
     field password > /run/redis/password
     chown -R redis:redis /run/redis 2> /dev/null || true
-    exec docker-entrypoint.sh redis-server "$configuration" "$@"
+    hand_over docker-entrypoint.sh redis-server "$configuration" "$@"
 }
 
 start_rabbitmq() {
@@ -121,7 +128,7 @@ start_rabbitmq() {
         fi
     } > "$configuration"
     chown rabbitmq:rabbitmq "$configuration" 2> /dev/null || true
-    exec docker-entrypoint.sh rabbitmq-server "$@"
+    hand_over docker-entrypoint.sh rabbitmq-server "$@"
 }
 
 # One cluster of three masters; made once.
@@ -147,8 +154,7 @@ start_exporter() {
     credentials=$(secret redis-1)
     REDIS_PASSWORD=$(field password)
     export REDIS_PASSWORD
-    unset token answer credentials
-    exec redis_exporter "$@"
+    hand_over redis_exporter "$@"
 }
 
 start=$1

@@ -179,7 +179,7 @@ impl Client {
 
     /// Status and bytes of the next answer.
     pub fn receive(&mut self) -> io::Result<(u16, Vec<u8>)> {
-        let (mut status, mut length) = (0, 0);
+        let (mut status, mut length, mut chunked) = (0, 0, false);
         let mut line = Vec::with_capacity(128);
         loop {
             line.clear();
@@ -196,11 +196,20 @@ impl Client {
                     let text = std::str::from_utf8(&line[15..]).map_err(|_| io::ErrorKind::InvalidData)?;
                     length = text.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
                 }
-                _ => {}
+                line => chunked |= line.eq_ignore_ascii_case(b"transfer-encoding: chunked\r\n"),
             }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
+        while chunked {
+            let mut size = String::new();
+            self.stream.read_line(&mut size)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| io::ErrorKind::InvalidData)?;
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk)?;
+            body.extend_from_slice(&chunk[..size]);
+            chunked = size > 0;
+        }
         Ok((status, body))
     }
 }

@@ -58,8 +58,10 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let settings = Settings::resolve(line.global, &environment, terminals, directory)?;
     supervisor::be_verbose(settings.verbose);
     let uid = rustix::process::geteuid().as_raw();
-    let home =
-        Home::of_environment(&|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) }, uid)?;
+    let home = Home::of_environment(
+        &|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) },
+        uid,
+    )?;
     let context = Context { settings, environment, home, hooks };
     // The store of images is worked on by this process, which may have to enter a namespace first.
     let verb = match verb {
@@ -105,7 +107,7 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Ls(arguments) => verbs::ls::run(context, arguments).await,
         Verb::Images(arguments) => verbs::images::run(context, arguments).await,
         Verb::Volumes(arguments) => verbs::volumes::run(context, arguments).await,
-        Verb::Vault(arguments) => verbs::vault::run(context, arguments),
+        Verb::Vault(arguments) => verbs::vault::run(context, arguments).await,
         Verb::Secrets(arguments) => verbs::secrets::run(context, arguments),
         Verb::Pull(arguments) => verbs::pull::run(context, arguments).await,
         Verb::Create(arguments) => verbs::create::run(context, arguments).await,

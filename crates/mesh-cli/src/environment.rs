@@ -54,6 +54,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
         meaning: "accepted; objects are always worked on side by side",
     },
     Variable { name: "COMPOSE_STATUS_STDOUT", meaning: "progress on standard output" },
+    Variable {
+        name: "VAULT_ADDR",
+        meaning: "where `mesh vault` asks; VAULT_CACERT and the like as Vault's own command has them",
+    },
     Variable { name: "NO_COLOR", meaning: "not empty: no colour" },
     Variable { name: "XDG_DATA_HOME", meaning: "where images and volumes are kept, without MESH_HOME" },
     Variable { name: "XDG_STATE_HOME", meaning: "where projects and logs are kept, without MESH_HOME" },

@@ -123,7 +123,7 @@ impl Desk {
                     let now = self.owner.now();
                     let lost = now.containers.get(id).map_or(0, |found| found.facts.lost.len());
                     let more = if lost > 1 {
-                        format!(" (and {} more ports of it)", lost - 1)
+                        format!(" (and {} more of its ports)", lost - 1)
                     } else {
                         String::new()
                     };

@@ -64,6 +64,7 @@ fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), Proce
     }
     set_log_level(&config.log_level);
     limit();
+    warm();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.thread_stack_size(STACK_BYTES).max_blocking_threads(HEAVY_THREADS_MAX);
     builder.thread_keep_alive(HEAVY_IDLE).thread_name("vault");
@@ -112,6 +113,15 @@ fn reread_level(arguments: &Arguments, set_log_level: &dyn Fn(&str)) {
     match Config::load(arguments, &|name| std::env::var(name).ok()) {
         Ok(config) => set_log_level(&config.log_level),
         Err(error) => tracing::error!(%error, "the configuration cannot be read anew; it stays as it was"),
+    }
+}
+
+/// The library of ciphers gathers randomness for a tenth of a second before its first key or TLS session: that is done
+/// while nobody waits for it.
+fn warm() {
+    let gather = || drop(aws_lc_rs::rand::fill(&mut [0; 1]));
+    if std::thread::Builder::new().name("vault-random".to_owned()).spawn(gather).is_err() {
+        tracing::warn!("randomness is not gathered ahead");
     }
 }
 

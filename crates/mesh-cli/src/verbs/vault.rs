@@ -2,8 +2,9 @@
 
 use crate::{console, context::Context, failure::CliError, table};
 use clap::{Args, Subcommand};
+use mesh_api::status::ContainerStatus;
 use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted};
-use mesh_model::{mount::MountSource, network::Published, project::Project};
+use mesh_model::{mount::MountSource, project::Project};
 use mesh_redact::Secret;
 use mesh_vault_cli::api::{Api, Fault};
 use serde_json::Value;
@@ -17,6 +18,8 @@ use std::{
 const KEYS_TARGET: &str = "/vault/keys";
 const LOGINS_TARGET: &str = "/vault/approles";
 const AUTHORITIES_TARGET: &str = "/vault/ca";
+/// Port of a vault.
+const PORT: u16 = 8200;
 /// Bytes of a plan.
 const PLAN_BYTES_MAX: u64 = 1 << 20;
 /// Time between two looks whether the vault answers.
@@ -95,8 +98,8 @@ struct Bootstrap {
 }
 
 /// Does it. It asks a server and has no other work to do beside that.
-pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let place = Place::find(context, &arguments)?;
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let place = Place::find(context, &arguments).await?;
     // The client has a runtime of its own, which cannot be entered from within another one.
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| perform(&place, &arguments.verb, context.settings.dry_run));
@@ -265,13 +268,18 @@ struct Place {
 
 impl Place {
     /// By the arguments, the environment, or the project.
-    fn find(context: &Context, arguments: &Arguments) -> Result<Self, CliError> {
+    async fn find(context: &Context, arguments: &Arguments) -> Result<Self, CliError> {
         let address =
             arguments.address.clone().or_else(|| context.environment.get("VAULT_ADDR").map(str::to_owned));
         // What is said whole needs no project.
         let project = match (&address, &arguments.keys) {
             (Some(_), Some(_)) => None,
             _ => Some(context.target()?),
+        };
+        let address = match (address, &project) {
+            (Some(address), _) => address,
+            (None, Some(target)) => published(&target.containers().await?)?,
+            (None, None) => published(&[])?,
         };
         let project = project.as_ref().and_then(|target| target.project.as_deref());
         let own = |name: &str| {
@@ -282,7 +290,6 @@ impl Place {
             let volumes = context.home.data.join("volumes");
             project.and_then(|project| mounted_at(project, &volumes, target)).unwrap_or_else(|| own(name))
         };
-        let address = address.map_or_else(|| published(project), Ok)?;
         let keys = arguments.keys.clone().unwrap_or_else(|| place(KEYS_TARGET, "keys"));
         Ok(Self {
             address,
@@ -329,25 +336,17 @@ fn mounted_at(project: &Project, volumes: &Path, target: &str) -> Option<PathBuf
     })
 }
 
-/// The address on which the port 8200 of a service is published.
-fn published(project: Option<&Project>) -> Result<String, CliError> {
-    let ports = project
-        .into_iter()
-        .flat_map(|project| project.services.values())
-        .flat_map(|service| &service.network.ports);
-    let port = ports.filter(|port| port.target == 8200).find_map(|port| {
-        let address = port.host_ip.map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
-        match port.published {
-            Published::Port(port) => {
-                Some(format!("http://{}:{port}", address.replace("0.0.0.0", "127.0.0.1")))
-            }
-            Published::Any | Published::OneOf(..) => None,
-        }
+/// The address on which the port 8200 of a container is published.
+fn published(containers: &[ContainerStatus]) -> Result<String, CliError> {
+    let ports = containers.iter().flat_map(|container| &container.ports);
+    let host = ports.filter(|port| port.target == PORT).map(|port| port.host).next();
+    let address = host.map(|host| match host.ip() {
+        ip if ip.is_unspecified() => format!("http://127.0.0.1:{}", host.port()),
+        ip => format!("http://{ip}:{}", host.port()),
     });
-    port.ok_or_else(|| {
-        CliError::said("nothing says where the vault is").with_hint(
-            "publish its port 8200 (`ports: [\"8200:8200\"]`), or give `--address URL` or VAULT_ADDR",
-        )
+    address.ok_or_else(|| {
+        CliError::said("nothing says where the vault is")
+            .with_hint("start it with its port 8200 published, or give `--address URL` or VAULT_ADDR")
     })
 }
 

@@ -49,10 +49,15 @@ pub(crate) fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, StorageError> {
     Ok(key)
 }
 
-/// Fills `bytes` with what the machine's generator gives.
-pub(crate) fn random(bytes: &mut [u8]) -> Result<(), StorageError> {
-    aws_lc_rs::rand::fill(bytes).map_err(|_| StorageError::Disk {
-        operation: "get random bytes",
-        source: std::io::Error::other("the machine's generator failed"),
-    })
+/// Fills `bytes` with what the kernel's generator gives. The library's own takes a tenth of a second to begin.
+pub(crate) fn random(mut bytes: &mut [u8]) -> Result<(), StorageError> {
+    let failed = |source| StorageError::Disk { operation: "get random bytes", source };
+    while !bytes.is_empty() {
+        match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {
+            Ok(given) => bytes = &mut bytes[given..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    Ok(())
 }

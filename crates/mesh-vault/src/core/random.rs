@@ -11,10 +11,7 @@ const UNBIASED: u8 = 248;
 /// # Errors
 /// When the machine gives no randomness.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), StorageError> {
-    aws_lc_rs::rand::fill(bytes).map_err(|_| StorageError::Disk {
-        operation: "get random bytes",
-        source: std::io::Error::other("the machine's generator failed"),
-    })
+    crate::barrier::random(bytes)
 }
 
 /// Letters and digits, evenly drawn.

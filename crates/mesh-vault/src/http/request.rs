@@ -136,7 +136,7 @@ fn cleaned(path: &str) -> Option<String> {
 
 /// Percent-encoding undone; none for what is no encoding, or no UTF-8 then.
 fn decode(text: &str, form: bool) -> Option<String> {
-    if !text.contains('%') && !(form && text.contains('+')) {
+    if !(text.contains('%') || form && text.contains('+')) {
         return Some(text.to_owned());
     }
     let mut bytes = Vec::with_capacity(text.len());

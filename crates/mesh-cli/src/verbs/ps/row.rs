@@ -100,7 +100,7 @@ fn created(container: &ContainerStatus, now: u64) -> String {
 pub(crate) fn status(container: &ContainerStatus, now: u64) -> String {
     let mut status = plain_status(container, now);
     if let [first, rest @ ..] = container.lost_ports.as_slice() {
-        let more = if rest.is_empty() { String::new() } else { format!(", and {} more ports", rest.len()) };
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
         status.push_str(&format!(" ({}{more})", reason(first)));
     }
     status

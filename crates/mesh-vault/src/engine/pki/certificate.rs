@@ -113,7 +113,7 @@ impl Certificate {
         Reader::only(value, der::OCTET_STRING).ok().map(|element| element.content.to_vec())
     }
 
-    /// Whether it may sign lists of revoked certificates: without the extension it may do all.
+    /// Whether it says that it may sign lists of revoked certificates.
     pub(super) fn may_sign_lists(&self) -> bool {
         let Some(usage) = self.find(extension::KEY_USAGE) else { return false };
         let content = Reader::only(&usage.value, der::BIT_STRING).map(|element| element.content);

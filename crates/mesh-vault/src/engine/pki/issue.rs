@@ -9,7 +9,7 @@ use super::{
     key::PrivateKey,
     object, pem,
     role::{self, Role},
-    store::{self, Signer, Usage},
+    store::{Signer, Usage},
     wanted::{Asked, Purpose, Wanted, remaining, wanted},
 };
 use crate::{
@@ -450,9 +450,4 @@ pub(super) fn store_certificate(
         .ok_or_else(|| Refusal::invalid("invalid serial number on presented certificate"))?;
     transaction.put(&format!("certs/{key}"), certificate.der.clone());
     Ok(())
-}
-
-/// The issuer that paths without one mean.
-pub(super) const fn default_issuer() -> &'static str {
-    store::DEFAULT
 }

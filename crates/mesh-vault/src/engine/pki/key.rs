@@ -4,6 +4,7 @@ use super::{
     algorithm::{Algorithm, Curve, Hash, Kind, PublicKey, Shape},
     der::{self, Reader},
     pem::Block,
+    slots::Slots,
 };
 use crate::logical::Refusal;
 use aws_lc_rs::{
@@ -18,6 +19,9 @@ use zeroize::Zeroizing;
 const RSA_BITS_MAX: u32 = 8_192;
 /// The smallest RSA key that is used at all.
 pub(super) const RSA_BITS_MIN: u32 = 2_048;
+
+/// RSA keys in the making.
+static RSA_SLOTS: Slots = Slots::new();
 
 /// A private key, ready to sign.
 pub(super) enum PrivateKey {
@@ -60,7 +64,7 @@ impl From<KeyError> for Refusal {
 }
 
 impl PrivateKey {
-    /// Makes one. `bits` is one of those that [`super::keyspec`] lets through.
+    /// Makes one. `bits` is one of those that [`specification`] lets through.
     pub(super) fn generate(kind: Kind, bits: u32) -> Result<Self, KeyError> {
         let failed = |_| KeyError::Library("generate a private key");
         match kind {
@@ -71,6 +75,7 @@ impl PrivateKey {
                     4_096 => KeySize::Rsa4096,
                     other => return Err(KeyError::Size(other)),
                 };
+                let _slot = RSA_SLOTS.take();
                 RsaKeyPair::generate(size).map(|key| Self::Rsa(Box::new(key))).map_err(failed)
             }
             Kind::Ec => {
@@ -88,15 +93,10 @@ impl PrivateKey {
 
     /// Reads PKCS#8, PKCS#1 or SEC1.
     pub(super) fn from_der(bytes: &[u8]) -> Result<Self, KeyError> {
-        let rsa = |key: RsaKeyPair| match key.public_modulus_len() as u32 * 8 {
-            bits @ RSA_BITS_MIN..=RSA_BITS_MAX => {
-                let _ = bits;
-                Ok(Self::Rsa(Box::new(key)))
-            }
-            bits => Err(KeyError::Size(bits)),
-        };
         if let Ok(key) = RsaKeyPair::from_pkcs8(bytes).or_else(|_| RsaKeyPair::from_der(bytes)) {
-            return rsa(key);
+            let bits = key.public_modulus_len() as u32 * 8;
+            let fits = (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits);
+            return if fits { Ok(Self::Rsa(Box::new(key))) } else { Err(KeyError::Size(bits)) };
         }
         for curve in Curve::ALL {
             if let Ok(key) = EcdsaKeyPair::from_private_key_der(signing(curve), bytes) {

@@ -38,6 +38,7 @@ mod pem;
 mod revoke;
 mod role;
 mod root;
+mod slots;
 mod store;
 mod subject;
 #[cfg(test)]
@@ -312,9 +313,9 @@ fn written(
         ["root", "rotate", keeping] => root::generate(keeping, true, request, context, transaction),
         ["root", "replace"] => config::issuers(request, transaction, Some("next")),
         ["root", "sign-intermediate"] => {
-            root::sign_intermediate(issue::default_issuer(), request, context, transaction)
+            root::sign_intermediate(store::DEFAULT, request, context, transaction)
         }
-        ["root", "sign-self-issued"] => root::sign_self_issued(issue::default_issuer(), request, transaction),
+        ["root", "sign-self-issued"] => root::sign_self_issued(store::DEFAULT, request, transaction),
         ["intermediate", "generate", keeping] | ["issuers", "generate", "intermediate", keeping] => {
             root::generate_intermediate(keeping, request, context, transaction)
         }

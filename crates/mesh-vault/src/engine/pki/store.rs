@@ -89,7 +89,7 @@ pub(super) struct Issuer {
     pub(super) leaf_not_after_behavior: Outliving,
     pub(super) usage: Vec<Usage>,
     pub(super) revocation_signature_algorithm: String,
-    /// Seconds and nanoseconds since 1970.
+    /// Nanoseconds since 1970: when it was revoked.
     pub(super) revoked: Option<u64>,
     pub(super) urls: Option<Urls>,
 }

@@ -37,8 +37,9 @@ pub(super) struct Asked<'a> {
     pub(super) judge: Judge<'a>,
     pub(super) fields: Fields<'a>,
     pub(super) context: &'a Context,
+    /// What was brought along.
     pub(super) request: Option<&'a CertificateRequest>,
-    /// Whether a request's SANs count, and those of the parameters do not.
+    /// Who is to sign; none for a root.
     pub(super) signer: Option<&'a Signer>,
 }
 
