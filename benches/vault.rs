@@ -46,15 +46,20 @@ impl Drop for Server {
 
 impl Server {
     fn mesh() -> Self {
-        let binary = std::env::var("MESH_VAULT_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mesh").to_owned());
+        let binary =
+            std::env::var("MESH_VAULT_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mesh").to_owned());
         let words = [&binary, "service", "vault", "--", "server"];
-        Self::new("mesh", words.map(str::to_owned).to_vec(), |data| format!("storage \"file\" {{ path = {data:?} }}"))
+        Self::new("mesh", words.map(str::to_owned).to_vec(), |data| {
+            format!("storage \"file\" {{ path = {data:?} }}")
+        })
     }
 
     fn peer(binary: &str) -> Self {
         let command = vec![binary.to_owned(), "server".to_owned()];
         Self::new("peer", command, |data| {
-            format!("storage \"raft\" {{ path = {data:?}\n node_id = \"one\" }}\ncluster_addr = \"http://127.0.0.1:1\"")
+            format!(
+                "storage \"raft\" {{ path = {data:?}\n node_id = \"one\" }}\ncluster_addr = \"http://127.0.0.1:1\""
+            )
         })
     }
 
@@ -100,7 +105,12 @@ impl Server {
             if Client::connect(self.address, &self.root).is_ok_and(|mut client| fits(&mut client)) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{} does not come up: {:?}", self.name, self.log());
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{} does not come up: {:?}",
+                self.name,
+                self.log()
+            );
             std::thread::sleep(Duration::from_micros(500));
         }
     }
@@ -122,7 +132,9 @@ impl Server {
 
     fn unseal(&self) {
         self.client().call("PUT", "sys/unseal", Some(&json!({"key": self.share})));
-        self.until(|client| client.try_call("GET", "sys/health", None).is_ok_and(|(status, _)| status == 200));
+        self.until(|client| {
+            client.try_call("GET", "sys/health", None).is_ok_and(|(status, _)| status == 200)
+        });
     }
 
     fn expect(&self, method: &str, path: &str, body: Value) -> Value {
@@ -148,7 +160,11 @@ impl Server {
             let body = json!({"data": {"user": "app", "password": value}});
             assert_eq!(client.call("POST", &format!("secret/data/k{key}"), Some(&body)).0, 200);
         }
-        self.expect("PUT", "sys/policies/acl/app", json!({"policy": "path \"secret/data/*\" { capabilities = [\"read\"] }"}));
+        self.expect(
+            "PUT",
+            "sys/policies/acl/app",
+            json!({"policy": "path \"secret/data/*\" { capabilities = [\"read\"] }"}),
+        );
         self.expect("POST", "sys/auth/approle", json!({"type": "approle"}));
         self.expect("POST", "auth/approle/role/app", json!({"token_policies": "app", "token_ttl": "1h"}));
         self.expect("POST", "sys/mounts/pki", json!({"type": "pki", "config": {"max_lease_ttl": "87600h"}}));
@@ -229,7 +245,8 @@ fn main() {
     let starts: Vec<f64> = servers.iter_mut().map(Server::start_to_unsealed).collect();
     print("start to unsealed", "ms", &starts);
     print("resident after it", "MB", &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>());
-    let read = |server: &Server, key: usize| request("GET", &format!("secret/data/k{key}"), &server.root, None);
+    let read =
+        |server: &Server, key: usize| request("GET", &format!("secret/data/k{key}"), &server.root, None);
     let write = |server: &Server, key: usize| {
         let body = json!({"data": {"user": "app", "password": "v".repeat(100)}});
         request("POST", &format!("secret/data/k{key}"), &server.root, Some(&body))
@@ -254,5 +271,9 @@ fn main() {
         row(&servers, "certificates, ECDSA P-256", connections, &issue("ec"));
         row(&servers, "certificates, RSA 2048", connections, &issue("rsa"));
     }
-    print("resident after all of it", "MB", &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>());
+    print(
+        "resident after all of it",
+        "MB",
+        &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>(),
+    );
 }

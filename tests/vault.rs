@@ -123,7 +123,11 @@ fn a_full_disk_refuses_writes_and_harms_nothing() {
     let look = |client: &mut Client| {
         for key in 0..kept {
             let (status, body) = client.call("GET", &format!("secret/data/big/{key}"), None);
-            assert_eq!((status, body["data"]["data"]["value"].as_str()), (200, Some(big.as_str())), "big/{key}");
+            assert_eq!(
+                (status, body["data"]["data"]["value"].as_str()),
+                (200, Some(big.as_str())),
+                "big/{key}"
+            );
         }
         let (status, _) = client.call("GET", &format!("secret/data/big/{kept}"), None);
         assert_eq!(status, 404, "what was refused is there");
@@ -231,7 +235,8 @@ fn it_ends_in_order_and_says_what_is_wrong_with_its_configuration() {
 
     let server = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
-        let output = command.args(["service", "vault", "--", "server"]).args(words).output().expect("it runs");
+        let output =
+            command.args(["service", "vault", "--", "server"]).args(words).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let file = vault.folder.path().join("wrong.hcl");

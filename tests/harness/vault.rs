@@ -51,7 +51,8 @@ impl Vault {
     /// Initializes with one share, and unseals.
     pub fn open(mut self) -> Self {
         let mut client = self.client();
-        let (status, made) = client.call("PUT", "sys/init", Some(&json!({"secret_shares": 1, "secret_threshold": 1})));
+        let (status, made) =
+            client.call("PUT", "sys/init", Some(&json!({"secret_shares": 1, "secret_threshold": 1})));
         assert_eq!(status, 200, "{made}");
         self.share = made["keys"][0].as_str().expect("a share").to_owned();
         self.root = made["root_token"].as_str().expect("a token").to_owned();
@@ -125,7 +126,9 @@ impl Drop for Vault {
 
 fn launch(folder: &Path, wrap: &dyn Fn(Command) -> Command) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
-    command.args(["service", "vault", "--", "server"]).arg(format!("-config={}", folder.join("vault.hcl").display()));
+    command
+        .args(["service", "vault", "--", "server"])
+        .arg(format!("-config={}", folder.join("vault.hcl").display()));
     let mut command = wrap(command);
     let log = fs::File::options().create(true).append(true).open(folder.join("log")).expect("a log");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -219,7 +222,8 @@ pub fn request(method: &str, path: &str, token: &str, body: Option<&Value>) -> V
     let body = body.map(Value::to_string).unwrap_or_default();
     let token = if token.is_empty() { String::new() } else { format!("X-Vault-Token: {token}\r\n") };
     let length = body.len();
-    format!("{method} /v1/{path} HTTP/1.1\r\nHost: vault\r\n{token}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("{method} /v1/{path} HTTP/1.1\r\nHost: vault\r\n{token}Content-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// A path that the server's folder has.

@@ -206,8 +206,8 @@ fn a_broken_extends_is_told_once_and_where_it_is() {
     );
     check(&[("compose.yaml", from_o)], &["compose.yaml:4:13", "could not read o.yaml"]);
     check(&[("compose.yaml", from_o), ("o.yaml", "services: 5\n")], &["o.yaml:1:11", "not a mapping"]);
-    check(&[("compose.yaml", from_o), ("o.yaml", "text\n")], &["compose.yaml:4:13", "o.yaml is text"]);
-    check(&[("compose.yaml", from_o), ("o.yaml", "")], &["compose.yaml:4:13", "o.yaml is empty"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "text\n")], &["compose.yaml:4:13", "o.yaml is a string"]);
+    check(&[("compose.yaml", from_o), ("o.yaml", "")], &["compose.yaml:4:13", "o.yaml is "]);
     check(&[("compose.yaml", from_o), ("o.yaml", "a: [\n")], &["o.yaml:"]);
     check(
         &[("compose.yaml", "services:\n  a:\n    extends: {service: [b]}\n")],

@@ -138,10 +138,7 @@ impl Home {
     ///
     /// # Errors
     /// Those of [`Home::resolve`].
-    pub fn of_environment(
-        lookup: &dyn Fn(&str) -> Option<OsString>,
-        uid: u32,
-    ) -> Result<Self, HomeError> {
+    pub fn of_environment(lookup: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Result<Self, HomeError> {
         match Self::resolve(lookup, uid) {
             Err(HomeError::Unknown) => {
                 let users = fs::read_to_string(USERS_FILE).unwrap_or_default();
@@ -252,7 +249,8 @@ mod tests {
 
     #[test]
     fn homes_are_found_among_the_users() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:1000::/home/me:\nodd:x:7:7::none:/bin/sh\n";
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:1000::/home/me:\nodd:x:7:7::none:/bin/sh\n";
         for (uid, want) in [(0, Some("/root")), (1000, Some("/home/me")), (7, None), (5, None)] {
             assert_eq!(home_of(users, uid), want);
         }

@@ -119,7 +119,10 @@ fn reread_level(arguments: &Arguments, set_log_level: &dyn Fn(&str)) {
 /// The library of ciphers gathers randomness for a tenth of a second before its first key or TLS session: that is done
 /// while nobody waits for it.
 fn warm() {
-    let gather = || drop(aws_lc_rs::rand::fill(&mut [0; 1]));
+    let gather = || {
+        // A key that finds none gathered says so itself.
+        let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
+    };
     if std::thread::Builder::new().name("vault-random".to_owned()).spawn(gather).is_err() {
         tracing::warn!("randomness is not gathered ahead");
     }
@@ -146,7 +149,8 @@ fn banner(config: &Config, started: &Started) -> String {
     for (index, (address, listener)) in started.addresses.iter().enumerate() {
         let tls = if listener.tls.is_some() { "enabled" } else { "disabled" };
         let size = listener.request_bytes_max;
-        let said = format!("tcp (addr: {:?}, max_request_size: \"{size}\", tls: {tls:?})", address.to_string());
+        let said =
+            format!("tcp (addr: {:?}, max_request_size: \"{size}\", tls: {tls:?})", address.to_string());
         lines.push((format!("Listener {}", index + 1), said));
     }
     lines.push(("Log Level".to_owned(), config.log_level.clone()));
@@ -166,7 +170,10 @@ fn banner(config: &Config, started: &Started) -> String {
     }
     text.push_str("\n==> Vault server started! Log data will stream in below:\n\n");
     if let (Some(keys), Some((address, listener))) = (&started.development, started.addresses.first()) {
-        text.push_str(&development(keys, &Listener { address: address.to_string(), ..listener.clone() }.url()));
+        text.push_str(&development(
+            keys,
+            &Listener { address: address.to_string(), ..listener.clone() }.url(),
+        ));
     }
     text
 }

@@ -168,7 +168,9 @@ fn open_store(storage: &Storage) -> Result<Arc<dyn Store>, ServerError> {
 
 fn settings(config: &Config, bound: &[Bound]) -> Settings {
     // A port 0 has become another by now.
-    let own = bound.first().map(|bound| Listener { address: bound.address().to_string(), ..bound.options().clone() });
+    let own = bound
+        .first()
+        .map(|bound| Listener { address: bound.address().to_string(), ..bound.options().clone() });
     let chosen = config.listeners.first().map(Listener::url);
     let api_addr = match own {
         Some(own) if chosen.as_deref() == Some(&config.api_addr) => own.url(),

@@ -30,7 +30,8 @@ pub(crate) fn vault(arguments: &[String]) -> ExitCode {
     logs.init();
     let set_level = |word: &str| {
         // Libraries say at debug and trace what nobody asked a vault.
-        let filter = EnvFilter::new(format!("{},mesh_vault={word}", if word == "error" { "error" } else { "warn" }));
+        let filter =
+            EnvFilter::new(format!("{},mesh_vault={word}", if word == "error" { "error" } else { "warn" }));
         if level.reload(filter).is_err() {
             tracing::warn!("the log level could not be changed");
         }

@@ -56,6 +56,7 @@ pub(crate) fn is_known(context: &Context, verb: &Verb) -> Result<bool, CliError>
         | Verb::Ls(_)
         | Verb::Images(_)
         | Verb::Volumes(_)
+        | Verb::Vault(_)
         | Verb::Events(_)
         | Verb::Graph(_) => return Ok(true),
         Verb::Exec(_) => "the program would be run",

@@ -111,6 +111,7 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
     match verb {
         Verb::Token => console::out_line(place.kept()?.root_token.expose()),
         Verb::Status => return status(&place.server()?),
+        Verb::Init { .. } | Verb::Unseal if dry => console::out_line("The vault would be opened."),
         Verb::Init { shares, threshold } => {
             check_shares(*shares, *threshold)?;
             let (done, _) =
@@ -161,10 +162,14 @@ fn make(place: &Place, bootstrap: &Bootstrap, dry: bool) -> Result<(), CliError>
     check_shares(bootstrap.shares, bootstrap.threshold)?;
     let plan = read_plan(&bootstrap.plan)?;
     let server = place.server()?;
-    let shares = (!dry).then_some((bootstrap.shares, bootstrap.threshold));
-    let (done, keys) = mesh_bootstrap::unseal(&server, &place.keys, shares)?;
-    tell_unsealed(done, &place.keys);
-    let keys = keys.map_or_else(|| place.kept(), Ok)?;
+    let keys = if dry {
+        place.kept()?
+    } else {
+        let shares = Some((bootstrap.shares, bootstrap.threshold));
+        let (done, keys) = mesh_bootstrap::unseal(&server, &place.keys, shares)?;
+        tell_unsealed(done, &place.keys);
+        keys.map_or_else(|| place.kept(), Ok)?
+    };
     let directory = |path: &Path| {
         if bootstrap.readable {
             Directory::readable(path.to_owned())

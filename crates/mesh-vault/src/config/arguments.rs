@@ -150,8 +150,6 @@ fn boolean(flag: &str, value: Option<String>) -> Result<bool, ArgumentsError> {
     match value.as_deref() {
         None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
         Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
-        Some(value) => {
-            Err(ArgumentsError::NoBoolean { flag: flag.to_owned(), value: value.to_owned() })
-        }
+        Some(value) => Err(ArgumentsError::NoBoolean { flag: flag.to_owned(), value: value.to_owned() }),
     }
 }

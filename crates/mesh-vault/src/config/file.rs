@@ -86,7 +86,8 @@ impl Sources {
     fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
-        let read = fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+        let read =
+            fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
         read.map_err(|error| ConfigError::one(name.clone(), error.to_string()))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(ConfigError::one(name, format!("it has more than {FILE_BYTES_MAX} bytes")));
@@ -236,7 +237,11 @@ impl Draft {
 
     fn finish(self, mut findings: Findings) -> Result<Config, ConfigError> {
         let mut error = |message: &str| {
-            findings.errors.push(Finding { file: "configuration".to_owned(), line: 0, message: message.to_owned() });
+            findings.errors.push(Finding {
+                file: "configuration".to_owned(),
+                line: 0,
+                message: message.to_owned(),
+            });
         };
         if self.storage.is_none() {
             error("A storage backend must be specified");
@@ -254,7 +259,8 @@ impl Draft {
         if self.default_lease_ttl.is_some() && default_lease_ttl > max_lease_ttl {
             error("default_lease_ttl is longer than max_lease_ttl");
         }
-        let (Some(storage), [first, ..], true) = (self.storage, &self.listeners[..], findings.errors.is_empty())
+        let (Some(storage), [first, ..], true) =
+            (self.storage, &self.listeners[..], findings.errors.is_empty())
         else {
             return Err(ConfigError(findings.errors));
         };

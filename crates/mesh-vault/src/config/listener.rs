@@ -128,7 +128,8 @@ fn complete(address: &str) -> Option<String> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     // An IPv6 address without its brackets is cut in the middle.
-    let sound = bare.map_or(!host.contains([':', '[', ']']), |host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    let sound =
+        bare.map_or(!host.contains([':', '[', ']']), |host| host.parse::<std::net::Ipv6Addr>().is_ok());
     (sound && port.parse::<u16>().is_ok()).then(|| format!("{host}:{port}"))
 }
 
@@ -152,7 +153,10 @@ fn read_tls(line: u32, block: &Reader<'_>) -> Option<Tls> {
         return None;
     }
     if required && unasked {
-        block.error(line, "tls_disable_client_certs and tls_require_and_verify_client_cert exclude each other");
+        block.error(
+            line,
+            "tls_disable_client_certs and tls_require_and_verify_client_cert exclude each other",
+        );
     }
     if required && authorities.is_none() {
         block.error(line, "tls_require_and_verify_client_cert needs tls_client_ca_file");

@@ -17,7 +17,8 @@ fn load(texts: &[(&str, &str)]) -> Result<Config, ConfigError> {
     for (name, text) in texts {
         fs::write(directory.path().join(name), text).unwrap();
     }
-    let loaded = Config::load(&Arguments { configs: vec![directory.path().into()], ..Arguments::default() }, &none);
+    let loaded =
+        Config::load(&Arguments { configs: vec![directory.path().into()], ..Arguments::default() }, &none);
     loaded.map_err(|ConfigError(mut findings)| {
         let folder = format!("{}/", directory.path().display());
         findings.iter_mut().for_each(|finding| finding.file = finding.file.replace(&folder, ""));
@@ -94,9 +95,13 @@ fn everything_that_is_wrong_is_told_with_its_place() {
 fn unknown_keys_are_warned_of() {
     let text = format!("{DEVSTACK}\nnot_a_key = 1\nservice_registration \"kubernetes\" {{}}\n");
     let warnings = load(&[("a.hcl", &text)]).unwrap().warnings;
-    let told: Vec<String> = warnings.iter().map(|warning| format!("{}: {}", warning.line, warning.message)).collect();
+    let told: Vec<String> =
+        warnings.iter().map(|warning| format!("{}: {}", warning.line, warning.message)).collect();
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().any(|told| told.starts_with("14: unknown or unsupported field not_a_key")), "{told:?}");
+    assert!(
+        told.iter().any(|told| told.starts_with("14: unknown or unsupported field not_a_key")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -106,7 +111,9 @@ fn the_image_s_entrypoint_and_development() {
     let development = parsed.development.unwrap();
     assert_eq!((development.root_token, development.listen.as_str()), (None, "0.0.0.0:8200"));
     let environment = |name: &str| match name {
-        "VAULT_LOCAL_CONFIG" => Some(r#"{"storage": {"file": {"path": "/d"}}, "listener": {"tcp": {"tls_disable": true}}}"#.to_owned()),
+        "VAULT_LOCAL_CONFIG" => Some(
+            r#"{"storage": {"file": {"path": "/d"}}, "listener": {"tcp": {"tls_disable": true}}}"#.to_owned(),
+        ),
         "VAULT_DEV_ROOT_TOKEN_ID" => Some("root".to_owned()),
         _ => None,
     };

@@ -70,7 +70,8 @@ impl Parser<'_> {
             let place = self.ahead.clone();
             let entry = self.entry()?;
             if !entry.block && !attributes.insert(entry.key.clone()) {
-                let problem = format!("the argument {:?} was already set; it can be defined once only", entry.key);
+                let problem =
+                    format!("the argument {:?} was already set; it can be defined once only", entry.key);
                 return Err(HclError { line: place.line, column: place.column, problem });
             }
             body.entries.push(entry);

@@ -7,7 +7,10 @@ use serde_json::json;
 fn configuration_and_policies() {
     for (text, expected) in [
         ("", json!({})),
-        ("a = 1 # one\nb = -2.5 // two\n/* three */ c = 0x10, d = \"x\"", json!({"a": 1, "b": -2.5, "c": 16, "d": "x"})),
+        (
+            "a = 1 # one\nb = -2.5 // two\n/* three */ c = 0x10, d = \"x\"",
+            json!({"a": 1, "b": -2.5, "c": 16, "d": "x"}),
+        ),
         ("list = [\"a\", true, [1,],\n]", json!({"list": ["a", true, [1]]})),
         ("storage \"file\" { path = \"/data\" }", json!({"storage": {"file": {"path": "/data"}}})),
         (
@@ -20,7 +23,10 @@ fn configuration_and_policies() {
         ("h = <<EOF\n one\n two\nEOF\nx = 1", json!({"h": " one\n two\n", "x": 1})),
         ("h = <<-EOF\n    one\n      two\n    EOF\n", json!({"h": "one\n  two\n"})),
         (r#"s = "a\"\\\n\u00e9\ud83d\ude00${x}""#, json!({"s": "a\"\\\né😀${x}"})),
-        (r#"{"path": {"a": {"capabilities": ["read"]}}, "n": null}"#, json!({"path": {"a": {"capabilities": ["read"]}}, "n": null})),
+        (
+            r#"{"path": {"a": {"capabilities": ["read"]}}, "n": null}"#,
+            json!({"path": {"a": {"capabilities": ["read"]}}, "n": null}),
+        ),
         ("\u{feff}a.b-c_1 = true", json!({"a.b-c_1": true})),
     ] {
         assert_eq!(parse(text).map_err(|error| error.to_string()), Ok(expected), "{text}");

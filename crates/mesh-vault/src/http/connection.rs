@@ -103,7 +103,11 @@ where
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let caller = caller.clone();
-        async move { Ok::<Response<_>, Infallible>(request::answer(&caller.site, &caller.options, caller.peer, request).await) }
+        async move {
+            Ok::<Response<_>, Infallible>(
+                request::answer(&caller.site, &caller.options, caller.peer, request).await,
+            )
+        }
     });
     let stream = TokioIo::new(stream);
     // An error here is the client's: it broke off, or spoke no HTTP.

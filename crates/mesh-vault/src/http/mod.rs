@@ -93,11 +93,20 @@ impl Bound {
             let stop = stop.clone();
             connections.spawn(async move {
                 let _place = place;
-                connection::serve(stream, peer.ip(), acceptor.map(|acceptor| acceptor.0), site, options, stop).await;
+                connection::serve(
+                    stream,
+                    peer.ip(),
+                    acceptor.map(|acceptor| acceptor.0),
+                    site,
+                    options,
+                    stop,
+                )
+                .await;
             });
         }
         drop(self.socket);
-        let drained = tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
+        let drained =
+            tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
             tracing::warn!(left = connections.len(), "connections did not end in time and are cut");
         }
@@ -115,7 +124,8 @@ impl Bound {
                 Some((place, stream, peer))
             }
             Err(error) => {
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+                {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -97,7 +97,11 @@ fn method(method: &hyper::Method) -> Method {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty()).map(str::to_owned)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
 }
 
 fn token(headers: &HeaderMap) -> Option<Secret<String>> {
@@ -169,7 +173,13 @@ mod tests {
 
     #[test]
     fn paths_are_decoded_and_cleaned() {
-        for (path, decoded) in [("/a%20b", Some("/a b")), ("/a%zz", None), ("/a%f", None), ("/%ff", None), ("/a+b", Some("/a+b"))] {
+        for (path, decoded) in [
+            ("/a%20b", Some("/a b")),
+            ("/a%zz", None),
+            ("/a%f", None),
+            ("/%ff", None),
+            ("/a+b", Some("/a+b")),
+        ] {
             assert_eq!(decode(path, false).as_deref(), decoded, "{path}");
         }
         for (path, clean) in [
@@ -190,7 +200,10 @@ mod tests {
     #[test]
     fn queries() {
         let pairs = read_query("list=true&&a=b+c%21&d").unwrap();
-        assert_eq!(pairs, [("list", "true"), ("a", "b c!"), ("d", "")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(
+            pairs,
+            [("list", "true"), ("a", "b c!"), ("d", "")].map(|(k, v)| (k.to_owned(), v.to_owned()))
+        );
         assert!(read_query("a=%").is_none());
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn answer(answer: Answer, namespace: Option<&str>) -> Response<Full<B
         headers.insert(NAMESPACE, value);
     }
     for (name, value) in &answer.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+        {
             headers.append(name, value);
         }
     }

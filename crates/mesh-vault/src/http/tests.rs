@@ -75,7 +75,11 @@ async fn paths_and_their_answers() {
     }
     let page = get(running.address, "/ui/", "").await;
     assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{page}");
-    assert!(get(running.address, "/v1/sys/health", "X-Vault-Namespace: n\r\n").await.contains("x-vault-namespace: n"));
+    assert!(
+        get(running.address, "/v1/sys/health", "X-Vault-Namespace: n\r\n")
+            .await
+            .contains("x-vault-namespace: n")
+    );
     running.stop.send(true).unwrap();
     running.serving.await.unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
@@ -83,12 +87,19 @@ async fn paths_and_their_answers() {
 
 #[tokio::test]
 async fn requests_that_are_none() {
-    let listener = Listener { request_bytes_max: 1000, require_request_header: true, ..Listener::plain("127.0.0.1:0") };
+    let listener =
+        Listener { request_bytes_max: 1000, require_request_header: true, ..Listener::plain("127.0.0.1:0") };
     let running = serve(listener).await;
     let head = "POST /v1/sys/init HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-vault-request: true\r\n";
     for (text, status) in [
         (format!("{head}content-length: 1001\r\n\r\n"), "413"),
-        (format!("{head}transfer-encoding: chunked\r\n\r\n3e8\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", "x".repeat(1000)), "413"),
+        (
+            format!(
+                "{head}transfer-encoding: chunked\r\n\r\n3e8\r\n{}\r\n1\r\nx\r\n0\r\n\r\n",
+                "x".repeat(1000)
+            ),
+            "413",
+        ),
         (format!("{head}content-length: 3\r\n\r\n{{{{{{"), "400"),
         ("GET /v1/sys/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(), "412"),
         ("nonsense\r\n\r\n".to_owned(), "400"),
@@ -104,7 +115,11 @@ async fn requests_that_are_none() {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
     }
-    assert!(get(running.address, "/v1/sys/seal-status", "x-vault-request: true\r\n").await.starts_with("HTTP/1.1 200 "));
+    assert!(
+        get(running.address, "/v1/sys/seal-status", "x-vault-request: true\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
     drop(running.stop);
     running.serving.await.unwrap();
 }
@@ -116,9 +131,12 @@ async fn http2_without_tls_is_known_by_its_greeting() {
     let executor = hyper_util::rt::TokioExecutor::new();
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut client, connection) =
-        hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<bytes::Bytes>>(executor, io).await.unwrap();
+        hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<bytes::Bytes>>(executor, io)
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get("http://x/v1/sys/seal-status").body(http_body_util::Empty::new()).unwrap();
+    let request =
+        hyper::Request::get("http://x/v1/sys/seal-status").body(http_body_util::Empty::new()).unwrap();
     let response = client.send_request(request).await.unwrap();
     assert_eq!(response.status(), 200);
     running.stop.send(true).unwrap();

@@ -115,7 +115,10 @@ async fn unverified_shares_do_not_count() {
     let nonce = verification_nonce.unwrap();
     assert!(seal_over(store.clone()).1.submit(&shares[0]).unwrap(), "the old share still counts");
     assert_eq!(seal.verify_submit(&nonce, &new[0]).await.unwrap().unwrap().progress, 1);
-    assert!(matches!(seal.verify_submit(&nonce, &shares[0]).await, Err(SealError::Combine(_) | SealError::Wrong)));
+    assert!(matches!(
+        seal.verify_submit(&nonce, &shares[0]).await,
+        Err(SealError::Combine(_) | SealError::Wrong)
+    ));
     for share in &new {
         seal.verify_submit(&nonce, share).await.unwrap();
     }

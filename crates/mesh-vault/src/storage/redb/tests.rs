@@ -25,7 +25,9 @@ async fn entries_outlive_the_process_and_are_listed_by_folder() {
     for key in ["a", "a/b", "a/b-x", "a/b/c", "a/b/d/e", "a/é", "b"] {
         store.commit(batch(key, key.as_bytes())).await.unwrap();
     }
-    let gone = Batch { writes: [("b".to_owned(), None), ("c".to_owned(), Some(vec![])), ("d".to_owned(), None)].into() };
+    let gone = Batch {
+        writes: [("b".to_owned(), None), ("c".to_owned(), Some(vec![])), ("d".to_owned(), None)].into(),
+    };
     store.commit(gone).await.unwrap();
     assert!(matches!(Redb::open(directory.path()), Err(StorageError::Disk { .. })), "it is open already");
     drop(store);
