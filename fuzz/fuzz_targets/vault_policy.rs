@@ -28,7 +28,9 @@ fuzz_target!(|texts: (String, String, String)| {
     }
     let _ = (acl.capabilities(&path), acl.reaches(&path), acl.describe());
     // A rule that means exactly this path.
-    let plain = Pattern::parse(&path) == Some(Pattern::Exact(path.clone())) && !path.contains("{{") && !path.contains("}}");
+    let plain = Pattern::parse(&path) == Some(Pattern::Exact(path.clone()))
+        && !path.contains("{{")
+        && !path.contains("}}");
     let text = serde_json::json!({ "path": { path.as_str(): { "capabilities": ["deny"] } } }).to_string();
     let Some(deny) = parse("deny", &text).ok().filter(|_| plain) else { return };
     for acl in [Acl::new(policies.iter().chain([&deny])), Acl::new([&deny].into_iter().chain(&policies))] {
