@@ -41,7 +41,10 @@ fn generated_secrets_are_made_once_and_shown_only_when_asked_for() {
     let get = |name: &str| stack.mesh(&["secrets", "get", name]).succeeded().stdout.trim_end().to_owned();
     let (password, token) = (get("CACHE_PASSWORD"), get("token"));
     assert_eq!((password.len(), token.len()), (32, 25));
-    assert_eq!(stack.shell("cache", "echo $PASSWORD; cat /run/secrets/token"), format!("{password}\n{token}"));
+    assert_eq!(
+        stack.shell("cache", "echo $PASSWORD; cat /run/secrets/token"),
+        format!("{password}\n{token}")
+    );
 
     // Nowhere that anybody looks by the way.
     for said in [

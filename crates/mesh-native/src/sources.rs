@@ -67,7 +67,8 @@ impl Sources<'_> {
 fn own_binary() -> Result<PathBuf, RuntimeError> {
     let link = Path::new("/proc/self/exe");
     let path = fs::read_link(link).map_err(|error| system("read", link, error))?;
-    let there = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map_or(path.clone(), PathBuf::from);
+    let there =
+        path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map_or(path.clone(), PathBuf::from);
     find(&there, false)
 }
 

@@ -68,10 +68,7 @@ fn images(directory: &Path) -> BTreeMap<String, ImageFacts> {
         let made_unix_ms = image.made_seconds.map(|seconds| seconds.saturating_mul(1000));
         let tagged_unix_ms = Some(image.created_seconds.saturating_mul(1000));
         let (bytes, platform) = (image.bytes, image.platform.unwrap_or_default());
-        (
-            image.digest,
-            ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms, platform },
-        )
+        (image.digest, ImageFacts { bytes, created_unix_ms: made_unix_ms, tagged_unix_ms, platform })
     };
     images.into_iter().map(facts).collect()
 }

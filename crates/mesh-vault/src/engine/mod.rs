@@ -2,9 +2,9 @@
 
 pub mod cubbyhole;
 pub mod kv;
-pub mod pki;
 mod kv1;
 mod kv2;
 pub(crate) mod listing;
+pub mod pki;
 #[cfg(test)]
 pub(crate) mod testing;
