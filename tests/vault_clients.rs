@@ -144,7 +144,7 @@ fn make_python() -> Option<PathBuf> {
         for step in &mut steps {
             let done = step.stdin(Stdio::null()).output().map(Outcome::from);
             if !done.as_ref().is_ok_and(|done| done.code == 0) {
-                eprintln!("skipped: no Python with hvac: {done:?}");
+                println!("skipped: no Python with hvac: {done:?}");
                 return None;
             }
         }
@@ -168,7 +168,7 @@ fn hvac_is_served() {
 fn entry_points_get_their_credentials() {
     let Some(python) = python() else { return };
     if !["bash", "curl", "jq"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok()) {
-        eprintln!("skipped: needs bash, curl and jq");
+        println!("skipped: needs bash, curl and jq");
         return;
     }
     let mut server = Server::start();
