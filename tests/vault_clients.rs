@@ -3,6 +3,8 @@
 //! hvac is put into a virtual environment under the target directory, once a run of the target directory; where
 //! Python or the network is missing the test says that it is skipped.
 
+#![allow(clippy::print_stderr, reason = "what is skipped is told")]
+
 mod harness;
 
 use harness::{Outcome, finish, kill, within};
@@ -144,7 +146,7 @@ fn make_python() -> Option<PathBuf> {
         for step in &mut steps {
             let done = step.stdin(Stdio::null()).output().map(Outcome::from);
             if !done.as_ref().is_ok_and(|done| done.code == 0) {
-                println!("skipped: no Python with hvac: {done:?}");
+                eprintln!("skipped: no Python with hvac: {done:?}");
                 return None;
             }
         }
@@ -168,7 +170,7 @@ fn hvac_is_served() {
 fn entry_points_get_their_credentials() {
     let Some(python) = python() else { return };
     if !["bash", "curl", "jq"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok()) {
-        println!("skipped: needs bash, curl and jq");
+        eprintln!("skipped: needs bash, curl and jq");
         return;
     }
     let mut server = Server::start();
