@@ -29,6 +29,9 @@ use std::{
 
 /// Links followed on the way to one file, as many as the kernel does.
 const LINKS_MAX: u32 = 40;
+/// Highest numbers of a device that the kernel knows.
+const DEVICE_MAJOR_MAX: u32 = 0xfff;
+const DEVICE_MINOR_MAX: u32 = 0xf_ffff;
 /// Directories below each other.
 pub(super) const DEPTH_MAX: usize = 200;
 /// Bytes of the paths that are remembered until the end.
@@ -177,6 +180,27 @@ impl Root {
         self.clear(place)?;
         let made = mknodat(&place.parent, &place.name, FileType::Fifo, Mode::from_raw_mode(0o600), 0);
         made.map_err(|errno| self.failed(place, errno))
+    }
+
+    /// Makes a device file in place of what is there; `false` where this user may not, or where it is none that the
+    /// kernel knows.
+    pub(super) fn device(
+        &mut self,
+        place: &Place,
+        kind: FileType,
+        (major, minor): (u32, u32),
+    ) -> Result<bool, LayerError> {
+        // Only a layer with its own owners is seen by its root alone.
+        if !self.abilities.owners_kept || major > DEVICE_MAJOR_MAX || minor > DEVICE_MINOR_MAX {
+            return Ok(false);
+        }
+        self.clear(place)?;
+        let device = rustix::fs::makedev(major, minor);
+        match mknodat(&place.parent, &place.name, kind, Mode::from_raw_mode(0o600), device) {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM) => Ok(false),
+            Err(errno) => Err(self.failed(place, errno)),
+        }
     }
 
     /// Makes another name for a file of this layer; `false` where there is no such file.

@@ -28,8 +28,10 @@ pub(super) enum Kind {
     Symlink,
     HardLink,
     Fifo,
-    /// A character or block device.
-    Device,
+    /// A character device, with its numbers.
+    Character(u32, u32),
+    /// A block device, with its numbers.
+    Block(u32, u32),
     /// Nothing that belongs in a file system (volume labels and the like).
     Other,
 }
@@ -249,6 +251,8 @@ const SUM: Field = 148..156;
 const FLAG: usize = 156;
 const TARGET: Field = 157..257;
 const MAGIC: Field = 257..263;
+const DEVICE_MAJOR: Field = 329..337;
+const DEVICE_MINOR: Field = 337..345;
 const PREFIX: Field = 345..500;
 
 /// A header as it stands.
@@ -284,11 +288,17 @@ impl Header {
             b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,
-            b'3' | b'4' => Kind::Device,
+            b'3' => Kind::Character(self.device(DEVICE_MAJOR), self.device(DEVICE_MINOR)),
+            b'4' => Kind::Block(self.device(DEVICE_MAJOR), self.device(DEVICE_MINOR)),
             b'5' => Kind::Directory,
             b'6' => Kind::Fifo,
             _ => Kind::Other,
         }
+    }
+
+    /// A number of a device; one that cannot be read is that of none.
+    fn device(&self, field: Field) -> u32 {
+        self.number(field).ok().and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX)
     }
 
     fn path(&self) -> Vec<u8> {

@@ -1,8 +1,9 @@
 //! A layer of an image to a directory that an overlay takes as it is: deletions are the overlay's own
 //! marks, so that layers stay apart and images share them.
 //!
-//! What is left out: device files, of which a container has its own in `/dev` and none besides that
-//! work; and extended attributes of other kinds than users', access lists and file capabilities.
+//! What is left out: device files where this user may not make them, and those with the numbers 0:0, which are an
+//! overlay's own marks; and extended attributes of other kinds than users', access lists and file capabilities. A device
+//! file of an image is there and opens nothing: containers' roots are mounted without devices.
 
 use super::{
     error::LayerError,
@@ -11,7 +12,10 @@ use super::{
     tape::{Entry, Kind, Tape},
 };
 use mesh_oci::digest::Digest;
-use rustix::{fs::XattrFlags, io::Errno};
+use rustix::{
+    fs::{FileType, XattrFlags},
+    io::Errno,
+};
 use std::{
     fs::File,
     io::{Read, Seek as _, SeekFrom, Write as _},
@@ -115,7 +119,8 @@ impl Work {
     ) -> Result<(), LayerError> {
         match entry.kind {
             Kind::Other => return Ok(()),
-            Kind::Device => {
+            // Whoever could write the mark of a deletion by itself would not be held to a place.
+            Kind::Character(0, 0) | Kind::Block(0, 0) => {
                 self.left_out += 1;
                 return Ok(());
             }
@@ -148,8 +153,26 @@ impl Work {
                     target: String::from_utf8_lossy(&entry.target).into_owned(),
                 }),
             },
-            Kind::Device | Kind::Other => Ok(()),
+            Kind::Character(major, minor) => {
+                self.device(entry, &place, FileType::CharacterDevice, (major, minor))
+            }
+            Kind::Block(major, minor) => self.device(entry, &place, FileType::BlockDevice, (major, minor)),
+            Kind::Other => Ok(()),
         }
+    }
+
+    fn device(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        kind: FileType,
+        numbers: (u32, u32),
+    ) -> Result<(), LayerError> {
+        if self.root.device(place, kind, numbers)? {
+            return self.place_status(entry, place, true);
+        }
+        self.left_out += 1;
+        Ok(())
     }
 
     /// `.wh.name`: the name is deleted below; `.wh..wh..opq`: all below the directory is.

@@ -61,8 +61,15 @@ fn header(flag: u8, path: &str, target: &str, size: u64, mode: u32) -> [u8; 512]
     put(124, format!("{size:011o}\0").as_bytes());
     put(136, format!("{:011o}\0", 1_000_000_000).as_bytes());
     put(156, &[flag]);
-    put(157, target.as_bytes());
     put(257, b"ustar\x0000");
+    match (flag, target.split_once(':')) {
+        // The numbers of a device.
+        (b'3' | b'4', Some((major, minor))) => {
+            put(329, format!("{:07o}\0", major.parse::<u32>().unwrap()).as_bytes());
+            put(337, format!("{:07o}\0", minor.parse::<u32>().unwrap()).as_bytes());
+        }
+        _ => put(157, target.as_bytes()),
+    }
     sum(&mut block);
     block
 }
@@ -208,6 +215,27 @@ fn each_kind_of_entry_becomes_its_file() {
     let unpacked = layer.outcome.as_ref().unwrap();
     let implicit: Vec<_> = unpacked.implicit.iter().map(|path| path.display().to_string()).collect();
     assert_eq!((implicit.join(" ").as_str(), unpacked.bytes), ("bin run", 5));
+}
+
+#[test]
+fn device_files_are_there_and_forge_no_deletion() {
+    let layer = layer(&[
+        part(b'3', "dev/null", "1:3", b"").mode(0o666),
+        part(b'4', "dev/sda", "8:1", b""),
+        part(b'3', "etc/passwd", "0:0", b""),
+        part(b'3', "dev/none", "9999:1", b""),
+        part(b'3', "../out", "0:0", b""),
+    ]);
+    if !abilities().owners_kept {
+        assert_eq!(layer.listing(), "dev/");
+        return;
+    }
+    assert_eq!(layer.listing(), "dev/ dev/null dev/sda");
+    let data = |path: &str| fs::symlink_metadata(layer.at(path)).unwrap();
+    let (null, disk) = (data("dev/null"), data("dev/sda"));
+    assert!(null.file_type().is_char_device() && disk.file_type().is_block_device());
+    assert_eq!((null.rdev(), null.mode() & 0o7777), (rustix::fs::makedev(1, 3), 0o666));
+    assert_eq!(disk.rdev(), rustix::fs::makedev(8, 1));
 }
 
 #[test]
