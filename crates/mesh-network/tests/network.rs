@@ -386,6 +386,12 @@ fn held() -> (usize, usize) {
     (descriptors, threads.count())
 }
 
+/// Whether no more is held than was; what was on its way out then may be gone by now.
+fn within((descriptors, threads): (usize, usize)) -> bool {
+    let now = held();
+    now.0 <= descriptors && now.1 <= threads
+}
+
 #[test]
 fn nothing_is_left_of_a_detached_container() {
     // Counts are of the whole process: it runs alone, in a process of its own.
@@ -415,11 +421,11 @@ fn nothing_is_left_of_a_detached_container() {
         for round in 0..50 {
             one(format!("c{round}")).await;
         }
-        settled("detached containers", || held() == before).await;
+        settled("detached containers", || within(before)).await;
         project.remove_network("test_net").await.unwrap();
         project.close().await;
         drop(project);
-        settled("closed networks", || held() == before_open).await;
+        settled("closed networks", || within(before_open)).await;
     });
 }
 
