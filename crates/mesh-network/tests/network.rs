@@ -387,7 +387,7 @@ fn held() -> (usize, usize) {
 }
 
 /// Whether no more is held than was; what was on its way out then may be gone by now.
-fn within((descriptors, threads): (usize, usize)) -> bool {
+fn no_more_than((descriptors, threads): (usize, usize)) -> bool {
     let now = held();
     now.0 <= descriptors && now.1 <= threads
 }
@@ -421,11 +421,11 @@ fn nothing_is_left_of_a_detached_container() {
         for round in 0..50 {
             one(format!("c{round}")).await;
         }
-        settled("detached containers", || within(before)).await;
+        settled("detached containers", || no_more_than(before)).await;
         project.remove_network("test_net").await.unwrap();
         project.close().await;
         drop(project);
-        settled("closed networks", || within(before_open)).await;
+        settled("closed networks", || no_more_than(before_open)).await;
     });
 }
 
