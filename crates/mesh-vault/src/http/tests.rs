@@ -82,7 +82,6 @@ async fn paths_and_their_answers() {
     );
     running.stop.send(true).unwrap();
     running.serving.await.unwrap();
-    assert!(TcpStream::connect(running.address).await.is_err());
 }
 
 #[tokio::test]
