@@ -11,6 +11,7 @@ use mesh_model::{
 };
 use mesh_network::{AttachRequest, AttachmentRecord, NetworkError, ProjectNetwork, Settings};
 use std::{
+    collections::BTreeMap,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
@@ -376,20 +377,25 @@ fn futures_move_between_threads(
     check(project.close());
 }
 
-/// Descriptors and threads of this process that belong to networks.
-fn held() -> (usize, usize) {
-    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten().filter(|task| {
-        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        matches!(name.trim(), "network" | "namespace")
-    });
-    (descriptors, threads.count())
+/// Descriptors of this process by what they lead to, and threads that belong to networks, each with its number.
+/// Sockets, pipes and namespaces have names of their own, so that a new one is not taken for one that went.
+fn held() -> BTreeMap<String, usize> {
+    let mut held = BTreeMap::new();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let leads = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = threads.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+    let names = names.filter(|name| matches!(name.trim(), "network" | "namespace"));
+    for what in leads.map(|path| path.display().to_string()).chain(names) {
+        *held.entry(what).or_insert(0) += 1;
+    }
+    held
 }
 
-/// Whether no more is held than was; what was on its way out then may be gone by now.
-fn no_more_than((descriptors, threads): (usize, usize)) -> bool {
-    let now = held();
-    now.0 <= descriptors && now.1 <= threads
+/// What is held beyond what was.
+fn left(before: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let more = |(what, count): &(String, usize)| before.get(what).is_none_or(|was| count > was);
+    held().into_iter().filter(more).collect()
 }
 
 #[test]
@@ -416,23 +422,32 @@ fn nothing_is_left_of_a_detached_container() {
             project.detach(&id(&name)).await.unwrap();
         };
         one("warm".into()).await;
-        settled("warm-up", || held().1 == 1).await;
+        settled("warm-up", || threads() == 1, &before_open).await;
         let before = held();
         for round in 0..50 {
             one(format!("c{round}")).await;
         }
-        settled("detached containers", || no_more_than(before)).await;
+        settled("detached containers", || left(&before).is_empty(), &before).await;
         project.remove_network("test_net").await.unwrap();
         project.close().await;
         drop(project);
-        settled("closed networks", || no_more_than(before_open)).await;
+        settled("closed networks", || left(&before_open).is_empty(), &before_open).await;
     });
 }
 
-async fn settled(what: &str, done: impl Fn() -> bool) {
+/// Threads that belong to networks.
+fn threads() -> usize {
+    held()
+        .iter()
+        .filter(|(what, _)| matches!(what.trim(), "network" | "namespace"))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+async fn settled(what: &str, done: impl Fn() -> bool, before: &BTreeMap<String, usize>) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
-        assert!(Instant::now() < deadline, "{what} left something: {:?}", held());
+        assert!(Instant::now() < deadline, "{what} left something: {:?}", left(before));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

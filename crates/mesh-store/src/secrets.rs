@@ -8,7 +8,7 @@ use mesh_redact::Secret;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -258,16 +258,10 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
-/// Whether the file of a project is there.
-#[must_use]
-pub fn is_kept(data: &Path, project: &str) -> bool {
-    fs::exists(Secrets::of(data, project).path()).unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{os::unix::fs::PermissionsExt as _, thread};
+    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
 
     fn recipe(length: usize, characters: &str) -> Recipe {
         Recipe { length, characters: characters.to_owned() }

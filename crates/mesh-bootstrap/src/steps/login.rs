@@ -3,6 +3,7 @@
 use super::policy;
 use crate::step::{At, BootstrapError, Found, Step, text};
 use serde_json::{Value, json};
+use std::time::SystemTime;
 
 /// Life of a token that a service gets, and the longest it can be prolonged to.
 const TOKEN_TTL: &str = "1h";
@@ -91,45 +92,27 @@ impl Step for Files {
     }
 }
 
-/// Seconds until a secret id expires, as `expiration_time` (RFC 3339) says against `creation_time`'s clock: the vault's
-/// own life of it, since the clocks of both sides may differ. `None`: it does not expire.
+/// Seconds until a secret id expires by this machine's clock, and at most the life that the vault gave it. `None`: it
+/// does not expire.
 fn left_seconds(known: &Value) -> Option<u64> {
     let ttl = known.get("secret_id_ttl").and_then(Value::as_u64).filter(|ttl| *ttl > 0)?;
     let expires = known.get("expiration_time").and_then(Value::as_str)?;
-    let expires = rfc3339_seconds(expires)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-    Some(expires.saturating_sub(now).min(ttl))
-}
-
-/// Seconds since 1970 of a moment in UTC as Go prints it.
-fn rfc3339_seconds(text: &str) -> Option<u64> {
-    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days of the civil calendar, with years that begin in March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
-    let since_1970 = days.checked_sub(719_468)?;
-    Some(since_1970 * 86_400 + hour * 3_600 + minute * 60 + second)
+    let expires = humantime::parse_rfc3339(expires).ok()?;
+    let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+    Some(left.as_secs().min(ttl))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339_seconds;
+    use super::left_seconds;
+    use serde_json::json;
 
     #[test]
-    fn moments_are_counted_from_1970() {
-        for (text, expected) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2000-03-01T00:00:00Z", Some(951_868_800)),
-            ("2026-11-21T18:42:19.123456789Z", Some(1_795_286_539)),
-            ("0001-01-01T00:00:00Z", None),
-            ("soon", None),
-        ] {
-            assert_eq!(rfc3339_seconds(text), expected, "{text}");
-        }
+    fn what_is_left_is_counted() {
+        let left = |ttl: u64, at: &str| left_seconds(&json!({"secret_id_ttl": ttl, "expiration_time": at}));
+        assert_eq!(left(0, "9999-01-01T00:00:00Z"), None);
+        assert_eq!(left(60, "9999-01-01T00:00:00.123456789Z"), Some(60));
+        assert_eq!(left(60, "2001-01-01T00:00:00Z"), Some(0));
+        assert_eq!(left(60, "soon"), None);
     }
 }

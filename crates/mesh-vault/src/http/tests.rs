@@ -46,7 +46,8 @@ async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
 
 #[tokio::test]
 async fn paths_and_their_answers() {
-    let running = serve(Listener::plain("127.0.0.1:0")).await;
+    // An address that no other test listens on: the port stays free once it is.
+    let running = serve(Listener::plain("127.83.7.1:0")).await;
     for (path, status, within) in [
         ("/v1/sys/seal-status", "200", "\"sealed\":true"),
         ("/v1/sys/health", "501", "\"initialized\":false"),
@@ -82,6 +83,7 @@ async fn paths_and_their_answers() {
     );
     running.stop.send(true).unwrap();
     running.serving.await.unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
 }
 
 #[tokio::test]
