@@ -1,0 +1,227 @@
+//! Which certificate a client is shown.
+//!
+//! The first of the configured ones that is for the name asked for; else the default store's, or one that this gateway
+//! made for itself at its start. Deliberately absent: authorities, and stores other than the default one.
+
+use crate::config::{
+    Warning,
+    model::{Certificate, TlsConfiguration},
+};
+use arc_swap::ArcSwap;
+use mesh_tls::{Identity, PemError, TlsError};
+use rustls::{
+    ServerConfig,
+    client::verify_server_name,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use std::{path::Path, sync::Arc};
+
+/// The options that routers have which name none.
+const DEFAULT: &str = "default";
+/// How a text begins that is a certificate, and not the name of a file with one.
+const PEM: &str = "-----BEGIN";
+/// What a certificate is for that this gateway makes for itself, beside the hosts of its rules.
+const OWN_NAME: &str = "mesh.default";
+/// Most names in such a certificate.
+const OWN_NAMES_MAX: usize = 100;
+/// What is spoken over TLS, first what is liked best.
+const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
+
+/// Why a certificate cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    #[error(transparent)]
+    File(#[from] PemError),
+    #[error("a certificate or a key in the configuration is no PEM that can be read")]
+    Text,
+    #[error("a certificate in the configuration does not go with its key")]
+    Pair(#[source] rustls::Error),
+    #[error("could not make a certificate")]
+    Make(#[source] rcgen::Error),
+    #[error("could not make a configuration of TLS")]
+    Tls(#[from] TlsError),
+}
+
+/// What TLS is spoken with.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    certificates: Vec<Arc<CertifiedKey>>,
+    fallback: Arc<CertifiedKey>,
+}
+
+/// The certificates of the configuration in force. Handshakes see the newest.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    shown: ArcSwap<Shown>,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Shown {
+    /// Reads the certificates of a configuration. What cannot be used is told, and left out.
+    pub(crate) fn read(
+        config: &TlsConfiguration,
+        hosts: &[String],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, CertificateError> {
+        let mut tell = |error: &CertificateError| {
+            warnings.push(Warning { place: "tls".to_owned(), message: crate::chain(error) });
+        };
+        let mut certificates = Vec::new();
+        for stored in &config.certificates {
+            let one = Certificate { cert_file: stored.cert_file.clone(), key_file: stored.key_file.clone() };
+            match identity(&one) {
+                Ok(identity) => certificates.push(identity),
+                Err(error) => tell(&error),
+            }
+        }
+        let default = config.stores.get(DEFAULT).and_then(|store| store.default_certificate.as_ref());
+        let fallback = match default.map(identity) {
+            Some(Ok(identity)) => identity,
+            Some(Err(error)) => {
+                tell(&error);
+                own(hosts)?
+            }
+            None => own(hosts)?,
+        };
+        Ok(Self { certificates, fallback })
+    }
+
+    fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        let is_for = |certified: &&Arc<CertifiedKey>| {
+            let leaf = certified.cert.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+            matches!((leaf, &name), (Some(leaf), Some(name)) if verify_server_name(&leaf, name).is_ok())
+        };
+        self.certificates.iter().find(is_for).unwrap_or(&self.fallback).clone()
+    }
+}
+
+impl Certificates {
+    pub(crate) fn new(shown: Shown, config: &TlsConfiguration) -> Result<Arc<Self>, CertificateError> {
+        let resolver = Arc::new(Resolver(ArcSwap::from_pointee(None)));
+        let server = server_config(resolver.clone(), config)?;
+        let all =
+            Arc::new(Self { shown: ArcSwap::from_pointee(shown), config: ArcSwap::from_pointee(server) });
+        resolver.0.store(Arc::new(Some(Arc::downgrade(&all))));
+        Ok(all)
+    }
+
+    /// What is shown from now on.
+    pub(crate) fn replace(
+        self: &Arc<Self>,
+        shown: Shown,
+        config: &TlsConfiguration,
+    ) -> Result<(), CertificateError> {
+        let resolver = Arc::new(Resolver(ArcSwap::from_pointee(Some(Arc::downgrade(self)))));
+        let server = server_config(resolver, config)?;
+        self.shown.store(Arc::new(shown));
+        self.config.store(Arc::new(server));
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+}
+
+/// Finds what is shown now; it does not keep alive what keeps it.
+#[derive(Debug)]
+struct Resolver(ArcSwap<Option<std::sync::Weak<Certificates>>>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let all = self.0.load().as_ref().as_ref()?.upgrade()?;
+        Some(all.shown.load().find(hello.server_name()))
+    }
+}
+
+fn server_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    config: &TlsConfiguration,
+) -> Result<ServerConfig, CertificateError> {
+    let options = config.options.get(DEFAULT);
+    let versions: &[_] = match options.map(|options| options.min_version.as_str()) {
+        Some("VersionTLS13") => &[&rustls::version::TLS13],
+        _ => rustls::DEFAULT_VERSIONS,
+    };
+    let mut server = mesh_tls::server_speaking(versions, resolver, None)?;
+    let wanted = |protocol: &&&str| match options {
+        Some(options) => options.alpn_protocols.iter().any(|wanted| wanted == **protocol),
+        None => true,
+    };
+    server.alpn_protocols =
+        PROTOCOLS.iter().filter(wanted).map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Ok(server)
+}
+
+fn identity(config: &Certificate) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let key = config.key_file.expose();
+    if !config.cert_file.starts_with(PEM) {
+        return Ok(Identity::read(Path::new(&config.cert_file), Path::new(key))?.certified());
+    }
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(config.cert_file.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(CertificateError::Text) };
+    certified(chain, key)
+}
+
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let certified =
+        CertifiedKey::from_der(chain, key, &mesh_tls::provider()).map_err(CertificateError::Pair)?;
+    Ok(Arc::new(certified))
+}
+
+/// A certificate that nobody vouches for, so that there is TLS at all.
+fn own(hosts: &[String]) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let sound =
+        |host: &&String| rcgen::string::Ia5String::try_from(host.as_str()).is_ok() && host.as_str() != "*";
+    let mut names = vec![OWN_NAME.to_owned()];
+    names.extend(hosts.iter().filter(sound).take(OWN_NAMES_MAX).cloned());
+    let made = rcgen::generate_simple_self_signed(names).map_err(CertificateError::Make)?;
+    let key =
+        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|_| CertificateError::Text)?;
+    certified(vec![made.cert.der().clone()], key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Hidden, StoredCertificate};
+    use mesh_redact::Secret;
+
+    fn stored(name: &str) -> StoredCertificate {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
+        let key = Secret::new(made.signing_key.serialize_pem());
+        StoredCertificate { cert_file: made.cert.pem(), key_file: Hidden(key), stores: Vec::new() }
+    }
+
+    #[test]
+    fn a_client_is_shown_what_it_asks_for() {
+        let broken =
+            StoredCertificate { cert_file: "/nowhere/a.pem".to_owned(), ..StoredCertificate::default() };
+        let config = TlsConfiguration {
+            certificates: vec![stored("a.test"), broken, stored("*.b.test")],
+            ..TlsConfiguration::default()
+        };
+        let mut warnings = Vec::new();
+        let shown = Shown::read(&config, &["c.test".to_owned()], &mut warnings).expect("certificates");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(!format!("{warnings:?}").contains("KEY"));
+        let which = |name: Option<&str>| {
+            let found = shown.find(name);
+            shown.certificates.iter().position(|one| Arc::ptr_eq(one, &found))
+        };
+        for (name, expected) in
+            [(Some("a.test"), Some(0)), (Some("x.b.test"), Some(1)), (Some("c.test"), None), (None, None)]
+        {
+            assert_eq!(which(name), expected, "{name:?}");
+        }
+        let leaf = ParsedCertificate::try_from(&shown.fallback.cert[0]).expect("a certificate");
+        verify_server_name(&leaf, &ServerName::try_from("c.test").expect("a name")).expect("its own host");
+    }
+}

@@ -1,0 +1,393 @@
+//! The static configuration: where the gateway listens and what it learns its routes from.
+
+mod source;
+mod support;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use source::{StaticError, load};
+pub(crate) use support::not_yet;
+
+use super::{
+    decode::allow_empty,
+    duration::Span,
+    model::{EncodedCharacters, ForwardingTimeouts, Hidden, Named, RouterTls, Unsupported},
+};
+
+/// The rule of containers that have none.
+const DEFAULT_RULE: &str = "Host(`{{ normalize .Name }}`)";
+/// One less than the largest: before whatever a user gives.
+const REDIRECTION_PRIORITY: i64 = i64::MAX - 1;
+/// Go's limit of a request's head, in bytes.
+const HEADER_BYTES: usize = 1 << 20;
+
+record! {
+    /// The root.
+    #[derive(Default)]
+    Statics {
+        global: Unsupported,
+        servers_transport: StaticTransport,
+        tcp_servers_transport: Unsupported,
+        entry_points: Named<EntryPoint>,
+        providers: Providers,
+        #[serde(deserialize_with = "allow_empty")]
+        api: Option<Api>,
+        metrics: Unsupported,
+        #[serde(deserialize_with = "allow_empty")]
+        ping: Option<Ping>,
+        #[serde(deserialize_with = "allow_empty")]
+        log: Option<Log>,
+        #[serde(deserialize_with = "allow_empty")]
+        access_log: Option<AccessLog>,
+        tracing: Unsupported,
+        host_resolver: Unsupported,
+        certificates_resolvers: Unsupported,
+        experimental: Unsupported,
+        core: Core,
+        spiffe: Unsupported,
+        ocsp: Unsupported,
+    }
+
+    /// Which rules are meant by rules that do not say.
+    Core {
+        default_rule_syntax: String,
+    }
+
+    /// How servers are spoken to where nothing else is said.
+    #[derive(Default)]
+    StaticTransport {
+        insecure_skip_verify: bool,
+        #[serde(rename = "rootCAs")]
+        root_cas: Vec<String>,
+        max_idle_conns_per_host: i64,
+        forwarding_timeouts: ForwardingTimeouts,
+        spiffe: Unsupported,
+    }
+
+    /// Where the gateway listens.
+    #[derive(Default)]
+    EntryPoint {
+        address: String,
+        #[serde(rename = "allowACMEByPass")]
+        allow_acme_by_pass: bool,
+        reuse_port: bool,
+        as_default: bool,
+        transport: Transport,
+        #[serde(deserialize_with = "allow_empty")]
+        proxy_protocol: Option<ProxyHeader>,
+        forwarded_headers: ForwardedHeaders,
+        http: EntryPointHttp,
+        http2: Http2,
+        http3: Unsupported,
+        udp: Unsupported,
+        observability: Unsupported,
+    }
+
+    /// The lives of connections.
+    #[derive(Default)]
+    Transport {
+        life_cycle: LifeCycle,
+        responding_timeouts: RespondingTimeouts,
+        keep_alive_max_time: Span,
+        keep_alive_max_requests: i64,
+    }
+
+    /// The end of the gateway.
+    LifeCycle {
+        request_accept_grace_timeout: Span,
+        grace_time_out: Span,
+    }
+
+    /// How long clients may take.
+    RespondingTimeouts {
+        read_timeout: Span,
+        write_timeout: Span,
+        idle_timeout: Span,
+    }
+
+    /// Who may say on whose behalf a connection is, before its first byte.
+    #[derive(Default)]
+    ProxyHeader {
+        insecure: bool,
+        #[serde(rename = "trustedIPs")]
+        trusted_ips: Vec<String>,
+    }
+
+    /// Who may say on whose behalf a request is.
+    #[derive(Default)]
+    ForwardedHeaders {
+        insecure: bool,
+        #[serde(rename = "trustedIPs")]
+        trusted_ips: Vec<String>,
+        connection: Vec<String>,
+        not_append_x_forwarded_for: bool,
+        add_x_forwarded_scheme_headers: bool,
+    }
+
+    /// What all routers of an entry point have.
+    EntryPointHttp {
+        redirections: Redirections,
+        middlewares: Vec<String>,
+        #[serde(deserialize_with = "allow_empty")]
+        tls: Option<RouterTls>,
+        encoded_characters: Option<EncodedCharacters>,
+        encode_query_semicolons: bool,
+        sanitize_path: Option<bool>,
+        max_header_bytes: usize,
+        underscore_headers_strategy: String,
+    }
+
+    /// Where requests are sent on to.
+    #[derive(Default)]
+    Redirections {
+        entry_point: Option<Redirection>,
+    }
+
+    /// Another entry point.
+    Redirection {
+        to: String,
+        scheme: String,
+        permanent: bool,
+        priority: i64,
+    }
+
+    /// HTTP/2.
+    Http2 {
+        max_concurrent_streams: u32,
+        max_decoder_header_table_size: u32,
+        max_encoder_header_table_size: u32,
+    }
+
+    /// What routes are learnt from.
+    #[derive(Default)]
+    Providers {
+        providers_throttle_duration: Span,
+        precedence: Vec<String>,
+        #[serde(deserialize_with = "allow_empty")]
+        docker: Option<Docker>,
+        file: Option<FileProvider>,
+        swarm: Unsupported,
+        kubernetes_ingress: Unsupported,
+        #[serde(rename = "kubernetesIngressNGINX")]
+        kubernetes_ingress_nginx: Unsupported,
+        #[serde(rename = "kubernetesCRD")]
+        kubernetes_crd: Unsupported,
+        kubernetes_gateway: Unsupported,
+        knative: Unsupported,
+        rest: Unsupported,
+        consul_catalog: Unsupported,
+        nomad: Unsupported,
+        ecs: Unsupported,
+        consul: Unsupported,
+        etcd: Unsupported,
+        zoo_keeper: Unsupported,
+        redis: Unsupported,
+        http: Unsupported,
+        plugin: Unsupported,
+    }
+
+    /// Containers and their labels.
+    Docker {
+        exposed_by_default: bool,
+        constraints: String,
+        allow_empty_services: bool,
+        network: String,
+        #[serde(rename = "useBindPortIP")]
+        use_bind_port_ip: bool,
+        watch: bool,
+        default_rule: String,
+        username: String,
+        password: Hidden,
+        endpoint: String,
+        tls: Unsupported,
+        #[serde(rename = "httpClientTimeout")]
+        http_client_timeout: Span,
+    }
+
+    /// Files.
+    FileProvider {
+        directory: String,
+        watch: bool,
+        filename: String,
+        debug_log_generated_template: bool,
+    }
+
+    /// What tells of the routes.
+    Api {
+        base_path: String,
+        insecure: bool,
+        dashboard: bool,
+        debug: bool,
+        disable_dashboard_ad: bool,
+        dashboard_name: String,
+    }
+
+    /// What says that the gateway is there.
+    Ping {
+        entry_point: String,
+        manual_routing: bool,
+        terminating_status_code: u16,
+    }
+
+    /// The log.
+    Log {
+        level: String,
+        format: String,
+        no_color: bool,
+        file_path: String,
+        max_size: i64,
+        max_age: i64,
+        max_backups: i64,
+        compress: bool,
+        otlp: Unsupported,
+    }
+
+    /// The log of requests.
+    AccessLog {
+        file_path: String,
+        format: String,
+        filters: Unsupported,
+        fields: Unsupported,
+        buffering_size: i64,
+        add_internals: bool,
+        otlp: Unsupported,
+    }
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self { default_rule_syntax: "v3".to_owned() }
+    }
+}
+
+impl Default for LifeCycle {
+    fn default() -> Self {
+        Self { request_accept_grace_timeout: Span::default(), grace_time_out: Span::seconds(10) }
+    }
+}
+
+impl Default for RespondingTimeouts {
+    fn default() -> Self {
+        Self {
+            read_timeout: Span::seconds(60),
+            write_timeout: Span::default(),
+            idle_timeout: Span::seconds(180),
+        }
+    }
+}
+
+impl Default for EntryPointHttp {
+    fn default() -> Self {
+        Self {
+            redirections: Redirections::default(),
+            middlewares: Vec::new(),
+            tls: None,
+            encoded_characters: None,
+            encode_query_semicolons: false,
+            sanitize_path: Some(true),
+            max_header_bytes: HEADER_BYTES,
+            underscore_headers_strategy: "keep".to_owned(),
+        }
+    }
+}
+
+impl Default for Redirection {
+    fn default() -> Self {
+        Self {
+            to: String::new(),
+            scheme: "https".to_owned(),
+            permanent: true,
+            priority: REDIRECTION_PRIORITY,
+        }
+    }
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            max_concurrent_streams: 250,
+            max_decoder_header_table_size: 4_096,
+            max_encoder_header_table_size: 4_096,
+        }
+    }
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self {
+            exposed_by_default: true,
+            constraints: String::new(),
+            allow_empty_services: false,
+            network: String::new(),
+            use_bind_port_ip: false,
+            watch: true,
+            default_rule: DEFAULT_RULE.to_owned(),
+            username: String::new(),
+            password: Hidden::default(),
+            endpoint: String::new(),
+            tls: Unsupported::default(),
+            http_client_timeout: Span::default(),
+        }
+    }
+}
+
+impl Default for FileProvider {
+    fn default() -> Self {
+        Self {
+            directory: String::new(),
+            watch: true,
+            filename: String::new(),
+            debug_log_generated_template: false,
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            base_path: "/".to_owned(),
+            insecure: false,
+            dashboard: true,
+            debug: false,
+            disable_dashboard_ad: false,
+            dashboard_name: String::new(),
+        }
+    }
+}
+
+impl Default for Ping {
+    fn default() -> Self {
+        Self { entry_point: "traefik".to_owned(), manual_routing: false, terminating_status_code: 503 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "ERROR".to_owned(),
+            format: "common".to_owned(),
+            no_color: false,
+            file_path: String::new(),
+            max_size: 0,
+            max_age: 0,
+            max_backups: 0,
+            compress: false,
+            otlp: Unsupported::default(),
+        }
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            file_path: String::new(),
+            format: "common".to_owned(),
+            filters: Unsupported::default(),
+            fields: Unsupported::default(),
+            buffering_size: 0,
+            add_internals: false,
+            otlp: Unsupported::default(),
+        }
+    }
+}

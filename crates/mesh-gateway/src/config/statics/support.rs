@@ -1,0 +1,77 @@
+//! What of a static configuration is understood and not done.
+
+use super::Statics;
+use crate::config::Warning;
+
+/// One warning for everything that was asked for and has no effect.
+pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
+    let mut options: Vec<String> = Vec::new();
+    let mut note = |given: bool, option: &str| {
+        if given {
+            options.push(option.to_owned());
+        }
+    };
+    // `global` asks for calls to Traefik's makers, which nobody here makes: passing it over is doing as asked.
+    let providers = &statics.providers;
+    for (unsupported, option) in [
+        (&statics.tcp_servers_transport, "tcpServersTransport"),
+        (&statics.metrics, "metrics"),
+        (&statics.tracing, "tracing"),
+        (&statics.host_resolver, "hostResolver"),
+        (&statics.certificates_resolvers, "certificatesResolvers"),
+        (&statics.experimental, "experimental"),
+        (&statics.spiffe, "spiffe"),
+        (&statics.ocsp, "ocsp"),
+        (&statics.servers_transport.spiffe, "serversTransport.spiffe"),
+        (&providers.swarm, "providers.swarm"),
+        (&providers.kubernetes_ingress, "providers.kubernetesIngress"),
+        (&providers.kubernetes_ingress_nginx, "providers.kubernetesIngressNGINX"),
+        (&providers.kubernetes_crd, "providers.kubernetesCRD"),
+        (&providers.kubernetes_gateway, "providers.kubernetesGateway"),
+        (&providers.knative, "providers.knative"),
+        (&providers.rest, "providers.rest"),
+        (&providers.consul_catalog, "providers.consulCatalog"),
+        (&providers.nomad, "providers.nomad"),
+        (&providers.ecs, "providers.ecs"),
+        (&providers.consul, "providers.consul"),
+        (&providers.etcd, "providers.etcd"),
+        (&providers.zoo_keeper, "providers.zooKeeper"),
+        (&providers.redis, "providers.redis"),
+        (&providers.http, "providers.http"),
+        (&providers.plugin, "providers.plugin"),
+    ] {
+        note(unsupported.given, option);
+    }
+    if let Some(docker) = &providers.docker {
+        note(docker.tls.given, "providers.docker.tls");
+        note(
+            !docker.username.is_empty() || !docker.password.expose().is_empty(),
+            "providers.docker.username and password",
+        );
+    }
+    note(statics.access_log.is_some(), "accessLog");
+    note(statics.api.is_some(), "api");
+    note(statics.log.as_ref().is_some_and(|log| !log.file_path.is_empty()), "log.filePath");
+    for (name, entry) in &statics.entry_points {
+        let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
+        note(entry.allow_acme_by_pass, "allowACMEByPass");
+        note(entry.reuse_port, "reusePort");
+        note(entry.proxy_protocol.is_some(), "proxyProtocol");
+        note(entry.http3.given, "http3");
+        note(entry.udp.given, "udp");
+        note(entry.observability.given, "observability");
+        note(entry.transport.keep_alive_max_time.get().is_some(), "transport.keepAliveMaxTime");
+        note(entry.transport.keep_alive_max_requests > 0, "transport.keepAliveMaxRequests");
+        note(
+            entry.transport.responding_timeouts.write_timeout.get().is_some(),
+            "transport.respondingTimeouts.writeTimeout",
+        );
+        note(entry.http.encoded_characters.is_some(), "http.encodedCharacters");
+        note(entry.http.underscore_headers_strategy != "keep", "http.underscoreHeadersStrategy");
+    }
+    if options.is_empty() {
+        return None;
+    }
+    let message = format!("these options have no effect yet: {}", options.join(", "));
+    Some(Warning { place: "static configuration".to_owned(), message })
+}

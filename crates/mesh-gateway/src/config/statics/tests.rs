@@ -1,0 +1,95 @@
+//! Flags, files and variables that say the same.
+
+use super::*;
+use crate::config::Warning;
+
+fn loaded(arguments: &[&str], variables: &[(&str, &str)]) -> (Result<Statics, StaticError>, Vec<Warning>) {
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let variables: Vec<_> =
+        variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut warnings = Vec::new();
+    let read = load(&arguments, &variables, &mut warnings);
+    (read, warnings)
+}
+
+const FILE: &str = "
+entryPoints:
+  web:
+    address: ':80'
+    http:
+      redirections:
+        entryPoint: {to: websecure}
+  websecure:
+    address: ':443'
+    http: {tls: {}, encodeQuerySemicolons: true}
+providers:
+  docker: {exposedByDefault: false, network: edge}
+  file: {directory: /dynamic, watch: true}
+ping: {}
+";
+
+#[test]
+fn flags_files_and_variables_say_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("traefik.yml");
+    std::fs::write(&file, FILE).expect("written");
+    let (by_file, _) = loaded(&["--configFile", &file.display().to_string()], &[]);
+    let (by_flags, _) = loaded(
+        &[
+            "--entrypoints.web.address=:80",
+            "--entryPoints.web.http.redirections.entrypoint.to=websecure",
+            "--entrypoints.websecure.address",
+            ":443",
+            "--entrypoints.websecure.http.tls",
+            "--entrypoints.websecure.http.encodequerysemicolons",
+            "--providers.docker=true",
+            "--providers.docker.exposedbydefault=false",
+            "-providers.docker.network=edge",
+            "--providers.file.directory=/dynamic",
+            "--ping",
+        ],
+        &[],
+    );
+    let (by_variables, _) = loaded(
+        &[],
+        &[
+            ("TRAEFIK_ENTRYPOINTS_WEB_ADDRESS", ":80"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_HTTP_REDIRECTIONS_ENTRYPOINT_TO", "websecure"),
+            ("TRAEFIK_ENTRYPOINTS_WEBSECURE_ADDRESS", ":443"),
+            ("TRAEFIK_ENTRYPOINTS_WEBSECURE_HTTP_TLS", "true"),
+            ("TRAEFIK_ENTRYPOINTS_WEBSECURE_HTTP_ENCODEQUERYSEMICOLONS", "true"),
+            ("TRAEFIK_PROVIDERS_DOCKER_EXPOSEDBYDEFAULT", "false"),
+            ("TRAEFIK_PROVIDERS_DOCKER_NETWORK", "edge"),
+            ("TRAEFIK_PROVIDERS_FILE_DIRECTORY", "/dynamic"),
+            ("TRAEFIK_PING", "true"),
+            ("PATH", "/bin"),
+        ],
+    );
+    let by_file = by_file.expect("the file is read");
+    assert_eq!(by_file, by_flags.expect("the flags are read"));
+    assert_eq!(by_file, by_variables.expect("the variables are read"));
+    assert_eq!(by_file.entry_points["traefik"].address, ":8080");
+    assert_eq!(
+        by_file.entry_points["web"].http.redirections.entry_point,
+        Some(Redirection { to: "websecure".to_owned(), ..Redirection::default() })
+    );
+}
+
+#[test]
+fn what_is_wrong_or_without_effect_is_named() {
+    let (read, _) = loaded(&["--entrypoints.web.adress=:80"], &[]);
+    let error = read.expect_err("an unknown flag");
+    assert_eq!(
+        crate::chain(&error),
+        "could not read the flags: entrypoints.web.adress: field not found, node: adress"
+    );
+    let (read, _) = loaded(&["serve"], &[]);
+    assert!(matches!(read, Err(StaticError::Argument { .. })));
+    let (read, _) = loaded(
+        &["--metrics.prometheus=true", "--entrypoints.web.http3", "--entrypoints.web.address=:1"],
+        &[],
+    );
+    let warning = not_yet(&read.expect("known flags")).expect("a warning");
+    assert_eq!(warning.message, "these options have no effect yet: metrics, entryPoints.web.http3");
+    assert_eq!(not_yet(&loaded(&[], &[]).0.expect("nothing")), None);
+}

@@ -1,0 +1,40 @@
+//! Routing to services, configured as Traefik's third version is.
+//!
+//! ```text
+//! flags, file, environment ──► config::statics ──► proxy: entry points
+//! files, labels            ──► config::model ──► snapshot ──► proxy: rule ──► middlewares ──► server
+//! ```
+//!
+//! What is told becomes an immutable [`snapshot`]; a request sees one of them from its beginning to its end. A broken
+//! configuration never takes the place of a sound one.
+//!
+//! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
+
+mod certificates;
+mod config;
+mod middleware;
+pub mod process;
+mod proxy;
+mod rule;
+pub mod server;
+mod snapshot;
+
+#[cfg(test)]
+mod suite;
+
+use std::error::Error;
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,198 @@
+//! How many requests in a time, for each source of them.
+//!
+//! Each source has a bucket of tokens that fills evenly; a request takes one. One that is not there yet is waited for,
+//! if that is not long. Buckets are bounded in number: those that were used least lately make room.
+
+use super::{
+    LayerError,
+    allow::Whose,
+    exchange::{Exchange, Reply},
+};
+use crate::config::model;
+use hyper::{
+    StatusCode,
+    header::{HeaderName, HeaderValue, RETRY_AFTER},
+};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Most sources that are told apart at a time.
+const SOURCES_MAX: usize = 65_536;
+/// Longest wait for a token where there is less than one in a second.
+const SLOW_WAIT_MAX: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(crate) struct RateLimit {
+    /// Tokens in a second; none for no limit.
+    rate: Option<f64>,
+    burst: f64,
+    wait_max: Duration,
+    source: Source,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// What makes requests be of one source.
+#[derive(Debug)]
+enum Source {
+    Address(Whose),
+    Header(HeaderName),
+    Host,
+}
+
+impl Source {
+    fn new(config: Option<&model::SourceCriterion>) -> Result<Self, LayerError> {
+        let Some(config) = config else { return Ok(Self::Address(Whose::new(None)?)) };
+        let named =
+            [config.ip_strategy.is_some(), !config.request_header_name.is_empty(), config.request_host];
+        if named.iter().filter(|named| **named).count() > 1 {
+            return Err(LayerError::Sources);
+        }
+        if config.request_host {
+            return Ok(Self::Host);
+        }
+        let name = &config.request_header_name;
+        if !name.is_empty() {
+            return Ok(Self::Header(name.parse().map_err(|_| LayerError::HeaderName(name.clone()))?));
+        }
+        Ok(Self::Address(Whose::new(config.ip_strategy.as_ref())?))
+    }
+
+    fn of(&self, exchange: &Exchange) -> String {
+        match self {
+            Self::Address(whose) => {
+                whose.address(exchange).map(|address| address.to_string()).unwrap_or_default()
+            }
+            Self::Header(name) => exchange.header(name.as_str()).unwrap_or_default().to_owned(),
+            Self::Host => exchange.host.to_lowercase(),
+        }
+    }
+}
+
+impl RateLimit {
+    pub(super) fn new(config: &model::RateLimit) -> Result<Self, LayerError> {
+        if config.redis.given {
+            return Err(LayerError::NotYet("rateLimit in Redis"));
+        }
+        let period = config.period.get().unwrap_or(Duration::from_secs(1));
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no limit is told apart from its neighbour at such a size"
+        )]
+        let (average, burst) = (config.average as f64, config.burst.max(1) as f64);
+        let rate = (config.average > 0).then(|| average / period.as_secs_f64());
+        let wait_max = match rate {
+            Some(rate) if rate >= 1.0 => Duration::from_secs_f64(0.5 / rate.trunc()),
+            _ => SLOW_WAIT_MAX,
+        };
+        let source = Source::new(config.source_criterion.as_ref())?;
+        Ok(Self { rate, burst, wait_max, source, buckets: Mutex::default() })
+    }
+
+    /// How long a request waits before it goes on; an answer, if that would be too long.
+    pub(crate) fn admit(&self, exchange: &Exchange, now: Instant) -> Result<Duration, Reply> {
+        let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
+        let source = self.source.of(exchange);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= SOURCES_MAX && !buckets.contains_key(&source) {
+            self.make_room(&mut buckets, rate, now);
+        }
+        let bucket = buckets.entry(source).or_insert(Bucket { tokens: self.burst, at: now });
+        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+        let tokens = (bucket.tokens + passed * rate).min(self.burst) - 1.0;
+        // What is missing comes at the rate at which all do; a wait past any clock is past every limit.
+        let wait = Duration::try_from_secs_f64((-tokens / rate).max(0.0)).unwrap_or(Duration::MAX);
+        if wait > self.wait_max {
+            return Err(late(wait));
+        }
+        *bucket = Bucket { tokens, at: now };
+        Ok(wait)
+    }
+
+    /// Forgets full buckets, which say nothing, and if there are none, those used least lately: an eighth of all at a
+    /// time, so that many sources do not cost a look at all of them each.
+    fn make_room(&self, buckets: &mut HashMap<String, Bucket>, rate: f64, now: Instant) {
+        let fill = Duration::try_from_secs_f64(self.burst / rate).unwrap_or(Duration::MAX);
+        buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at) < fill);
+        if buckets.len() < SOURCES_MAX {
+            return;
+        }
+        let mut times: Vec<Instant> = buckets.values().map(|bucket| bucket.at).collect();
+        let (_, limit, _) = times.select_nth_unstable(SOURCES_MAX / 8);
+        let mut excess = SOURCES_MAX / 8;
+        buckets.retain(|_, bucket| {
+            let goes = excess > 0 && bucket.at <= *limit;
+            excess -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+fn late(wait: Duration) -> Reply {
+    let mut reply = Reply::plain(StatusCode::TOO_MANY_REQUESTS);
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::duration::Span;
+
+    fn exchange(client: &str) -> Exchange {
+        Exchange {
+            method: hyper::Method::GET,
+            host: "a.test".to_owned(),
+            path: "/".to_owned(),
+            query: None,
+            headers: hyper::HeaderMap::new(),
+            client: client.parse().ok(),
+            tls: false,
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn sources_have_tokens_of_their_own() {
+        let config = model::RateLimit { average: 10, burst: 2, ..Default::default() };
+        let limit = RateLimit::new(&config).expect("a layer");
+        let begin = Instant::now();
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        for (client, milliseconds, expected) in [
+            ("10.0.0.1:1", 0, Some(0)),
+            ("10.0.0.1:2", 0, Some(0)),
+            ("10.0.0.1:3", 0, None),
+            ("10.0.0.2:1", 0, Some(0)),
+            ("10.0.0.1:1", 60, Some(40)),
+            ("10.0.0.1:1", 100, None),
+            ("10.0.0.1:1", 300, Some(0)),
+        ] {
+            let found = limit.admit(&exchange(client), at(milliseconds));
+            let found = found.as_ref().map(|wait| wait.as_millis()).map_err(|reply| reply.status);
+            assert_eq!(found, expected.ok_or(StatusCode::TOO_MANY_REQUESTS), "{client} at {milliseconds}");
+        }
+    }
+
+    #[test]
+    fn no_average_is_no_limit_and_sources_are_bounded() {
+        let limit = RateLimit::new(&model::RateLimit::default()).expect("a layer");
+        let now = Instant::now();
+        assert!((0..100).all(|_| limit.admit(&exchange("10.0.0.1:1"), now).is_ok()));
+        let slow = model::RateLimit { average: 1, period: Span::seconds(3_600), ..Default::default() };
+        let limit = RateLimit::new(&slow).expect("a layer");
+        for number in 0..SOURCES_MAX + 10 {
+            let client = format!("[2001:db8::{:x}:{:x}]:1", number >> 16, number & 0xffff);
+            limit.admit(&exchange(&client), now).expect("the first of its source");
+        }
+        assert!(limit.buckets.lock().expect("unpoisoned").len() <= SOURCES_MAX);
+    }
+}

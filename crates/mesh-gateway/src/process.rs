@@ -1,0 +1,172 @@
+//! The process around a gateway: its arguments, its signals and its limits.
+//!
+//! SIGTERM and SIGINT let requests under way finish and end with 0; a second one ends at once.
+
+use crate::{
+    config::{
+        Warning,
+        statics::{StaticError, Statics, load},
+    },
+    server::{Gateway, ServerError},
+};
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    time::Duration,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Names the file in which the engine says which containers there are.
+const CONTAINERS: &str = "MESH_GATEWAY_CONTAINERS";
+/// Bytes of stack of a worker.
+const STACK_BYTES: usize = 1 << 20;
+/// Threads that may wait for files and names at a time.
+const WAITING_THREADS_MAX: usize = 16;
+/// How long one of them stays without any work.
+const WAITING_IDLE: Duration = Duration::from_secs(2);
+/// How long a gateway may take to say that it is there.
+const HEALTH_MAX: Duration = Duration::from_secs(5);
+/// Most bytes of its answer that are looked at.
+const HEALTH_BYTES_MAX: u64 = 1 << 10;
+
+/// Why the process ends with 1.
+#[derive(Debug, thiserror::Error)]
+enum ProcessError {
+    #[error(transparent)]
+    Static(#[from] StaticError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("could not start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("could not watch signals")]
+    Signals(#[source] io::Error),
+    #[error("ping is not enabled")]
+    NoPing,
+    #[error("could not ask {address}")]
+    Ask {
+        address: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("bad healthcheck status: {0}")]
+    Unwell(String),
+}
+
+/// Runs the gateway with its arguments until it is told to end, or one of its other commands; the exit code.
+/// `set_log_level` is called with `trace`, `debug`, `info`, `warn` or `error`.
+pub fn main(arguments: &[String], set_log_level: &dyn Fn(&str)) -> u8 {
+    let done = match arguments.split_first() {
+        Some((command, rest)) if command == "healthcheck" => healthcheck(rest),
+        Some((command, _)) if command == "version" => {
+            let own = env!("CARGO_PKG_VERSION");
+            say(&format!("Version:      Mesh {own}, configured as Traefik v3\n"));
+            Ok(())
+        }
+        _ => start(arguments, set_log_level),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            tell(&crate::chain(&error));
+            1
+        }
+    }
+}
+
+fn settings(arguments: &[String]) -> Result<(Statics, Vec<Warning>), StaticError> {
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut warnings = Vec::new();
+    let statics = load(arguments, &variables, &mut warnings)?;
+    Ok((statics, warnings))
+}
+
+fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), ProcessError> {
+    let (statics, warnings) = settings(arguments)?;
+    let level = statics.log.as_ref().map_or_else(|| "error".to_owned(), |log| log.level.to_lowercase());
+    set_log_level(match level.as_str() {
+        level @ ("trace" | "debug" | "info" | "warn") => level,
+        _ => "error",
+    });
+    for warning in warnings {
+        tracing::warn!(place = %warning.place, "{}", warning.message);
+    }
+    limit();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_stack_size(STACK_BYTES).max_blocking_threads(WAITING_THREADS_MAX);
+    builder.thread_keep_alive(WAITING_IDLE).thread_name("gateway");
+    builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics))
+}
+
+async fn serve(statics: Statics) -> Result<(), ProcessError> {
+    let watch = |kind| signal(kind).map_err(ProcessError::Signals);
+    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    let gateway = Gateway::start(statics, std::env::var_os(CONTAINERS).map(PathBuf::from)).await?;
+    for (name, address) in gateway.addresses() {
+        tracing::info!(entry = %name, %address, "listening");
+    }
+    either(&mut terminate, &mut interrupt).await;
+    tokio::select! {
+        biased;
+        () = gateway.stop() => {}
+        () = either(&mut terminate, &mut interrupt) => {}
+    }
+    Ok(())
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Asks the gateway that the same arguments start whether it is there.
+fn healthcheck(arguments: &[String]) -> Result<(), ProcessError> {
+    let (statics, _) = settings(arguments)?;
+    let ping = statics.ping.as_ref().ok_or(ProcessError::NoPing)?;
+    let entry = statics.entry_points.get(&ping.entry_point).ok_or(ProcessError::NoPing)?;
+    let address = entry.address.split('/').next().unwrap_or_default();
+    let address = if address.starts_with(':') { format!("127.0.0.1{address}") } else { address.to_owned() };
+    let line = ask(&address).map_err(|source| ProcessError::Ask { address: address.clone(), source })?;
+    if line.split(' ').nth(1) != Some("200") {
+        return Err(ProcessError::Unwell(line));
+    }
+    say(&format!("OK: http://{address}/ping\n"));
+    Ok(())
+}
+
+/// The first line of the answer to `/ping`.
+fn ask(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(HEALTH_MAX))?;
+    stream.set_write_timeout(Some(HEALTH_MAX))?;
+    write!(stream, "GET /ping HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(HEALTH_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+}
+
+/// As many descriptors as the machine allows, and no dump of a memory that has keys in it.
+fn limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let files = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum }).is_err() {
+        tracing::warn!("the limit of open files could not be raised");
+    }
+    if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
+        tracing::warn!("memory dumps could not be forbidden");
+    }
+}
+
+/// A pipe whose reader has left must not end a gateway.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,37 @@
+//! Answers: a server's, handed on as they come, and the gateway's own.
+
+use crate::middleware::Reply;
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+};
+
+pub(super) type Body = Either<Incoming, Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
+
+pub(super) fn own(reply: Reply) -> Answer {
+    let mut answer = Response::new(Either::Right(Full::new(reply.body)));
+    *answer.status_mut() = reply.status;
+    *answer.headers_mut() = *reply.headers;
+    answer
+}
+
+pub(super) fn plain(status: StatusCode) -> Answer {
+    own(Reply::plain(status))
+}
+
+/// What Go's server says where there is nothing.
+pub(super) fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
+    let mut answer = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

@@ -1,0 +1,227 @@
+//! Entry points: listeners and their connections.
+
+use super::{
+    forwarded::{Connected, Forwarding},
+    handler::{Context, Site, answer},
+    tcp::{self, Way},
+};
+use crate::{config::statics::EntryPoint, rule::NetworkError, snapshot::Ends};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Most connections of an entry point at a time; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 32_768;
+/// How long nobody is accepted after the machine had nothing left for a connection.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What TLS begins with (RFC 8446, section 5.1); no method of HTTP does.
+const TLS_HANDSHAKE: u8 = 22;
+/// How long a client may take until its TLS stands.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long a client may take for a request's head where nothing is configured.
+const HEAD_MAX: Duration = Duration::from_secs(60);
+/// Least and most bytes of a request's head that can be configured.
+const HEAD_BYTES_MIN: usize = 8 << 10;
+const HEAD_BYTES_MAX: usize = 16 << 20;
+/// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_MAX: Duration = Duration::from_secs(10);
+/// Streams that a client may reset before the server has begun with them (CVE-2023-44487).
+const EARLY_RESETS_MAX: usize = 100;
+
+/// Why an entry point does not listen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    #[error("entry point {name}: {address:?} is no address to listen at")]
+    Address { name: String, address: String },
+    #[error("entry point {name}: could not listen at {address}")]
+    Listen {
+        name: String,
+        address: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("entry point {name}: forwardedHeaders.trustedIPs")]
+    Trusted {
+        name: String,
+        #[source]
+        source: NetworkError,
+    },
+}
+
+/// An entry point that listens.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    listener: TcpListener,
+    context: Arc<Context>,
+    places: Arc<Semaphore>,
+}
+
+impl Entry {
+    /// Listens; nobody is answered yet.
+    pub(crate) async fn bind(
+        name: &str,
+        options: &EntryPoint,
+        site: Arc<Site>,
+        host_name: &str,
+    ) -> Result<Self, BindError> {
+        let address = listening(&options.address)
+            .ok_or_else(|| BindError::Address { name: name.to_owned(), address: options.address.clone() })?;
+        let listener = listen(&address).await.map_err(|source| BindError::Listen {
+            name: name.to_owned(),
+            address: address.clone(),
+            source,
+        })?;
+        let forwarding = Forwarding::new(&options.forwarded_headers, host_name)
+            .map_err(|source| BindError::Trusted { name: name.to_owned(), source })?;
+        let context = Context { site, entry: name.to_owned(), options: options.clone(), forwarding };
+        Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until told to stop; connections go on without it.
+    pub(crate) async fn serve(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                accepted = self.accept() => accepted,
+            };
+            let (stream, client, place) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(entry = %self.context.entry, %error, "a connection could not be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            // Small answers do not wait for more; a socket that cannot be told so works all the same.
+            let _ = stream.set_nodelay(true);
+            let (context, stop) = (self.context.clone(), stop.clone());
+            self.context.site.tasks.spawn(async move {
+                greet(context, client, stream, stop).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, client) = self.listener.accept().await?;
+        Ok((stream, client, place))
+    }
+}
+
+/// The address without its protocol; none for UDP, or without a port.
+fn listening(address: &str) -> Option<String> {
+    let (address, protocol) = address.split_once('/').unwrap_or((address, "tcp"));
+    let (_, port) = address.rsplit_once(':')?;
+    let sound = protocol.eq_ignore_ascii_case("tcp") && port.parse::<u16>().is_ok();
+    sound.then(|| address.to_owned())
+}
+
+/// An address without a host is every one of both families.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else { return TcpListener::bind(address).await };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Ok(listener) => Ok(listener),
+        // A machine without IPv6.
+        Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+    }
+}
+
+/// Finds out whether a connection is TLS, and serves it.
+async fn greet(
+    context: Arc<Context>,
+    client: SocketAddr,
+    stream: TcpStream,
+    mut stop: watch::Receiver<bool>,
+) {
+    match tcp::at_once(&context, client) {
+        Some(Way::Tcp(route)) => return tcp::serve(&context, &route, stream).await,
+        Some(Way::Nowhere) => return,
+        Some(Way::Http) | None => {}
+    }
+    let mut first = [0];
+    // Whoever has said nothing yet is not waited for at the end.
+    let said = tokio::select! {
+        said = tokio::time::timeout(head_max(&context.options), stream.peek(&mut first)) => said,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    if !matches!(said, Ok(Ok(1))) {
+        return;
+    }
+    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE };
+    let route = tcp::route(&context, from, &stream).await;
+    match &route {
+        Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
+        Way::Http if !from.tls => return converse(context, from, stream, stop).await,
+        Way::Nowhere => return,
+        Way::Tcp(_) | Way::Http => {}
+    }
+    let acceptor = TlsAcceptor::from(context.site.certificates.config());
+    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => match route {
+            Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
+            Way::Http | Way::Nowhere => converse(context, from, stream, stop).await,
+        },
+        Ok(Err(error)) => tracing::debug!(%client, %error, "TLS was not agreed on"),
+        Err(_) => tracing::debug!(%client, "TLS took too long"),
+    }
+}
+
+/// Serves a connection to its end.
+async fn converse<S>(context: Arc<Context>, from: Connected, stream: S, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let builder = builder(&context.options);
+    let cancelled = context.site.stop.clone();
+    let service = service_fn(move |request| {
+        let context = context.clone();
+        async move { Ok::<_, Infallible>(answer(&context, from, request).await) }
+    });
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // An error here is the client's: it broke off, or spoke no HTTP.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        () = cancelled.cancelled() => return,
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = cancelled.cancelled() => {}
+    }
+}
+
+fn head_max(options: &EntryPoint) -> Duration {
+    options.transport.responding_timeouts.read_timeout.get().unwrap_or(HEAD_MAX)
+}
+
+fn builder(options: &EntryPoint) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let head_bytes = options.http.max_header_bytes.clamp(HEAD_BYTES_MIN, HEAD_BYTES_MAX);
+    let head = head_max(options);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(head_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.http2.max_concurrent_streams)
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(EARLY_RESETS_MAX)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_MAX);
+    builder
+}

@@ -1,0 +1,21 @@
+//! From connections to answers: listeners, requests on their way, and connections to servers.
+//!
+//! Whatever was true of a request when it came in stays true for it: it is held against one snapshot. What is between
+//! two hops stays there ([`hop`]); what a client says of itself is believed only where the configuration says so
+//! ([`forwarded`]); a path is normalised before any rule sees it ([`normal`]).
+
+mod answer;
+mod entry;
+mod forwarded;
+mod handler;
+mod hop;
+mod normal;
+mod pool;
+mod tcp;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use entry::{BindError, Entry};
+pub(crate) use handler::Site;

@@ -1,0 +1,334 @@
+//! A gateway that runs: entry points, and configurations that come anew.
+//!
+//! Providers are read on a thread of their own, and only when something about them has changed; a new snapshot takes
+//! the place of the old one whole. What cannot be read changes nothing: the last sound configuration stays.
+
+use crate::{
+    certificates::{CertificateError, Certificates, Shown},
+    config::{
+        Warning, containers,
+        files::{self, FilesError},
+        model::{Configuration, TlsConfiguration},
+        statics::{Statics, not_yet},
+    },
+    proxy::{BindError, Entry, Site},
+    snapshot::{self, Snapshot, State},
+};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+
+/// How often providers are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Largest file of containers, in bytes.
+const CONTAINERS_BYTES_MAX: u64 = 16 << 20;
+/// Most files that are looked at for a change.
+const WATCHED_MAX: usize = 4_096;
+/// How long connections may go on at the end, where nothing is configured.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("could not start the gateway")]
+pub struct ServerError(#[source] Cause);
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("could not tell where an entry point listens")]
+    Address(#[source] io::Error),
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+}
+
+/// Why a provider gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum ProviderError {
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error("could not read containers from {}", path.display())]
+    Containers {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is not a list of containers", path.display())]
+    Form {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A gateway that answers.
+#[derive(Debug)]
+pub struct Gateway {
+    site: Arc<Site>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    addresses: Vec<(String, SocketAddr)>,
+    grace: Duration,
+}
+
+/// What routes are learnt from, and what they were when last looked at.
+#[derive(Debug)]
+struct Providers {
+    statics: Statics,
+    /// Where the engine writes which containers there are.
+    containers: Option<PathBuf>,
+    seen: Option<Vec<Seen>>,
+    files: Configuration,
+    labels: Configuration,
+    told: Vec<Warning>,
+}
+
+/// What was found when something had changed.
+struct Found {
+    snapshot: Snapshot,
+    tls: TlsConfiguration,
+    /// None where certificates stay.
+    shown: Option<Shown>,
+}
+
+impl Found {
+    fn empty(statics: &Statics) -> Self {
+        let snapshot = snapshot::build(&[], statics);
+        Self { snapshot, tls: TlsConfiguration::default(), shown: None }
+    }
+}
+
+/// A file as it was: its path, its size and its time.
+type Seen = (PathBuf, u64, Option<SystemTime>);
+
+impl Gateway {
+    /// Binds all entry points and serves. `containers` is the file in which the engine says which containers there are.
+    ///
+    /// # Errors
+    /// If an entry point cannot listen.
+    pub(crate) async fn start(statics: Statics, containers: Option<PathBuf>) -> Result<Self, ServerError> {
+        Self::begin(statics, containers).await.map_err(ServerError)
+    }
+
+    async fn begin(statics: Statics, containers: Option<PathBuf>) -> Result<Self, Cause> {
+        if let Some(warning) = not_yet(&statics) {
+            tracing::warn!(place = %warning.place, "{}", warning.message);
+        }
+        let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let grace =
+            statics.entry_points.values().filter_map(|entry| entry.transport.life_cycle.grace_time_out.get());
+        let grace = grace.max().unwrap_or(GRACE);
+        let mut providers = Providers::new(statics.clone(), containers);
+        let found = providers.look()?.unwrap_or_else(|| Found::empty(&statics));
+        let shown = match found.shown {
+            Some(shown) => shown,
+            None => Shown::read(&found.tls, &[], &mut Vec::new())?,
+        };
+        let certificates = Certificates::new(shown, &found.tls)?;
+        let site = Site::new(found.snapshot, certificates.clone());
+        let (stop, stopped) = watch::channel(false);
+        let mut entries = Vec::new();
+        let mut addresses = Vec::new();
+        for (name, options) in &statics.entry_points {
+            let entry = Entry::bind(name, options, site.clone(), &host_name).await?;
+            addresses.push((name.clone(), entry.address().map_err(Cause::Address)?));
+            entries.push(entry);
+        }
+        let mut tasks = JoinSet::new();
+        for entry in entries {
+            tasks.spawn(entry.serve(stopped.clone()));
+        }
+        tasks.spawn(watch_providers(providers, site.clone(), certificates, stopped));
+        Ok(Self { site, tasks, stop, addresses, grace })
+    }
+
+    /// Where it listens, by the names of its entry points.
+    #[must_use]
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// What is routed, for tests.
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.site.snapshot()
+    }
+
+    /// Lets requests under way finish, for as long as is configured.
+    pub async fn stop(mut self) {
+        // Nobody is left to be told when all tasks have ended.
+        let _ = self.stop.send(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if ended.is_err() {
+                tracing::error!("a task of the gateway ended by a fault");
+            }
+        }
+        self.site.finish(self.grace).await;
+    }
+}
+
+async fn watch_providers(
+    mut providers: Providers,
+    site: Arc<Site>,
+    certificates: Arc<Certificates>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = tick.tick() => {}
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = providers.look();
+            (providers, found)
+        });
+        // The task ends only by a fault of its own, or with the runtime.
+        let Ok((back, found)) = looked.await else { return };
+        providers = back;
+        match found {
+            Ok(None) => {}
+            Ok(Some(found)) => take(found, &site, &certificates),
+            Err(error) => tracing::error!(error = %crate::chain(&error), "the configuration stays as it was"),
+        }
+    }
+}
+
+/// Puts what was found in force.
+fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
+    if let Some(shown) = found.shown
+        && let Err(error) = certificates.replace(shown, &found.tls)
+    {
+        tracing::error!(error = %crate::chain(&error), "the certificates stay as they were");
+    }
+    let (routers, services) = (found.snapshot.routers.len(), found.snapshot.services.len());
+    site.replace(found.snapshot);
+    tracing::info!(routers, services, "the configuration was read anew");
+}
+
+impl Providers {
+    fn new(statics: Statics, containers: Option<PathBuf>) -> Self {
+        Self {
+            statics,
+            containers,
+            seen: None,
+            files: Configuration::default(),
+            labels: Configuration::default(),
+            told: Vec::new(),
+        }
+    }
+
+    /// What requests are routed by, if anything has changed since it was last looked at.
+    fn look(&mut self) -> Result<Option<Found>, CertificateError> {
+        let now = self.watched();
+        if self.seen.as_ref() == Some(&now) {
+            return Ok(None);
+        }
+        let first = self.seen.replace(now).is_none();
+        let mut warnings = Vec::new();
+        let watched = self.statics.providers.file.as_ref().is_some_and(|provider| provider.watch);
+        match self.read_files(&mut warnings) {
+            // Without watching, files are what they were at the start.
+            Ok(files) if first || watched => self.files = files,
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %crate::chain(&error), "the files stay as they were"),
+        }
+        match self.read_containers(&mut warnings) {
+            Ok(labels) => self.labels = labels,
+            Err(error) => tracing::error!(error = %crate::chain(&error), "the containers stay as they were"),
+        }
+        let parts = [("docker", &self.labels), ("file", &self.files)];
+        let snapshot = snapshot::build(&parts, &self.statics);
+        warnings.extend(snapshot.warnings.iter().cloned());
+        let mut tls = self.files.tls.clone();
+        for (name, store) in &self.labels.tls.stores {
+            tls.stores.entry(name.clone()).or_insert_with(|| store.clone());
+        }
+        let shown = Shown::read(&tls, &snapshot.hosts, &mut warnings)?;
+        self.tell(warnings, &snapshot);
+        Ok(Some(Found { snapshot, tls, shown: Some(shown) }))
+    }
+
+    fn read_files(&self, warnings: &mut Vec<Warning>) -> Result<Configuration, ProviderError> {
+        match &self.statics.providers.file {
+            Some(provider) => Ok(files::configuration(provider, warnings)?),
+            None => Ok(Configuration::default()),
+        }
+    }
+
+    fn read_containers(&self, warnings: &mut Vec<Warning>) -> Result<Configuration, ProviderError> {
+        let (Some(options), Some(path)) = (&self.statics.providers.docker, &self.containers) else {
+            return Ok(Configuration::default());
+        };
+        let failed = |source| ProviderError::Containers { path: path.clone(), source };
+        if fs::metadata(path).map_err(failed)?.len() > CONTAINERS_BYTES_MAX {
+            return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
+        let text = fs::read_to_string(path).map_err(failed)?;
+        let found: Vec<containers::Container> = serde_json::from_str(&text)
+            .map_err(|source| ProviderError::Form { path: path.clone(), source })?;
+        Ok(containers::configuration(&found, options, warnings))
+    }
+
+    /// Tells each thing once, until it is gone and comes again.
+    fn tell(&mut self, warnings: Vec<Warning>, snapshot: &Snapshot) {
+        for warning in warnings.iter().filter(|warning| !self.told.contains(warning)) {
+            tracing::warn!(place = %warning.place, "{}", warning.message);
+        }
+        self.told = warnings;
+        let kinds = [
+            ("router", &snapshot.routers),
+            ("service", &snapshot.services),
+            ("middleware", &snapshot.middlewares),
+            ("TCP router", &snapshot.tcp_routers),
+        ];
+        for (kind, statuses) in kinds {
+            for (name, status) in statuses.iter().filter(|(_, status)| status.state != State::Enabled) {
+                tracing::error!(kind, name, errors = %status.errors.join("; "), "not as it was asked for");
+            }
+        }
+    }
+
+    /// Everything that is read, as it is now.
+    fn watched(&self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        if let Some(provider) = &self.statics.providers.file {
+            for path in [&provider.directory, &provider.filename] {
+                if !path.is_empty() && provider.watch {
+                    note(Path::new(path), &mut seen);
+                }
+            }
+        }
+        if let Some(path) = &self.containers {
+            note(path, &mut seen);
+        }
+        for certificate in &self.files.tls.certificates {
+            note(Path::new(&certificate.cert_file), &mut seen);
+            note(Path::new(certificate.key_file.expose()), &mut seen);
+        }
+        seen
+    }
+}
+
+fn note(path: &Path, seen: &mut Vec<Seen>) {
+    if seen.len() >= WATCHED_MAX {
+        return;
+    }
+    let Ok(found) = fs::metadata(path) else { return };
+    seen.push((path.to_owned(), found.len(), found.modified().ok()));
+    if found.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            note(&path, seen);
+        }
+    }
+}

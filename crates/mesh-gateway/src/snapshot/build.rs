@@ -1,0 +1,277 @@
+//! All configurations to one snapshot.
+
+use super::{
+    Place, Route, Snapshot, Status, Table, layers::Layers, provider_of, qualified, service::Services,
+    tcp::TcpGathered, unsupported::unsupported,
+};
+use crate::{
+    config::{
+        Warning,
+        model::{Configuration, Middleware, Named, RedirectScheme, Router, TcpRouter},
+        statics::{EntryPoint, Redirection, Statics},
+    },
+    rule::{HttpRule, Syntax, priority},
+};
+
+/// Largest priority that a user may give, as Traefik has it: above are the routers of the gateway's own.
+const USER_PRIORITY_MAX: i64 = i64::MAX - 1_000;
+/// Who the gateway's own routers are from.
+const INTERNAL: &str = "internal";
+/// The order of providers, where routers are alike in all else.
+const PRECEDENCE: &[&str] = &["docker", "file"];
+
+/// Everything of HTTP, by qualified names.
+#[derive(Debug, Default)]
+struct Gathered {
+    routers: Named<Router>,
+    middlewares: Named<Middleware>,
+    services: Named<crate::config::model::Service>,
+    transports: Named<crate::config::model::ServersTransport>,
+    tcp: TcpGathered,
+    warnings: Vec<Warning>,
+}
+
+/// Builds what requests are routed by from what each provider gave.
+pub(crate) fn build(parts: &[(&str, &Configuration)], statics: &Statics) -> Snapshot {
+    let mut gathered = Gathered::default();
+    let defaults = default_entry_points(statics);
+    for (provider, part) in parts {
+        gathered.add(provider, part, &defaults);
+    }
+    for (name, entry) in &statics.entry_points {
+        if let Some(redirection) = &entry.http.redirections.entry_point {
+            gathered.redirect(name, redirection, statics);
+        }
+    }
+    if let Some(ping) = statics.ping.as_ref().filter(|ping| !ping.manual_routing) {
+        let router = Router {
+            entry_points: vec![ping.entry_point.clone()],
+            rule: "PathPrefix(`/ping`)".to_owned(),
+            priority: i64::MAX,
+            service: "ping@internal".to_owned(),
+            ..Router::default()
+        };
+        gathered.routers.insert("ping@internal".to_owned(), router);
+    }
+    assemble(gathered, statics)
+}
+
+/// Where routers are that name no entry point: those that say so, or all but the gateway's own.
+fn default_entry_points(statics: &Statics) -> Vec<String> {
+    let names = |is: &dyn Fn(&EntryPoint) -> bool| -> Vec<String> {
+        let known = statics.entry_points.iter().filter(|(name, entry)| *name != "traefik" && is(entry));
+        known.map(|(name, _)| name.clone()).collect()
+    };
+    let chosen = names(&|entry| entry.as_default);
+    if chosen.is_empty() { names(&|_| true) } else { chosen }
+}
+
+impl Gathered {
+    fn add(&mut self, provider: &str, part: &Configuration, defaults: &[String]) {
+        for (name, router) in &part.http.routers {
+            let mut router = router.clone();
+            if router.entry_points.is_empty() {
+                router.entry_points = defaults.to_vec();
+            }
+            for middleware in &mut router.middlewares {
+                *middleware = qualified(middleware, provider);
+            }
+            router.service = qualified(&router.service, provider);
+            self.routers.insert(qualified(name, provider), router);
+        }
+        let own = |name: &String| qualified(name, provider);
+        self.middlewares.extend(part.http.middlewares.iter().map(|(name, thing)| (own(name), thing.clone())));
+        self.services.extend(part.http.services.iter().map(|(name, thing)| (own(name), thing.clone())));
+        self.transports
+            .extend(part.http.servers_transports.iter().map(|(name, thing)| (own(name), thing.clone())));
+        for (name, router) in &part.tcp.routers {
+            let mut router = router.clone();
+            if router.entry_points.is_empty() {
+                router.entry_points = defaults.to_vec();
+            }
+            router.service = qualified(&router.service, provider);
+            self.tcp.routers.insert(own(name), router);
+        }
+        self.tcp.services.extend(part.tcp.services.iter().map(|(name, thing)| (own(name), thing.clone())));
+        self.tcp
+            .middlewares
+            .extend(part.tcp.middlewares.iter().map(|(name, thing)| (own(name), thing.clone())));
+        self.warnings.extend(unsupported(provider, part));
+    }
+
+    /// Sends all that comes in at one entry point to another, or to another scheme.
+    fn redirect(&mut self, from: &str, redirection: &Redirection, statics: &Statics) {
+        let address =
+            statics.entry_points.get(&redirection.to).map_or(redirection.to.as_str(), |to| &to.address);
+        let port = address.rsplit_once(':').map(|(_, port)| port.split('/').next().unwrap_or(port));
+        let Some(port) = port.filter(|port| port.parse::<u16>().is_ok()) else {
+            let message = format!("'to' entry point {:?} doesn't exist", redirection.to);
+            let place = format!("entryPoints.{from}.http.redirections");
+            self.warnings.push(Warning { place, message });
+            return;
+        };
+        let to = redirection.to.trim_start_matches(':');
+        let middleware = format!("redirect-{from}-to-{to}@internal");
+        let scheme = RedirectScheme {
+            scheme: redirection.scheme.clone(),
+            port: port.to_owned(),
+            permanent: redirection.permanent,
+        };
+        let layer = Middleware { redirect_scheme: Some(scheme), ..Middleware::default() };
+        self.middlewares.insert(middleware.clone(), layer);
+        let router = Router {
+            entry_points: vec![from.to_owned()],
+            rule: "HostRegexp(`^.+$`)".to_owned(),
+            priority: redirection.priority,
+            middlewares: vec![middleware],
+            service: "noop@internal".to_owned(),
+            ..Router::default()
+        };
+        self.routers.insert(format!("{from}-to-{to}@internal"), router);
+    }
+}
+
+fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
+    let mut snapshot = Snapshot { warnings: gathered.warnings, ..Snapshot::default() };
+    for name in statics.entry_points.keys() {
+        snapshot.entry_points.insert(name.clone(), Table::default());
+    }
+    snapshot.hosts =
+        gathered.routers.values().filter_map(|router| HttpRule::hosts(&router.rule).ok()).flatten().collect();
+    snapshot.hosts.sort();
+    snapshot.hosts.dedup();
+    for (name, router) in &gathered.tcp.routers {
+        let status = place_tcp_router(name, router, &gathered.tcp, statics, &mut snapshot.entry_points);
+        snapshot.tcp_routers.insert(name.clone(), status);
+    }
+    let mut layers = Layers::new(&gathered.middlewares);
+    let mut services = Services::new(&gathered.services, &gathered.transports, &statics.servers_transport);
+    for (name, router) in &gathered.routers {
+        let mut status = Status::default();
+        place_router(
+            name,
+            router,
+            statics,
+            &mut layers,
+            &mut services,
+            &mut snapshot.entry_points,
+            &mut status,
+        );
+        snapshot.routers.insert(name.clone(), status);
+    }
+    for table in snapshot.entry_points.values_mut() {
+        table.plain.sort_by_key(|route| route.place);
+        table.tls.sort_by_key(|route| route.place);
+        table.tcp.sort_by_key(|route| route.place);
+    }
+    snapshot.middlewares = layers.finish(&mut snapshot.warnings);
+    snapshot.services = services.finish();
+    snapshot
+}
+
+/// Puts a TCP router where it belongs; its status says why not, or where.
+fn place_tcp_router(
+    name: &str,
+    router: &TcpRouter,
+    all: &TcpGathered,
+    statics: &Statics,
+    tables: &mut Named<Table>,
+) -> Status {
+    let (known, unknown): (Vec<String>, Vec<String>) =
+        router.entry_points.iter().cloned().partition(|entry| tables.contains_key(entry));
+    let mut status = Status::using(&known);
+    for entry in unknown {
+        status.error(format!("entryPoint {entry:?} doesn't exist"), known.is_empty());
+    }
+    let precedence = &statics.providers.precedence;
+    let syntax = &statics.core.default_rule_syntax;
+    let made = match precedence.is_empty() {
+        true => all.route(name, router, syntax, PRECEDENCE),
+        false => all.route(name, router, syntax, precedence),
+    };
+    match made {
+        Ok(route) => {
+            for entry in &known {
+                tables.entry(entry.clone()).or_default().tcp.push(route.clone());
+            }
+        }
+        Err(message) => status.error(message, true),
+    }
+    status
+}
+
+/// Puts a router where it belongs; its status says why not, or where.
+fn place_router(
+    name: &str,
+    router: &Router,
+    statics: &Statics,
+    layers: &mut Layers<'_>,
+    services: &mut Services<'_>,
+    tables: &mut Named<Table>,
+    status: &mut Status,
+) {
+    for entry in &router.entry_points {
+        if !statics.entry_points.contains_key(entry) {
+            status.error(format!("entryPoint {entry:?} doesn't exist"), false);
+        } else if !status.using.contains(entry) {
+            status.using.push(entry.clone());
+        }
+    }
+    status.using.sort();
+    if status.using.is_empty() {
+        return status.error("no valid entryPoint for this router".to_owned(), true);
+    }
+    if !router.parent_refs.is_empty() {
+        return status.error("routers of routers (parentRefs) are not served yet".to_owned(), true);
+    }
+    for entry in status.using.clone() {
+        let Some(options) = statics.entry_points.get(&entry) else { continue };
+        match route(name, router, options, statics, layers, services) {
+            Ok(route) => {
+                let table = tables.entry(entry).or_default();
+                let tls = router.tls.is_some() || options.http.tls.is_some();
+                if tls { &mut table.tls } else { &mut table.plain }.push(route);
+            }
+            Err(message) => status.error(message, true),
+        }
+    }
+}
+
+fn route(
+    name: &str,
+    router: &Router,
+    entry: &EntryPoint,
+    statics: &Statics,
+    layers: &mut Layers<'_>,
+    services: &mut Services<'_>,
+) -> Result<Route, String> {
+    let own = provider_of(name) == INTERNAL;
+    if !own && router.priority > USER_PRIORITY_MAX {
+        let given = router.priority;
+        return Err(format!(
+            "the router priority {given} exceeds the max user-defined priority {USER_PRIORITY_MAX}"
+        ));
+    }
+    let provider = provider_of(name);
+    let defaults = entry.http.middlewares.iter().filter(|_| !own);
+    let names: Vec<String> =
+        defaults.chain(&router.middlewares).map(|layer| qualified(layer, provider)).collect();
+    let syntax = match router.rule_syntax.as_str() {
+        "" => &statics.core.default_rule_syntax,
+        syntax => syntax,
+    };
+    let rule = HttpRule::parse(&router.rule, Syntax::named(syntax)).map_err(|error| crate::chain(&error))?;
+    let rank = if router.priority == 0 { priority(&router.rule) } else { router.priority };
+    let precedence = &statics.providers.precedence;
+    let place = match precedence.is_empty() {
+        true => Place::new(rank, provider, PRECEDENCE),
+        false => Place::new(rank, provider, precedence),
+    };
+    Ok(Route {
+        name: name.to_owned(),
+        rule,
+        place,
+        layers: layers.chain(&names)?,
+        destination: services.find(&router.service)?,
+    })
+}

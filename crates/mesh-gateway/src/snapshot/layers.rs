@@ -1,0 +1,121 @@
+//! Middlewares by their names, each made once.
+
+use super::{Status, provider_of, qualified};
+use crate::{
+    config::{
+        Warning,
+        model::{Middleware, Named},
+    },
+    middleware::{Kind, Layer, Missing},
+};
+use std::sync::Arc;
+
+/// Deepest nesting of chains.
+const DEPTH_LEVELS_MAX: usize = 32;
+/// Most layers that one router's requests go through.
+const LAYERS_MAX: usize = 256;
+
+pub(super) struct Layers<'c> {
+    configured: &'c Named<Middleware>,
+    made: Named<Result<Arc<Made>, String>>,
+    statuses: Named<Status>,
+}
+
+enum Made {
+    Layer(Arc<Layer>),
+    Chain(Vec<String>),
+    /// Something that requests do without.
+    Nothing,
+}
+
+impl<'c> Layers<'c> {
+    /// All of them are made, also those that nobody uses: their errors are to be seen.
+    pub(super) fn new(configured: &'c Named<Middleware>) -> Self {
+        let mut layers = Self { configured, made: Named::new(), statuses: Named::new() };
+        for (name, config) in configured {
+            let mut status = Status::default();
+            let made = make(name, config, &mut status);
+            layers.made.insert(name.clone(), made);
+            layers.statuses.insert(name.clone(), status);
+        }
+        layers
+    }
+
+    /// The layers that these names stand for, chains resolved.
+    pub(super) fn chain(&mut self, names: &[String]) -> Result<Vec<Arc<Layer>>, String> {
+        let mut layers = Vec::new();
+        let mut way = Vec::new();
+        for name in names {
+            self.add(name, &mut way, &mut layers)?;
+        }
+        Ok(layers)
+    }
+
+    fn add(&mut self, name: &str, way: &mut Vec<String>, layers: &mut Vec<Arc<Layer>>) -> Result<(), String> {
+        let made = match self.made.get(name) {
+            Some(Ok(made)) => made.clone(),
+            Some(Err(error)) => return Err(error.clone()),
+            None => return Err(format!("middleware {name:?} does not exist")),
+        };
+        if way.iter().any(|before| before == name) || way.len() >= DEPTH_LEVELS_MAX {
+            let cycle = [way.as_slice(), &[name.to_owned()]].concat().join("->");
+            let message = format!("could not instantiate middleware {name}: recursion detected in {cycle}");
+            if let Some(status) = self.statuses.get_mut(name) {
+                status.error(message.clone(), true);
+            }
+            return Err(message);
+        }
+        match &*made {
+            Made::Layer(layer) if layers.len() < LAYERS_MAX => layers.push(layer.clone()),
+            Made::Layer(_) => return Err(format!("a router has at most {LAYERS_MAX} middlewares")),
+            Made::Nothing => {}
+            Made::Chain(names) => {
+                way.push(name.to_owned());
+                for name in names {
+                    self.add(name, way, layers)?;
+                }
+                way.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// How all of them stand; one warning says which kinds have no effect.
+    pub(super) fn finish(self, warnings: &mut Vec<Warning>) -> Named<Status> {
+        let idle: Vec<&str> = self
+            .made
+            .iter()
+            .filter(|(_, made)| matches!(made, Ok(made) if matches!(**made, Made::Nothing)))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !idle.is_empty() {
+            let message = format!("these middlewares have no effect yet: {}", idle.join(", "));
+            warnings.push(Warning { place: "middlewares".to_owned(), message });
+        }
+        debug_assert_eq!(self.statuses.len(), self.configured.len(), "every middleware has a status");
+        self.statuses
+    }
+}
+
+fn make(name: &str, config: &Middleware, status: &mut Status) -> Result<Arc<Made>, String> {
+    let message = match Kind::build(name, config) {
+        Ok(Kind::Layer(layer)) => return Ok(Arc::new(Made::Layer(Arc::from(layer)))),
+        Ok(Kind::Chain(names)) => {
+            let provider = provider_of(name);
+            let names = names.iter().map(|name| qualified(name, provider)).collect();
+            return Ok(Arc::new(Made::Chain(names)));
+        }
+        Ok(Kind::Missing(Missing::Comfort(kind))) => {
+            status.error(format!("{kind} has no effect yet"), false);
+            return Ok(Arc::new(Made::Nothing));
+        }
+        Ok(Kind::Missing(Missing::Guard(kind))) => {
+            format!(
+                "invalid middleware {name:?} configuration: {kind} is not there yet, and nothing goes past it"
+            )
+        }
+        Err(error) => crate::chain(&error),
+    };
+    status.error(message.clone(), true);
+    Err(message)
+}

@@ -1,0 +1,137 @@
+//! From configurations to what requests are routed by.
+//!
+//! A [`Snapshot`] is built whole from what all providers gave, without I/O, and never changes: the router of every
+//! request, the layers it goes through and the servers it may reach are found in it. What is wrong with a router, a
+//! middleware or a service stands beside it, in the words and with the states of Traefik's API; it takes down nothing
+//! but what needs it.
+//!
+//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`), sticky cookies,
+//! health checks, mirroring, failover and UDP.
+
+mod build;
+mod layers;
+mod place;
+mod service;
+mod tcp;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use build::build;
+pub(crate) use place::Place;
+pub(crate) use service::{Address, Balancer, Destination, Transport};
+pub(crate) use tcp::{Ends, TcpRoute};
+
+use crate::{
+    config::{Warning, model::Named},
+    middleware::Layer,
+    rule::{Connection, HttpRule, Target},
+};
+use std::sync::Arc;
+
+/// What requests are routed by.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) entry_points: Named<Table>,
+    pub(crate) routers: Named<Status>,
+    pub(crate) services: Named<Status>,
+    pub(crate) middlewares: Named<Status>,
+    pub(crate) tcp_routers: Named<Status>,
+    /// What the rules name as hosts.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// The routers of an entry point, first the one that is asked first.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    plain: Vec<Route>,
+    tls: Vec<Route>,
+    tcp: Vec<TcpRoute>,
+}
+
+impl Table {
+    /// The router for a request.
+    pub(crate) fn find(&self, target: &Target<'_>, tls: bool) -> Option<&Route> {
+        let routes = if tls { &self.tls } else { &self.plain };
+        routes.iter().find(|route| route.rule.matches(target))
+    }
+
+    /// Whether anybody here takes TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        !self.tls.is_empty() || self.tcp.iter().any(|route| route.ends != Ends::Plain)
+    }
+
+    /// Whether connections are looked at before anybody speaks HTTP.
+    pub(crate) fn has_tcp(&self) -> bool {
+        !self.tcp.is_empty()
+    }
+
+    /// The TCP router for a connection; none if it is to speak HTTP. One that takes everything leaves with TLS what an
+    /// HTTP router asks for by name.
+    pub(crate) fn find_tcp(
+        &self,
+        connection: &Connection<'_>,
+        tls: bool,
+        hosts: &[String],
+    ) -> Option<&TcpRoute> {
+        let found =
+            self.tcp.iter().find(|route| (route.ends != Ends::Plain) == tls && route.matches(connection))?;
+        let named = tls && found.takes_all && hosts.iter().any(|host| host == connection.server_name);
+        (!named).then_some(found)
+    }
+}
+
+/// A router with all that its requests need.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) name: String,
+    rule: HttpRule,
+    place: Place,
+    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) destination: Arc<Destination>,
+}
+
+/// How something stands, as Traefik's API says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) state: State,
+    pub(crate) errors: Vec<String>,
+    /// The entry points that a router is at.
+    pub(crate) using: Vec<String>,
+}
+
+/// Whether something is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    #[default]
+    Enabled,
+    /// It is, and not all as it was asked.
+    Warning,
+    Disabled,
+}
+
+impl Status {
+    /// Notes what is wrong, once.
+    fn error(&mut self, message: String, critical: bool) {
+        if !self.errors.contains(&message) {
+            self.errors.push(message);
+        }
+        self.state = match self.state {
+            _ if critical => State::Disabled,
+            State::Disabled => State::Disabled,
+            _ => State::Warning,
+        };
+    }
+}
+
+/// A name with its provider.
+fn qualified(name: &str, provider: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("{name}@{provider}") }
+}
+
+/// The provider of a qualified name.
+fn provider_of(name: &str) -> &str {
+    name.rsplit_once('@').map_or("", |(_, provider)| provider)
+}

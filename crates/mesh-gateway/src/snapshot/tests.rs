@@ -1,0 +1,180 @@
+//! What becomes of configurations.
+
+use super::*;
+use crate::config::{
+    model::{Configuration, Middleware, Named as NamedThings, Router, Server, Service},
+    statics::{EntryPoint, Redirection, Statics},
+};
+use hyper::HeaderMap;
+
+fn statics() -> Statics {
+    let mut statics = Statics::default();
+    for (name, address) in [("web", ":80"), ("websecure", ":443"), ("traefik", ":8080")] {
+        let entry = EntryPoint { address: address.to_owned(), ..EntryPoint::default() };
+        statics.entry_points.insert(name.to_owned(), entry);
+    }
+    statics
+}
+
+fn service(url: &str) -> Service {
+    let server = Server { url: url.to_owned(), ..Server::default() };
+    let balancer = crate::config::model::LoadBalancer { servers: vec![server], ..Default::default() };
+    Service { load_balancer: Some(balancer), ..Service::default() }
+}
+
+fn router(rule: &str) -> Router {
+    Router { rule: rule.to_owned(), service: "s".to_owned(), ..Router::default() }
+}
+
+fn configuration(routers: &[(&str, Router)], middlewares: NamedThings<Middleware>) -> Configuration {
+    let mut part = Configuration::default();
+    part.http.routers = routers.iter().map(|(name, router)| ((*name).to_owned(), router.clone())).collect();
+    part.http.services.insert("s".to_owned(), service("http://10.0.0.1:8080"));
+    part.http.middlewares = middlewares;
+    part
+}
+
+fn found<'s>(snapshot: &'s Snapshot, entry: &str, host: &str, path: &str) -> Option<&'s str> {
+    let headers = HeaderMap::new();
+    let target = Target { method: "GET", host, path, query: "", headers: &headers, client: None };
+    snapshot.entry_points[entry].find(&target, false).map(|route| route.name.as_str())
+}
+
+#[test]
+fn the_longest_rule_comes_first_unless_told_otherwise() {
+    let routers = [
+        ("short", router("Host(`a`)")),
+        ("long", router("Host(`a`) && PathPrefix(`/api`)")),
+        ("first", Router { priority: 1_000, ..router("Path(`/api/first`)") }),
+        ("elsewhere", Router { entry_points: vec!["traefik".to_owned()], ..router("PathPrefix(`/`)") }),
+    ];
+    let part = configuration(&routers, NamedThings::new());
+    let snapshot = build(&[("file", &part)], &statics());
+    for (path, expected) in
+        [("/", Some("short@file")), ("/api/x", Some("long@file")), ("/api/first", Some("first@file"))]
+    {
+        assert_eq!(found(&snapshot, "web", "a", path), expected, "{path}");
+        assert_eq!(found(&snapshot, "websecure", "a", path), expected, "{path}");
+    }
+    assert_eq!(found(&snapshot, "web", "b", "/"), None);
+    assert_eq!(found(&snapshot, "traefik", "b", "/"), Some("elsewhere@file"));
+    assert_eq!(snapshot.routers["short@file"].using, ["web", "websecure"]);
+    assert!(snapshot.warnings.is_empty());
+}
+
+#[test]
+fn what_is_wrong_takes_down_only_what_needs_it() {
+    let chain = |names: &[&str]| Middleware {
+        chain: Some(crate::config::model::Chain {
+            middlewares: names.iter().map(|&name| name.to_owned()).collect(),
+        }),
+        ..Middleware::default()
+    };
+    let guard = Middleware { in_flight_req: Some(Default::default()), ..Middleware::default() };
+    let comfort = Middleware { compress: Some(Default::default()), ..Middleware::default() };
+    let middlewares: NamedThings<Middleware> = [
+        ("a".to_owned(), chain(&["b"])),
+        ("b".to_owned(), chain(&["a"])),
+        ("guard".to_owned(), guard),
+        ("comfort".to_owned(), comfort),
+    ]
+    .into();
+    let through = |name: &str| Router { middlewares: vec![name.to_owned()], ..router("Host(`x`)") };
+    let routers = [
+        ("sound", router("Host(`sound`)")),
+        ("comfortable", Router { rule: "Host(`comfort`)".to_owned(), ..through("comfort") }),
+        ("guarded", through("guard")),
+        ("unknown", through("nobody")),
+        ("round", through("a")),
+        ("rule", router("Hots(`a`)")),
+        ("lost", Router { service: "none".to_owned(), ..router("Host(`a`)") }),
+        ("nowhere", Router { entry_points: vec!["x".to_owned()], ..router("Host(`a`)") }),
+        ("half", Router { entry_points: vec!["x".to_owned(), "web".to_owned()], ..router("Host(`half`)") }),
+        ("high", Router { priority: i64::MAX - 5, ..router("Host(`a`)") }),
+    ];
+    let snapshot = build(&[("file", &configuration(&routers, middlewares))], &statics());
+    for (name, state, error) in [
+        ("sound", State::Enabled, ""),
+        ("comfortable", State::Enabled, ""),
+        ("guarded", State::Disabled, "inFlightReq is not there yet"),
+        ("unknown", State::Disabled, "middleware \"nobody@file\" does not exist"),
+        ("round", State::Disabled, "recursion detected in a@file->b@file->a@file"),
+        ("rule", State::Disabled, "error while parsing rule Hots(`a`): unsupported function: Hots"),
+        ("lost", State::Disabled, "the service \"none@file\" does not exist"),
+        ("nowhere", State::Disabled, "no valid entryPoint for this router"),
+        ("half", State::Warning, "entryPoint \"x\" doesn't exist"),
+        ("high", State::Disabled, "exceeds the max user-defined priority"),
+    ] {
+        let status = &snapshot.routers[&format!("{name}@file")];
+        assert_eq!(status.state, state, "{name}: {status:?}");
+        assert!(status.errors.concat().contains(error), "{name}: {status:?}");
+    }
+    assert_eq!(found(&snapshot, "web", "x", "/"), None);
+    assert_eq!(found(&snapshot, "web", "comfort", "/"), Some("comfortable@file"));
+    assert!(snapshot.warnings.iter().any(|warning| warning.message.ends_with("comfort@file")));
+}
+
+#[test]
+fn entry_points_redirect_and_ping_answers() {
+    let mut statics = statics();
+    let redirection = Redirection { to: "websecure".to_owned(), ..Redirection::default() };
+    if let Some(web) = statics.entry_points.get_mut("web") {
+        web.http.redirections.entry_point = Some(redirection);
+    }
+    statics.ping = Some(crate::config::statics::Ping::default());
+    let part = configuration(&[("all", router("PathPrefix(`/`)"))], NamedThings::new());
+    let snapshot = build(&[("file", &part)], &statics);
+    assert_eq!(found(&snapshot, "web", "a", "/"), Some("web-to-websecure@internal"));
+    assert_eq!(found(&snapshot, "websecure", "a", "/"), Some("all@file"));
+    assert_eq!(found(&snapshot, "traefik", "a", "/ping"), Some("ping@internal"));
+}
+
+#[test]
+fn connections_go_to_the_router_that_asks_for_their_name() {
+    let labels = "
+tcp:
+  routers:
+    db: {rule: 'HostSNI(`db.test`)', service: db, tls: {passthrough: true}}
+    ended: {rule: 'HostSNI(`ended.test`)', service: db, tls: {}, middlewares: [near]}
+    rest: {rule: 'HostSNI(`*`)', service: db, tls: {}}
+    plain: {rule: 'HostSNI(`*`)', service: db}
+    wrong: {rule: 'HostSNI(`db.test`)', service: db}
+    lost: {rule: 'HostSNI(`*`)', service: none}
+  middlewares: {near: {ipAllowList: {sourceRange: [10.0.0.0/8]}}}
+  services: {db: {loadBalancer: {servers: [{address: 'a:1'}, {address: 'b:1'}]}}}
+http:
+  routers: {web: {rule: 'Host(`web.test`)', service: s, tls: {}}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://a'}]}}}
+";
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.yml"), labels).expect("written");
+    let directory = folder.path().display().to_string();
+    let provider = crate::config::statics::FileProvider { directory, ..Default::default() };
+    let part = crate::config::files::configuration(&provider, &mut Vec::new()).expect("read");
+    let snapshot = build(&[("file", &part)], &statics());
+    let found = |name: &str, tls: bool| {
+        let connection = Connection { server_name: name, client: "10.1.1.1".parse().ok(), protocols: &[] };
+        let route = snapshot.entry_points["web"].find_tcp(&connection, tls, &snapshot.hosts);
+        route.map(|route| (route.name.as_str(), route.ends, route.admits(&connection)))
+    };
+    for (name, tls, expected) in [
+        ("db.test", true, Some(("db@file", Ends::There, true))),
+        ("ended.test", true, Some(("ended@file", Ends::Here, true))),
+        ("other.test", true, Some(("rest@file", Ends::Here, true))),
+        ("web.test", true, None),
+        ("", false, Some(("plain@file", Ends::Plain, true))),
+    ] {
+        assert_eq!(found(name, tls), expected, "{name}");
+    }
+    for (name, error) in [("wrong", "no TLS on router"), ("lost", "does not exist")] {
+        let status = &snapshot.tcp_routers[&format!("{name}@file")];
+        assert_eq!(status.state, State::Disabled);
+        assert!(status.errors.concat().contains(error), "{status:?}");
+    }
+    let connection =
+        Connection { server_name: "ended.test", client: "11.1.1.1".parse().ok(), protocols: &[] };
+    let route = snapshot.entry_points["web"].find_tcp(&connection, true, &snapshot.hosts).expect("a route");
+    assert!(!route.admits(&connection));
+    let servers: Vec<_> = (0..3).filter_map(|_| route.destination.next()).collect();
+    assert_eq!(servers, ["a:1", "b:1", "a:1"]);
+}

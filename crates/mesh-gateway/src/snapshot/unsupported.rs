@@ -1,0 +1,75 @@
+//! What of a dynamic configuration is understood and not done.
+
+use crate::config::{
+    Warning,
+    model::{Configuration, TlsOptions},
+};
+
+/// One warning for everything that a provider asked for and that has no effect.
+pub(super) fn unsupported(provider: &str, part: &Configuration) -> Option<Warning> {
+    let mut options: Vec<String> = Vec::new();
+    let mut note = |given: bool, option: String| {
+        if given {
+            options.push(option);
+        }
+    };
+    for (name, router) in &part.http.routers {
+        let place = format!("http.routers.{name}");
+        let tls = router.tls.as_ref();
+        note(tls.is_some_and(|tls| !tls.cert_resolver.is_empty()), format!("{place}.tls.certResolver"));
+        note(tls.is_some_and(|tls| !tls.domains.is_empty()), format!("{place}.tls.domains"));
+        note(tls.is_some_and(|tls| !tls.options.is_empty()), format!("{place}.tls.options"));
+        note(router.observability.is_some(), format!("{place}.observability"));
+    }
+    for (name, service) in &part.http.services {
+        let place = format!("http.services.{name}");
+        note(!service.middlewares.is_empty(), format!("{place}.middlewares"));
+        let sticky = service.weighted.as_ref().is_some_and(|weighted| weighted.sticky.is_some());
+        note(sticky, format!("{place}.weighted.sticky"));
+        let Some(balancer) = &service.load_balancer else { continue };
+        note(balancer.sticky.is_some(), format!("{place}.loadBalancer.sticky"));
+        note(balancer.health_check.is_some(), format!("{place}.loadBalancer.healthCheck"));
+        note(balancer.passive_health_check.is_some(), format!("{place}.loadBalancer.passiveHealthCheck"));
+    }
+    for (name, transport) in &part.http.servers_transports {
+        let timeouts = transport.forwarding_timeouts.clone();
+        let plain = crate::config::model::ServersTransport {
+            max_idle_conns_per_host: transport.max_idle_conns_per_host,
+            forwarding_timeouts: timeouts,
+            ..crate::config::model::ServersTransport::default()
+        };
+        note(
+            *transport != plain,
+            format!("http.serversTransports.{name} (all but its times and its idle connections)"),
+        );
+    }
+    for (name, router) in &part.tcp.routers {
+        let tls = router.tls.as_ref();
+        let named = tls.is_some_and(|tls| !tls.options.is_empty() || !tls.cert_resolver.is_empty());
+        note(named, format!("tcp.routers.{name}.tls (its options and its resolver)"));
+    }
+    for name in part.tcp.servers_transports.keys() {
+        note(true, format!("tcp.serversTransports.{name}"));
+    }
+    for name in part.udp.routers.keys() {
+        note(true, format!("udp.routers.{name}"));
+    }
+    for (name, options) in &part.tls.options {
+        let plain = TlsOptions {
+            min_version: options.min_version.clone(),
+            alpn_protocols: options.alpn_protocols.clone(),
+            ..TlsOptions::default()
+        };
+        let known = ["", "VersionTLS12", "VersionTLS13"].contains(&options.min_version.as_str());
+        let served = name == "default" && known && *options == plain;
+        note(!served, format!("tls.options.{name} (all but the default's minVersion and alpnProtocols)"));
+    }
+    for (name, store) in &part.tls.stores {
+        note(name != "default" || store.default_generated_cert.is_some(), format!("tls.stores.{name}"));
+    }
+    if options.is_empty() {
+        return None;
+    }
+    let message = format!("these options have no effect yet: {}", options.join(", "));
+    Some(Warning { place: provider.to_owned(), message })
+}
