@@ -223,6 +223,16 @@ fn run_takes_the_flags_of_compose() {
     for want in ["mine=1", "own=x", "com.docker.compose.oneoff=True", "com.docker.compose.slug="] {
         assert!(labels.contains(want), "no {want} in {labels}");
     }
+    // What somebody runs goes on without the services; the network stays with it.
+    let up = stack.mesh(&["up", "-d"]).succeeded();
+    assert_eq!(up.stdout, "", "scripts take what is printed for their own");
+    for rehearsal in [true, false] {
+        let words: &[&str] = if rehearsal { &["--dry-run", "down"] } else { &["down"] };
+        let said = stack.mesh(words).succeeded().stderr;
+        assert!(!said.contains(&format!("{name}  Removed")), "{said}");
+        assert!(said.contains("-a-1  Removed") && !said.contains("_default  Removed"), "{said}");
+    }
+    assert_eq!(stack.containers().len(), 1);
     let piped = {
         let mut child = stack
             .command(&["run", "--rm", "-T", "a", "cat"])

@@ -24,6 +24,7 @@ fn databases_start_with_what_the_vault_has_for_them() {
     }
     let stack = devstack();
     let up = stack.mesh(&["--profile", "minimal", "up", "--wait"]).succeeded();
+    assert!(up.stderr.contains("left out, as nothing serves their images: forgejo"), "{}", up.text());
     let bootstrap = stack.mesh(&["logs", "vault-bootstrap"]).succeeded();
     assert!(bootstrap.stdout.contains("The vault is initialised and open"), "{}", bootstrap.text());
 
@@ -76,4 +77,51 @@ fn databases_start_with_what_the_vault_has_for_them() {
     stack.mesh(&["restart", "vault"]).succeeded();
     assert!(within(20, || stack.mesh(&["vault", "status"]).code == 0), "the vault stays sealed");
     assert_eq!(password("postgres"), postgres);
+}
+
+#[test]
+fn all_profiles_come_up_watched_and_what_nothing_serves_is_told() {
+    if !is_root() {
+        return;
+    }
+    let stack = devstack();
+    let up = stack.mesh(&["--profile", "full", "--profile", "reference", "up", "--wait"]).succeeded();
+    let absent = [
+        "forgejo",
+        "mongodb",
+        "grafana",
+        "loki",
+        "vector",
+        "cadvisor",
+        "reference-api",
+        "api-first",
+        "golang-api",
+        "nodejs-api",
+        "rust-api",
+    ];
+    let status: serde_json::Value =
+        serde_json::from_str(&stack.mesh(&["status", "--format", "json"]).succeeded().stdout).expect("JSON");
+    assert_eq!(status["State"], "up", "{status}");
+    for name in absent {
+        assert!(status["LeftOut"].get(name).is_some(), "{name} is not told: {status}");
+        assert!(up.stderr.contains(name), "{name}: {}", up.text());
+    }
+    assert!(stack.mesh(&["ps", "-a"]).succeeded().stderr.contains("grafana"));
+    assert_eq!(stack.mesh(&["health"]).code, 0);
+    // Whoever is asked for by name is not left out.
+    stack.mesh(&["up", "-d", "grafana"]).failed_saying(&["grafana"]);
+
+    // Everything that Prometheus is to watch answers it.
+    let targets = || {
+        let text = stack.shell("vault", "curl -s http://prometheus:9090/api/v1/targets");
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let targets = answer["data"]["activeTargets"].as_array().cloned().unwrap_or_default();
+        targets.iter().map(|target| target["health"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
+    assert!(within(60, || targets() == ["up"; 6]), "{:?}", targets());
+    let metric =
+        stack.shell("vault", "curl -s http://redis-exporter-2:9121/metrics | grep -c '^redis_up 1$'");
+    assert_eq!(metric, "1");
+    let cluster = "REDISCLI_AUTH=$(cat /run/redis/password) redis-cli cluster info";
+    assert!(stack.shell("redis-3", cluster).contains("cluster_slots_ok:16384"));
 }

@@ -24,7 +24,7 @@ fn the_hub_comes_up_and_its_servers_answer() {
     for port in ["POSTGRES", "TRANSACTION", "SESSION", "REDIS", "AMQP", "RABBITMQ", "PROMETHEUS"] {
         stack.set(&format!("HUB_{port}_PORT"), "0");
     }
-    let table = stack.up().stdout;
+    let table = stack.up().text();
     for service in [
         "postgres",
         "pgbouncer-transaction",

@@ -161,11 +161,7 @@ fn settle(run: &dyn Fn(&[String]) -> Outcome) {
 fn tell(words: &[String], ours: &Outcome, theirs: &Outcome, directory: &Path, count: &mut Count) {
     let line = words.join(" ");
     let verb = Words { line: &line, directory: &directory.display().to_string() };
-    let (mut own, other) = (normal(&verb, &ours.stdout), normal(&verb, &theirs.stdout));
-    // Mesh's `up -d` ends with a table of what runs.
-    if words.iter().any(|word| word == "up") && words.iter().any(|word| word == "-d") {
-        own = other.clone();
-    }
+    let (own, other) = (normal(&verb, &ours.stdout), normal(&verb, &theirs.stdout));
     if ours.code != theirs.code || own != other {
         count.differ += 1;
         let (own_part, other_part) = parting(&own, &other);

@@ -88,6 +88,24 @@ fn pulls_tell_of_each_layer_once_and_of_each_failure() {
 }
 
 #[test]
+fn the_caller_says_how_registries_are_asked() {
+    if !is_root() {
+        return;
+    }
+    let Some((registry, mut stack)) = given() else { return };
+    stack.mesh(&["up", "-d"]).succeeded();
+    let supervisor = stack.supervisor();
+    // It was started without a mirror.
+    stack.set("IMAGE", "example.invalid/team/app:1");
+    stack.mesh(&["pull"]).failed_saying(&["example.invalid"]);
+    stack.set("MESH_REGISTRY_MIRRORS", &format!("example.invalid=http://{}", registry.address));
+    stack.mesh(&["pull"]).succeeded();
+    stack.set("MESH_REGISTRY_MIRRORS", "nonsense");
+    stack.mesh(&["pull"]).failed_saying(&["MESH_REGISTRY_MIRRORS"]);
+    assert_eq!(stack.supervisor(), supervisor, "it is the same all the time");
+}
+
+#[test]
 fn a_pull_that_is_interrupted_says_so() {
     if !is_root() {
         return;

@@ -250,6 +250,52 @@ fn events_come_as_docker_s() {
 }
 
 #[test]
+fn programs_beside_a_container_s_own_are_told() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "services:\n  web:\n    image: busybox\n    command: [sleep, infinity]\n    stop_signal: SIGKILL\n    \
+         healthcheck: {test: [CMD, test, -e, /bin/sh], interval: 1h}\n    \
+         post_start: [{command: [sh, -c, 'exit 0']}]\n",
+    );
+    stack.up();
+    assert_eq!(stack.mesh(&["exec", "-T", "web", "sh", "-c", "exit 7"]).code, 7);
+    assert_eq!(stack.mesh(&["exec", "-T", "web", "/no/such"]).code, 127);
+    stack.mesh(&["exec", "-d", "web", "sleep", "1000"]).succeeded();
+    // By their ids: what is told of each, in order.
+    let told = || {
+        let lines = stack.mesh(&["events", "--json", "--since", "1h", "--until", "0s"]).succeeded().stdout;
+        let mut programs: Vec<(String, Vec<String>)> = Vec::new();
+        for line in lines.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let Some(id) = event["attributes"]["execID"].as_str() else { continue };
+            let code = event["attributes"]["exitCode"].as_str().map(|code| format!(" {code}"));
+            let step =
+                format!("{}{}", event["action"].as_str().expect("an action"), code.unwrap_or_default());
+            match programs.iter_mut().find(|(known, _)| known == id) {
+                Some((_, steps)) => steps.push(step),
+                None => programs.push((id.to_owned(), vec![step])),
+            }
+        }
+        assert!(programs.iter().all(|(id, _)| id.len() == 64), "{lines}");
+        programs.into_iter().map(|(_, steps)| steps.join(", ")).collect::<Vec<_>>()
+    };
+    let of = |line: &str, end: &str| format!("exec_create: {line}, exec_start: {line}{end}");
+    let ended = of("sh -c exit 7", ", exec_die 7");
+    assert!(within(20, || told().contains(&ended)), "{:?}", told());
+    let all = told();
+    for want in [
+        of("test -e /bin/sh", ", exec_die 0"),
+        of("sh -c exit 0", ", exec_die 0"),
+        of("/no/such ", ""),
+        of("sleep 1000", ""),
+    ] {
+        assert!(all.contains(&want), "no {want:?} in {all:?}");
+    }
+}
+
+#[test]
 fn variables_interfaces_and_ports_are_as_the_file_says() {
     if !is_root() {
         return;

@@ -269,3 +269,299 @@ fn nothing_readable_is_on_the_disk() {
     assert!(!has(secret) && !has(&vault.root) && !has("password"), "a secret is on the disk in clear");
     assert!(!vault.log().contains(secret));
 }
+
+/// The status and the body of a request whose token is another than the client's.
+fn ask(vault: &Vault, token: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    Client::connect(vault.address, token).expect("a connection").call(method, path, body)
+}
+
+#[test]
+fn wrong_key_shares_open_nothing() {
+    let mut vault = Vault::start();
+    let other = Vault::start();
+    let init = |vault: &Vault| {
+        let (status, made) =
+            ask(vault, "", "PUT", "sys/init", Some(&json!({"secret_shares": 5, "secret_threshold": 3})));
+        assert_eq!(status, 200, "{made}");
+        let shares = made["keys"].as_array().expect("shares").iter();
+        shares.map(|share| share.as_str().expect("a share").to_owned()).collect::<Vec<_>>()
+    };
+    let (shares, strangers) = (init(&vault), init(&other));
+    let give = |vault: &Vault, share: &str| ask(vault, "", "PUT", "sys/unseal", Some(&json!({"key": share})));
+    let progress = |vault: &Vault| ask(vault, "", "GET", "sys/seal-status", None).1["progress"].clone();
+    let mut bent = shares[2].clone();
+    bent.replace_range(0..1, if bent.starts_with('0') { "1" } else { "0" });
+    for wrong in [&bent, &strangers[2]] {
+        assert_eq!(give(&vault, &shares[0]).1["progress"], 1);
+        assert_eq!(give(&vault, &shares[1]).1["progress"], 2);
+        let (status, said) = give(&vault, wrong);
+        assert_eq!(status, 400, "{said}");
+        assert_eq!(progress(&vault), 0, "shares stay although one was wrong");
+        assert_eq!(ask(&vault, "x", "GET", "sys/mounts", None).0, 503);
+    }
+    for nonsense in ["", "x", "zz", "00", &"0".repeat(1_000_000)] {
+        assert_eq!(give(&vault, nonsense).0, 400);
+    }
+    for twice in [&shares[0], &shares[0], &shares[1]] {
+        assert_eq!(give(&vault, twice).1["sealed"], true, "a share counts once");
+    }
+    vault.kill_and_leave_sealed();
+    assert_eq!(progress(&vault), 0, "shares are kept nowhere");
+    for share in &shares[2..] {
+        assert_eq!(give(&vault, share).0, 200);
+    }
+    assert_eq!(ask(&vault, "", "GET", "sys/health", None).0, 200);
+}
+
+/// A vault with a role `app`, and the role's identifier.
+fn with_a_role() -> (Vault, String) {
+    let vault = Vault::start().open();
+    let mut root = vault.client();
+    assert_eq!(root.call("POST", "sys/auth/approle", Some(&json!({"type": "approle"}))).0, 204);
+    assert_eq!(
+        root.call("POST", "auth/approle/role/app", Some(&json!({"token_policies": "default"}))).0,
+        204
+    );
+    let (_, role) = root.call("GET", "auth/approle/role/app/role-id", None);
+    let role_id = role["data"]["role_id"].as_str().expect("an identifier").to_owned();
+    (vault, role_id)
+}
+
+fn secret_id(vault: &Vault, wish: &Value) -> String {
+    let (status, made) = vault.client().call("POST", "auth/approle/role/app/secret-id", Some(wish));
+    assert_eq!(status, 200, "{made}");
+    made["data"]["secret_id"].as_str().expect("an identifier").to_owned()
+}
+
+fn login(vault: &Vault, role_id: &str, secret_id: &str) -> u16 {
+    let body = json!({"role_id": role_id, "secret_id": secret_id});
+    ask(vault, "", "POST", "auth/approle/login", Some(&body)).0
+}
+
+#[test]
+fn secret_ids_are_not_replayed_and_end_in_time() {
+    let (mut vault, role_id) = with_a_role();
+    let once = secret_id(&vault, &json!({"num_uses": 1}));
+    let racers: Vec<u16> = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16).map(|_| scope.spawn(|| login(&vault, &role_id, &once))).collect();
+        racers.into_iter().map(|racer| racer.join().expect("an answer")).collect()
+    });
+    assert_eq!(racers.iter().filter(|status| **status == 200).count(), 1, "{racers:?}");
+    assert!(racers.iter().all(|status| matches!(status, 200 | 400 | 403)), "{racers:?}");
+
+    // The failures have locked the role, which a restart does not mend; another role is not locked.
+    let (mut vault, role_id) = {
+        vault.kill_and_restart();
+        let unused = secret_id(&vault, &json!({}));
+        assert_eq!(login(&vault, &role_id, &unused), 403, "a restart has unlocked the role");
+        with_a_role()
+    };
+    let once = secret_id(&vault, &json!({"num_uses": 1}));
+    let short = secret_id(&vault, &json!({"ttl": "1s"}));
+    let long = secret_id(&vault, &json!({"ttl": "1h"}));
+    assert_eq!(login(&vault, &role_id, &once), 200);
+    // What it has burned is burned, whatever ends the server.
+    vault.kill_and_restart();
+    assert_eq!(login(&vault, &role_id, &once), 400, "it was replayed");
+    let made = Instant::now();
+    assert!(harness::within(20, || login(&vault, &role_id, &long) == 200 && made.elapsed().as_secs() >= 1));
+    assert_eq!(login(&vault, &role_id, &short), 400, "it is over");
+    assert_eq!(login(&vault, &role_id, &long), 200);
+}
+
+/// A library that shifts the wall clock of whoever loads it by the seconds in a file; none without a C compiler.
+fn clock(folder: &std::path::Path) -> Option<std::path::PathBuf> {
+    const SOURCE: &str = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <stdlib.h>
+        #include <sys/syscall.h>
+        #include <time.h>
+        #include <unistd.h>
+        int clock_gettime(clockid_t id, struct timespec *time) {
+            int outcome = (int)syscall(SYS_clock_gettime, id, time);
+            const char *path = getenv("MESH_TEST_CLOCK");
+            if (outcome != 0 || id != CLOCK_REALTIME || !path) return outcome;
+            char text[32] = {0};
+            int file = open(path, O_RDONLY | O_CLOEXEC);
+            if (file >= 0 && read(file, text, sizeof text - 1) > 0) time->tv_sec += atol(text);
+            if (file >= 0) close(file);
+            return outcome;
+        }
+    "#;
+    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+    fs::write(&source, SOURCE).expect("a file");
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).output();
+    built.is_ok_and(|built| built.status.success()).then_some(library)
+}
+
+#[test]
+fn when_the_clock_jumps_nothing_is_lost_and_nothing_comes_back() {
+    let folder = TempDir::with_prefix("mesh-vault-").expect("a folder");
+    let Some(library) = clock(folder.path()) else {
+        println!("skipped: no C compiler");
+        return;
+    };
+    let (data, shift) = (folder.path().join("data"), folder.path().join("shift"));
+    // Written beside and renamed, so that nobody reads half of it.
+    let jump = |seconds: i64| {
+        let fresh = shift.with_extension("new");
+        fs::write(&fresh, seconds.to_string()).and_then(|()| fs::rename(&fresh, &shift)).expect("a file");
+    };
+    jump(0);
+    let vault = Vault::with(folder, &data, |mut server| {
+        server.env("LD_PRELOAD", &library).env("MESH_TEST_CLOCK", &shift);
+        server
+    })
+    .open();
+    let mut root = vault.client();
+    let mut token = |wish: Value| {
+        let (status, made) = root.call("POST", "auth/token/create", Some(&wish));
+        assert_eq!(status, 200, "{made}");
+        let text = |key: &str| made["auth"][key].as_str().expect("a text").to_owned();
+        (text("client_token"), text("accessor"))
+    };
+    let (hour, hour_accessor) = token(json!({"ttl": "1h", "policies": ["default"]}));
+    let (day, _) = token(json!({"ttl": "24h", "policies": ["default"]}));
+    let own = |token: &str| ask(&vault, token, "GET", "auth/token/lookup-self", None);
+    let ttl = |token: &str| own(token).1["data"]["ttl"].as_u64();
+    let write = |value: u64| {
+        let body = json!({"data": {"value": value}});
+        assert_eq!(vault.client().call("POST", "secret/data/clock", Some(&body)).0, 200);
+        let (status, read) = vault.client().call("GET", "secret/data/clock", None);
+        assert_eq!((status, read["data"]["data"]["value"].as_u64()), (200, Some(value)), "{read}");
+    };
+    write(1);
+    jump(1_800);
+    assert!(ttl(&hour).is_some_and(|ttl| (1..=1_800).contains(&ttl)), "{:?}", own(&hour));
+    write(2);
+    assert!(
+        ask(&vault, &vault.root, "LIST", "auth/token/accessors", None).1.to_string().contains(&hour_accessor)
+    );
+    // A day back, before all of it was made: everything lives, and nothing stumbles over times that are to come.
+    jump(-86_400);
+    assert!(ttl(&hour).is_some() && ttl(&day).is_some());
+    write(3);
+    assert_eq!(ask(&vault, &day, "POST", "auth/token/renew-self", Some(&json!({}))).0, 200);
+    assert_eq!(vault.client().call("GET", "sys/health", None).0, 200);
+    // Two hours on, one token is over, and what has ended by it has ended for good.
+    jump(7_200);
+    assert_eq!(own(&hour).0, 403);
+    assert_eq!(own(&vault.root).0, 200);
+    let stored = || {
+        let (_, accessors) = vault.client().call("LIST", "auth/token/accessors", None);
+        accessors["data"]["keys"].as_array().is_some_and(|keys| keys.contains(&json!(hour_accessor)))
+    };
+    assert!(harness::within(20, || !stored()), "it is not tidied away");
+    jump(0);
+    assert_eq!(own(&hour).0, 403, "a token came back with the time");
+    write(4);
+    // As far as clocks go.
+    for seconds in [4_000_000_000, -1_500_000_000] {
+        jump(seconds);
+        write(5);
+        assert_eq!(own(&vault.root).0, 200);
+    }
+    jump(0);
+    write(6);
+}
+
+/// A certificate for `vault.test` and `localhost`, and where it is.
+struct Certified {
+    files: [std::path::PathBuf; 2],
+    der: Vec<u8>,
+}
+
+impl Certified {
+    fn write(folder: &std::path::Path) -> Self {
+        let names = ["vault.test", "localhost"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let files = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+        fs::write(&files[0], made.cert.pem()).expect("a file");
+        fs::write(&files[1], made.signing_key.serialize_pem()).expect("a file");
+        Self { files, der: made.cert.der().to_vec() }
+    }
+}
+
+/// A connection to `vault.test`.
+struct Secure(rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>);
+
+impl Secure {
+    fn connect(address: std::net::SocketAddr, trusted: &[u8]) -> std::io::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.to_vec().into()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "vault.test".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a connection");
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut secure = Self(rustls::StreamOwned::new(connection, stream));
+        secure.status()?;
+        Ok(secure)
+    }
+
+    /// The status of `sys/seal-status`.
+    fn status(&mut self) -> std::io::Result<u16> {
+        use std::io::{Read as _, Write as _};
+        self.0.write_all(&request("GET", "sys/seal-status", "", None))?;
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            match self.0.read(&mut part)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                bytes => answer.extend_from_slice(&part[..bytes]),
+            }
+            if let Some((status, _)) = vault::whole_answer(&answer) {
+                return Ok(status);
+            }
+        }
+    }
+}
+
+#[test]
+fn tls_takes_a_new_certificate_without_a_restart() {
+    let folder = TempDir::with_prefix("mesh-vault-").expect("a folder");
+    let data = folder.path().join("data");
+    let first = Certified::write(folder.path());
+    let listener = format!("tls_cert_file = {:?}\ntls_key_file = {:?}", first.files[0], first.files[1]);
+    let mut vault = Vault::listening(folder, &data, &listener, |server| server);
+    let address = vault.address;
+    let mut open = Secure::connect(address, &first.der).expect("https by name");
+    assert_eq!(open.status().expect("an answer"), 200);
+    // The same by the command line, and nothing without TLS.
+    let status = |trusted: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        command.env("VAULT_ADDR", format!("https://localhost:{}", address.port()));
+        command.env("VAULT_CACERT", trusted).args(["vault-cli", "status"]);
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let old = vault.folder.path().join("old.pem");
+    fs::copy(&first.files[0], &old).expect("a file");
+    assert_eq!(status(&old), (Some(2), String::new()), "sealed is 2");
+    assert!(
+        Client::connect(address, "").and_then(|mut plain| plain.try_call("GET", "sys/health", None)).is_err()
+    );
+
+    let second = Certified::write(vault.folder.path());
+    assert!(Secure::connect(address, &second.der).is_err(), "it was read before anybody said so");
+    vault.signal(Signal::HUP);
+    assert!(harness::within(20, || Secure::connect(address, &second.der).is_ok()), "{}", vault.log());
+    assert!(Secure::connect(address, &first.der).is_err(), "the old certificate is still shown");
+    assert_eq!(open.status().expect("the open connection holds"), 200);
+    assert_eq!(status(&old).0, Some(1), "who trusts the old one alone is warned");
+
+    // A certificate that cannot be used changes nothing, and is told.
+    fs::write(&second.files[0], "no certificate").expect("a file");
+    vault.signal(Signal::HUP);
+    assert!(harness::within(20, || vault.log().contains("cannot be read anew")), "{}", vault.log());
+    assert!(Secure::connect(address, &second.der).is_ok());
+    assert_eq!(open.status().expect("the open connection holds"), 200);
+    vault.signal(Signal::TERM);
+    assert_eq!(vault.wait().code(), Some(0));
+}

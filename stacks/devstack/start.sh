@@ -20,17 +20,19 @@ header = \"X-Vault-Token: ${token:-}\"
 ${3:+data = \"$(sed 's/["\\]/\\&/g' <<< "$3")\"}"
 }
 
-tries=0
+# Services wait for a vault that starts; a renewal is tried again.
+tries=0 tries_max=600
+if [ "$1" = renew ]; then tries_max=5; fi
 until curl --silent --fail --max-time 2 --output /dev/null "$vault/v1/sys/health?standbyok=true"; do
     tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || fail "the vault at $vault is not ready"
+    [ "$tries" -lt "$tries_max" ] || fail "the vault at $vault is not ready"
     sleep 0.2
 done
 
 [ -r "$login/role-id" ] && [ -r "$login/secret-id" ] || fail "nothing to log in with in $login"
 answer=$(ask POST auth/approle/login \
     "$(jq -nc --rawfile r "$login/role-id" --rawfile s "$login/secret-id" '{role_id: $r, secret_id: $s}')") \
-    || fail "the vault refused the login of $service"
+    || fail "the vault refused the login of $service; mesh vault bootstrap makes one that has expired anew"
 token=$(jq -er .auth.client_token <<< "$answer")
 
 # secret SERVICE: its credentials as JSON.
@@ -38,21 +40,24 @@ secret() { ask GET "secret/data/$1" | jq -ce .data.data || fail "the vault has n
 # field NAME: of the credentials in $credentials.
 field() { jq -er --arg name "$1" '.[$name] | tostring' <<< "$credentials"; }
 
-# certificate OWNER: key, certificate and chain in memory, for the user that the server runs as.
+# certificate OWNER: key, certificate and chain in memory, for the user that the server runs as. Each file is there
+# whole at any time: a server may read them while they are made anew.
 certificate() {
-    local names
-    mkdir -p "$tls"
+    local names new=$tls/new
+    mkdir -p "$new"
     names=$(jq -nc --arg name "$service" --arg address "${SERVICE_ADDRESS:-}" '{
         common_name: $name, alt_names: "localhost",
         ip_sans: (["127.0.0.1", $address] | map(select(. != "")) | join(","))}')
-    ask POST "pki_int/issue/$service-role" "$names" > "$tls/answer" || fail "the vault issued no certificate for $service"
-    jq -er .data.private_key "$tls/answer" > "$tls/server.key"
-    jq -er '.data | .certificate, .ca_chain[]?' "$tls/answer" > "$tls/server.crt"
-    jq -er '.data.ca_chain[]?' "$tls/answer" > "$tls/ca.crt"
-    rm "$tls/answer"
-    chmod 0644 "$tls/server.crt" "$tls/ca.crt"
+    ask POST "pki_int/issue/$service-role" "$names" > "$new/answer" || fail "the vault issued no certificate for $service"
+    jq -er .data.private_key "$new/answer" > "$new/server.key"
+    jq -er '.data | .certificate, .ca_chain[]?' "$new/answer" > "$new/server.crt"
+    jq -er '.data.ca_chain[]?' "$new/answer" > "$new/ca.crt"
+    rm "$new/answer"
+    chmod 0644 "$new/server.crt" "$new/ca.crt"
     chmod 0711 "$tls"
-    chown -R "$1" "$tls" 2> /dev/null || true
+    chown "$1" "$tls" "$new"/* 2> /dev/null || true
+    mv "$new"/* "$tls"
+    rmdir "$new"
 }
 
 # hand_over COMMAND...: becomes the server, with the umask that its image expects, and without what it need not know.
@@ -88,6 +93,9 @@ start_mysql() {
     MYSQL_ROOT_PASSWORD=$(field root_password) MYSQL_USER=$(field user)
     MYSQL_PASSWORD=$(field password) MYSQL_DATABASE=$(field database)
     export MYSQL_ROOT_PASSWORD MYSQL_USER MYSQL_PASSWORD MYSQL_DATABASE
+    # For backups: the password of root is in no command line and in no log.
+    mkdir -p "$tls"
+    printf '[client]\nuser=root\npassword="%s"\n' "$MYSQL_ROOT_PASSWORD" > "$tls/root.cnf"
     if wants_tls; then
         certificate mysql:mysql
         set -- "$@" "--ssl-cert=$tls/server.crt" "--ssl-key=$tls/server.key" "--ssl-ca=$tls/ca.crt"
@@ -154,12 +162,34 @@ start_exporter() {
     credentials=$(secret redis-1)
     REDIS_PASSWORD=$(field password)
     export REDIS_PASSWORD
-    hand_over redis_exporter "$@"
+    hand_over /redis_exporter "$@"
+}
+
+# `start.sh SERVICE renew OWNER` makes the certificate anew, and `start.sh SERVICE reload PRODUCT` has the server load
+# it; connections that are open go on with the old one. Called by the supervisor, see x-mesh in compose.yaml.
+start_renew() { certificate "$1"; }
+
+start_reload() {
+    case $1 in
+        mysql)
+            local client=mysql statement="ALTER INSTANCE RELOAD TLS"
+            if command -v mariadb > /dev/null; then client=mariadb statement="FLUSH SSL"; fi
+            "$client" --defaults-extra-file="$tls/root.cnf" --execute="$statement"
+            ;;
+        redis)
+            REDISCLI_AUTH=$(< /run/redis/password)
+            export REDISCLI_AUTH
+            [ "$(redis-cli config set tls-cert-file "$tls/server.crt" tls-key-file "$tls/server.key")" = OK ] \
+                || fail "redis did not take its new certificate"
+            ;;
+        rabbitmq) rabbitmqctl --silent eval 'ssl:clear_pem_cache().' ;;
+        *) fail "there is no way to reload $1" ;;
+    esac
 }
 
 start=$1
 shift
 case $start in
-    postgres | pgbouncer | mysql | redis | rabbitmq | cluster | exporter) "start_$start" "$@" ;;
+    postgres | pgbouncer | mysql | redis | rabbitmq | cluster | exporter | renew | reload) "start_$start" "$@" ;;
     *) fail "there is no start of $start" ;;
 esac

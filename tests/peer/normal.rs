@@ -18,7 +18,10 @@ impl Words<'_> {
 /// Standard output without what differs from run to run.
 pub(crate) fn normal(command: &Words<'_>, stdout: &str) -> String {
     let stdout = without_sources(stdout);
-    let mut lines: Vec<String> = stdout.lines().filter_map(|line| normal_line(command, line)).collect();
+    // Health tests are made at another pace.
+    let tested = stdout.contains("health_status");
+    let mut lines: Vec<String> =
+        stdout.lines().filter_map(|line| normal_line(command, line, tested)).collect();
     // Docker's tools print these in the order in which they hear of them.
     if ["logs", "events", "wait", "stats", "up"].iter().any(|verb| command.has(verb)) {
         lines.sort();
@@ -44,10 +47,13 @@ fn without_sources(stdout: &str) -> String {
     stdout.lines().map(cut).collect()
 }
 
-fn normal_line(command: &Words<'_>, line: &str) -> Option<String> {
+/// `tested`: health tests are told among the events.
+fn normal_line(command: &Words<'_>, line: &str, tested: bool) -> Option<String> {
     if let Ok(mut document @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(line) {
         let action = document["action"].as_str().unwrap_or_default();
-        if ["exec_", "top", "attach", "resize"].iter().any(|noise| action.starts_with(noise)) {
+        if ["top", "attach", "resize"].iter().any(|noise| action.starts_with(noise))
+            || (tested && action.starts_with("exec_"))
+        {
             return None;
         }
         sort(command, &mut document);
@@ -58,11 +64,11 @@ fn normal_line(command: &Words<'_>, line: &str) -> Option<String> {
     }
     if let Some((head, attributes)) = line.strip_suffix(')').and_then(|line| line.rsplit_once(" ("))
         && command.has("events")
-        && !line.contains(" container exec_")
+        && !(tested && line.contains(" container exec_"))
     {
         return Some(normal_words(command, &format!("{head} ({})", labels(&attributes.replace(", ", ",")))));
     }
-    if line.contains(" container exec_")
+    if (tested && line.contains(" container exec_"))
         || line.contains(" container top ")
         || line.contains(" container attach ")
     {

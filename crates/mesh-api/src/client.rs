@@ -5,6 +5,7 @@ use crate::{
     message::{Answer, ApiError, ErrorKind, Message},
     request::{Envelope, Request, VERSION},
 };
+use mesh_model::registry::RegistryVariables;
 use std::{
     io,
     os::fd::BorrowedFd,
@@ -16,6 +17,7 @@ use tokio::net::UnixStream;
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
+    registry: Option<RegistryVariables>,
 }
 
 /// Why a call brought no answer.
@@ -75,7 +77,13 @@ impl Client {
     /// A client for the supervisor behind `socket`. Nothing is connected yet.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), registry: None }
+    }
+
+    /// The same, with how registries are asked by requests that fetch images.
+    #[must_use]
+    pub fn asking_registries(self, registry: Option<RegistryVariables>) -> Self {
+        Self { registry, ..self }
     }
 
     /// Sends one request and waits for its end; what is said meanwhile goes to `on_message`. Dropping
@@ -89,8 +97,9 @@ impl Client {
         on_message: &mut (dyn FnMut(Message) + Send),
         descriptors: Option<[BorrowedFd<'_>; 3]>,
     ) -> Result<Answer, CallError> {
-        let mut line =
-            serde_json::to_vec(&Envelope { version: VERSION, request }).map_err(CallError::Encode)?;
+        let registry = self.registry.clone().filter(|_| request.may_fetch());
+        let envelope = Envelope { version: VERSION, registry, request };
+        let mut line = serde_json::to_vec(&envelope).map_err(CallError::Encode)?;
         if line.len() > frame::LINE_BYTES_MAX {
             return Err(CallError::TooLarge);
         }

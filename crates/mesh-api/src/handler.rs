@@ -5,6 +5,7 @@ use crate::{
     request::Request,
 };
 use async_trait::async_trait;
+use mesh_model::registry::RegistryVariables;
 use std::os::fd::OwnedFd;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Carries out one request. It is not cancelled when its client hangs up: what must end then
-    /// watches [`Reply::hung_up`]. `descriptors` are the client's 0, 1 and 2 (`run`).
+    /// watches [`Reply::hung_up`]. `descriptors` are the client's 0, 1 and 2
+    /// (`run`), or a pipe, three times (`exec`).
     ///
     /// # Errors
     /// Whatever the client shall be told.
@@ -36,17 +38,29 @@ pub struct Reply {
     sender: mpsc::Sender<Message>,
     gone: CancellationToken,
     pid: Option<u32>,
+    registry: Option<RegistryVariables>,
 }
 
 impl Reply {
     pub(crate) fn new(sender: mpsc::Sender<Message>, gone: CancellationToken, pid: Option<u32>) -> Self {
-        Self { sender, gone, pid }
+        Self { sender, gone, pid, registry: None }
     }
 
     /// The client's process, where the kernel says.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.pid
+    }
+
+    /// The same, for a client that says how registries are asked.
+    pub(crate) fn asking_registries(self, registry: Option<RegistryVariables>) -> Self {
+        Self { registry, ..self }
+    }
+
+    /// How the client has registries asked; `None`: it does not say.
+    #[must_use]
+    pub fn registry(&self) -> Option<&RegistryVariables> {
+        self.registry.as_ref()
     }
 
     /// Tells of something that goes on. Waits while the client is slow to read.

@@ -1,6 +1,6 @@
 //! What a supervisor says.
 
-use crate::status::{ContainerStatus, ProcessRow, UsageRow, VolumeRow};
+use crate::status::{CertificateRow, ContainerStatus, ProcessRow, UsageRow, VolumeRow};
 use mesh_model::project::Project;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub enum Answer {
     Top(Vec<ProcessRow>),
     /// Volumes.
     Volumes(Vec<VolumeRow>),
+    /// Certificates of running services.
+    Certificates(Vec<CertificateRow>),
     /// An exit code (`wait`, `run`).
     Exit {
         /// The code.
@@ -151,6 +153,8 @@ pub enum ImageStage {
     },
     /// It cannot be had; why is the error's to say.
     Failed,
+    /// Nothing serves it, and its services are left out.
+    LeftOut,
 }
 
 /// How serious a note is.
@@ -221,7 +225,8 @@ pub struct Event {
     pub name: String,
     /// Service.
     pub service: String,
-    /// Docker's word: `create start die stop kill pause unpause destroy health_status: healthy oom`.
+    /// Docker's word: `create start die stop kill pause unpause destroy health_status: healthy oom
+    /// exec_create: sh exec_start: sh exec_die`.
     pub action: String,
     /// Image reference.
     pub image: String,

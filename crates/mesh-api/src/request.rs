@@ -1,7 +1,7 @@
 //! What a client asks.
 
 use crate::options::{CreateOptions, DownOptions, ExecOptions, FileOperation, RunOptions, UpOptions};
-use mesh_model::project::Project;
+use mesh_model::{project::Project, registry::RegistryVariables};
 use serde::{Deserialize, Serialize};
 
 /// Version of the wire; a supervisor of another one says so instead of guessing.
@@ -12,6 +12,9 @@ pub const VERSION: u32 = 1;
 pub struct Envelope {
     /// [`VERSION`] of the client.
     pub version: u32,
+    /// How the client has registries asked, where its request may fetch images. `None`: as the supervisor would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryVariables>,
     /// The request.
     pub request: Request,
 }
@@ -114,7 +117,8 @@ pub enum Request {
     Containers,
     /// The project the supervisor holds, if it was given one.
     Project,
-    /// How to run a program in a container (`exec`).
+    /// How to run a program in a container (`exec`). A pipe may come with it, three times: what the caller's shim
+    /// writes into it is the exit code of the program, for `events`.
     Exec(ExecOptions),
     /// How to be at the streams of a container (`attach`).
     Attach {
@@ -130,6 +134,18 @@ pub enum Request {
         project: Box<Project>,
         /// How.
         options: RunOptions,
+    },
+    /// Certificates of running services (`certs ls`).
+    Certificates {
+        /// Services.
+        services: Vec<String>,
+    },
+    /// Make those anew that are about to expire (`certs renew`).
+    RenewCertificates {
+        /// Services.
+        services: Vec<String>,
+        /// The others too.
+        force: bool,
     },
     /// How to work on the files of a container (`cp`, `watch`).
     Files {
@@ -156,6 +172,9 @@ pub enum Request {
         /// now on.
         #[serde(default)]
         since_unix_ms: Option<u64>,
+        /// Also those of programs that run in containers beside their own: `exec`, hooks, health tests.
+        #[serde(default)]
+        programs: bool,
     },
     /// Wait until containers stopped (`wait`); answered with the exit code of the first.
     Wait {
@@ -190,6 +209,7 @@ impl Request {
             Self::Attach { .. } => "attach",
             Self::Run { .. } => "run",
             Self::Files { .. } => "cp",
+            Self::Certificates { .. } | Self::RenewCertificates { .. } => "certs",
             Self::Stats { .. } => "stats",
             Self::Top { .. } => "top",
             Self::Volumes => "volumes",
@@ -197,6 +217,15 @@ impl Request {
             Self::Wait { .. } => "wait",
             Self::Shutdown => "shutdown",
         }
+    }
+
+    /// Whether it may fetch images.
+    #[must_use]
+    pub fn may_fetch(&self) -> bool {
+        matches!(
+            self,
+            Self::Up { .. } | Self::Create { .. } | Self::Pull { .. } | Self::Scale { .. } | Self::Run { .. }
+        )
     }
 
     /// Whether its end depends on something else than the supervisor: others who have the turn, services, the

@@ -10,6 +10,7 @@ use crate::{
     request::{Envelope, Request, VERSION},
 };
 use futures_util::FutureExt;
+use mesh_model::registry::RegistryVariables;
 use std::{
     io,
     os::{
@@ -195,15 +196,16 @@ async fn converse(stream: UnixStream, handler: Arc<dyn Handler>, own_uid: u32, p
     let pid = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok()).filter(|pid| *pid > 0);
     let reply = Reply::new(sender.clone(), gone.clone(), pid);
     let request = match receive(&stream, own_uid).await {
-        Ok(Some(request)) => Ok(request),
+        Ok(Some(received)) => Ok(received),
         Ok(None) => return,
         Err(refusal) => Err(refusal),
     };
-    let request = request.and_then(|received| places.take(&received.0).map(|place| (place, received)));
+    let request = request.and_then(|received| places.take(&received.request).map(|place| (place, received)));
     let handling = async {
         let last = match request {
             Err(refusal) => Message::Error(refusal),
-            Ok((_place, (request, descriptors))) => {
+            Ok((_place, Received { request, registry, descriptors })) => {
+                let reply = reply.clone().asking_registries(registry);
                 let handled = AssertUnwindSafe(handler.handle(request, &reply, descriptors)).catch_unwind();
                 match handled.await {
                     Ok(Ok(answer)) => Message::Answer(answer),
@@ -248,7 +250,12 @@ fn encode(message: &Message) -> Vec<u8> {
     line
 }
 
-type Received = (Request, Option<[OwnedFd; DESCRIPTORS]>);
+/// What came on a connection.
+struct Received {
+    request: Request,
+    registry: Option<RegistryVariables>,
+    descriptors: Option<[OwnedFd; DESCRIPTORS]>,
+}
 
 /// The request of a connection; `None` if it ended without one.
 async fn receive(stream: &UnixStream, own_uid: u32) -> Result<Option<Received>, ApiError> {
@@ -267,9 +274,9 @@ async fn receive(stream: &UnixStream, own_uid: u32) -> Result<Option<Received>, 
             return Err(refusal(ErrorKind::Request, &format!("the request cannot be read: {error}"), None));
         }
     };
-    let request = decode(&line)?;
+    let (request, registry) = decode(&line)?;
     let descriptors = <[OwnedFd; DESCRIPTORS]>::try_from(reader.take_descriptors()).ok();
-    Ok(Some((request, descriptors)))
+    Ok(Some(Received { request, registry, descriptors }))
 }
 
 /// The owner of the supervisor may ask, and root may.
@@ -277,7 +284,7 @@ fn may_ask(peer_uid: u32, own_uid: u32) -> bool {
     peer_uid == own_uid || peer_uid == 0
 }
 
-fn decode(line: &[u8]) -> Result<Request, ApiError> {
+fn decode(line: &[u8]) -> Result<(Request, Option<RegistryVariables>), ApiError> {
     // The version is read alone first: another version's request need not even parse.
     #[derive(serde::Deserialize)]
     struct Versioned {
@@ -291,7 +298,7 @@ fn decode(line: &[u8]) -> Result<Request, ApiError> {
     let Versioned { version, request } = serde_json::from_slice(line).map_err(unreadable)?;
     if version != VERSION {
         if let Some(request) = timeless(&request) {
-            return Ok(request);
+            return Ok((request, None));
         }
         return Err(refusal(
             ErrorKind::Request,
@@ -301,8 +308,8 @@ fn decode(line: &[u8]) -> Result<Request, ApiError> {
             Some("end the running supervisor with the binary that started it, then use one binary for both"),
         ));
     }
-    let Envelope { request, .. } = serde_json::from_slice(line).map_err(unreadable)?;
-    Ok(request)
+    let Envelope { request, registry, .. } = serde_json::from_slice(line).map_err(unreadable)?;
+    Ok((request, registry))
 }
 
 /// Requests that every version understands: a command of another version finds out who is there, and can

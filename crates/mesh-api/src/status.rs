@@ -35,6 +35,9 @@ pub struct ContainerStatus {
     pub state: State,
     /// Health, where it has a check.
     pub health: Option<Health>,
+    /// Its last health test, once there was one.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
     /// Exit code, once it ended.
     pub exit_code: Option<i32>,
     /// The kernel killed it for want of memory.
@@ -58,6 +61,9 @@ pub struct ContainerStatus {
     /// Why ports that it should have are not published, a sentence each.
     #[serde(default)]
     pub lost_ports: Vec<String>,
+    /// What is wrong with its certificates, a sentence each.
+    #[serde(default)]
+    pub certificate_troubles: Vec<String>,
     /// Ports it listens on that are not published, as `5432/tcp`.
     pub exposed: Vec<String>,
     /// Addresses by network name.
@@ -70,6 +76,19 @@ pub struct ContainerStatus {
     /// Names of its networks, whether or not it runs.
     #[serde(default)]
     pub networks: Vec<String>,
+}
+
+/// The last health test of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// When it ended, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Since when the container's health is what it is, in milliseconds since 1970.
+    pub since_unix_ms: Option<u64>,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What it said.
+    pub output: String,
 }
 
 /// Something mounted into a container.
@@ -168,6 +187,56 @@ pub struct ProcessRow {
     /// Its terminal, as `pts/0`; `?`: none.
     #[serde(default)]
     pub terminal: String,
+}
+
+/// A certificate of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRow {
+    /// Container name.
+    pub name: String,
+    /// Service.
+    pub service: String,
+    /// Its file in the container.
+    pub file: String,
+    /// How it stands.
+    pub standing: CertificateStanding,
+    /// From when on it is renewed, in seconds since 1970; `None`: nothing says how, or it cannot be read.
+    pub renewed_from_unix_seconds: Option<i64>,
+    /// Why it cannot be read, or was not renewed the last time.
+    pub trouble: Option<String>,
+    /// What it says, where it can be read.
+    pub found: Option<CertificateFacts>,
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFacts {
+    /// Whose it is.
+    pub subject: String,
+    /// Who vouches for it.
+    pub issuer: String,
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    /// Its number with its issuer.
+    pub serial: String,
+    /// From when on it holds, in seconds since 1970.
+    pub from_unix_seconds: i64,
+    /// Until when it holds, in seconds since 1970.
+    pub until_unix_seconds: i64,
+}
+
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateStanding {
+    /// Nothing has to be done.
+    Good,
+    /// Its time to be renewed has come.
+    Due,
+    /// It is over.
+    Expired,
+    /// Its file cannot be read.
+    Unreadable,
 }
 
 /// What is at a path of a container.

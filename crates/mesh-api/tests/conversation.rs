@@ -151,7 +151,7 @@ async fn the_handler_learns_of_a_hang_up() {
     {
         let client = Client::new(&stage.socket);
         let mut ignore = |_| {};
-        let call = client.call(Request::Events { since_unix_ms: None }, &mut ignore, None);
+        let call = client.call(Request::Events { since_unix_ms: None, programs: false }, &mut ignore, None);
         assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
     }
     tokio::time::timeout(Duration::from_secs(5), stage.hung_up.recv()).await.unwrap().unwrap();

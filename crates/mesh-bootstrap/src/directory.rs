@@ -2,12 +2,20 @@
 //! there whole or not at all.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
+/// The file that is locked.
+const LOCK_FILE: &str = ".lock";
+/// Longest wait for another command that is at work.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Time between two looks whether it has ended.
+const LOCK_LOOK: Duration = Duration::from_millis(50);
 /// Bytes of a file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -20,6 +28,10 @@ pub struct FileError {
     #[source]
     source: io::Error,
 }
+
+/// Keeps others out of a directory until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "the lock is as long as the file is open")] File);
 
 /// A directory with files in it.
 #[derive(Debug, Clone)]
@@ -66,6 +78,51 @@ impl Directory {
         fs::read_to_string(&path).map(Some).map_err(failed)
     }
 
+    /// Removes a file; one that is not there is no error.
+    ///
+    /// # Errors
+    /// What the disk refused.
+    pub fn remove(&self, name: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError { operation: "remove", path, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps others out who lock it too, waiting for one that is at work, for as long as what it gives lives.
+    ///
+    /// # Errors
+    /// What the disk refused, and another one who is at work for longer than two minutes.
+    pub fn lock(&self) -> Result<Lock, FileError> {
+        let path = self.path.join(LOCK_FILE);
+        let failed = |source| FileError { operation: "lock", path: path.clone(), source };
+        self.make(&self.path).map_err(failed)?;
+        let options = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = options().map_err(failed)?;
+        let until = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_LOOK),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(failed(io::Error::other(
+                        "another command has been at work on it for too long",
+                    )));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    fn make(&self, directory: &Path) -> io::Result<()> {
+        // Whoever may read may enter.
+        let mode = 0o700 | ((self.secret_mode & 0o044) >> 2) | (self.secret_mode & 0o044);
+        DirBuilder::new().recursive(true).mode(mode).create(directory)
+    }
+
     /// Writes a file that is secret.
     ///
     /// # Errors
@@ -89,13 +146,7 @@ impl Directory {
             move |source| FileError { operation, path, source }
         };
         let parent = path.parent().unwrap_or(&self.path);
-        // Whoever may read may enter.
-        let directory_mode = 0o700 | ((self.secret_mode & 0o044) >> 2) | (self.secret_mode & 0o044);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(directory_mode)
-            .create(parent)
-            .map_err(failed("make the directory of"))?;
+        self.make(parent).map_err(failed("make the directory of"))?;
         let beside = path.with_extension(format!("new-{}", std::process::id()));
         let mut file = OpenOptions::new()
             .write(true)
@@ -108,7 +159,9 @@ impl Directory {
             .write_all(text.as_bytes())
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&beside, &path));
+            .and_then(|()| fs::rename(&beside, &path))
+            // The name is on disk with the directory that has it.
+            .and_then(|()| File::open(parent)?.sync_all());
         written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(failed("write"))
     }
 }

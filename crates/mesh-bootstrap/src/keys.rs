@@ -2,6 +2,7 @@
 
 use crate::{
     directory::Directory,
+    pending::Pending,
     step::BootstrapError,
     vault::{Method, Vault, VaultError},
 };
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 
 /// The file in its directory, in the shape of Vault's own answer to `operator init`.
 const FILE: &str = "keys.json";
+/// Rounds in which keys are given.
+const ROUNDS_MAX: u32 = 2;
 /// The root token by itself, for what takes one from a file.
 const TOKEN_FILE: &str = "root-token";
 
@@ -51,7 +54,7 @@ impl Keys {
         serde_json::from_str(&text).map(Some).map_err(wrong)
     }
 
-    fn write(&self, directory: &Directory) -> Result<(), BootstrapError> {
+    pub(crate) fn write(&self, directory: &Directory) -> Result<(), BootstrapError> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         directory.write_secret(FILE, &format!("{text}\n"))?;
         directory.write_secret(TOKEN_FILE, self.root_token.expose())?;
@@ -75,26 +78,51 @@ pub fn unseal(
         status.get(name).and_then(Value::as_bool).ok_or_else(missing)
     };
     let (initialised, sealed) = (flag("initialized")?, flag("sealed")?);
+    let path = || directory.path().join(FILE);
     let there = Keys::read(directory)?;
-    if !initialised {
-        let Some((count, threshold)) = shares else { return Err(BootstrapError::NotInitialised) };
-        if there.is_some() {
-            // They may be all that opens a vault whose data is elsewhere now.
-            return Err(BootstrapError::KeysOfAnother { path: directory.path().join(FILE) });
+    let pending = Pending::read(directory)?;
+    match (initialised, there) {
+        // They may be all that opens a vault whose data is elsewhere now.
+        (false, Some(_)) => Err(BootstrapError::KeysOfAnother { path: path() }),
+        (false, None) => {
+            let (count, threshold) = shares.ok_or(BootstrapError::NotInitialised)?;
+            let pending = pending.map_or_else(|| Pending::begin(directory, count, threshold), Ok)?;
+            let keys = initialise(vault, &pending)?;
+            keep_and_open(vault, directory, keys)
         }
-        let keys = initialise(vault, count, threshold)?;
-        keys.write(directory)?;
-        open(vault, &keys)?;
-        return Ok((Unsealed::Initialised, Some(keys)));
-    }
-    match (sealed, there) {
-        (false, keys) => Ok((Unsealed::Already, keys)),
-        (true, None) => Err(BootstrapError::NoKeys { path: directory.path().join(FILE) }),
-        (true, Some(keys)) => {
-            open(vault, &keys)?;
-            Ok((Unsealed::Opened, Some(keys)))
+        (true, None) if sealed => {
+            // Begun by an earlier one who did not live to see the answer: it is asked for again.
+            let pending = pending.ok_or(BootstrapError::NoKeys { path: path() })?;
+            match initialise(vault, &pending) {
+                Err(VaultError::Refused { status: 400, .. }) => {
+                    Err(BootstrapError::KeysLost { path: Pending::path(directory), begun: pending.begun() })
+                }
+                answered => keep_and_open(vault, directory, answered?),
+            }
+        }
+        (true, keys) => {
+            if pending.is_some() && keys.is_some() {
+                Pending::forget(directory)?;
+            }
+            match keys {
+                Some(keys) if sealed => {
+                    open(vault, &keys, directory)?;
+                    Ok((Unsealed::Opened, Some(keys)))
+                }
+                keys => Ok((Unsealed::Already, keys)),
+            }
         }
     }
+}
+
+fn keep_and_open(
+    vault: &dyn Vault,
+    directory: &Directory,
+    keys: Keys,
+) -> Result<(Unsealed, Option<Keys>), BootstrapError> {
+    Pending::end(directory, &keys)?;
+    open(vault, &keys, directory)?;
+    Ok((Unsealed::Initialised, Some(keys)))
 }
 
 /// What `sys/seal-status` says.
@@ -105,22 +133,217 @@ fn status(vault: &dyn Vault) -> Result<Value, VaultError> {
         .ok_or(VaultError::Unexpected { attempt: "read sys/seal-status".to_owned(), missing: "body" })
 }
 
-fn initialise(vault: &dyn Vault, count: u32, threshold: u32) -> Result<Keys, VaultError> {
-    let body = json!({"secret_shares": count, "secret_threshold": threshold});
+fn initialise(vault: &dyn Vault, pending: &Pending) -> Result<Keys, VaultError> {
+    let body = json!({
+        "secret_shares": pending.shares,
+        "secret_threshold": pending.threshold,
+        // Mesh's own vault answers the same key the same way until it is first opened. Others ignore it.
+        "idempotency_key": pending.idempotency_key.expose(),
+    });
     let answer = vault.ask(Method::Write, "sys/init", Some(&body), None)?.data().unwrap_or_default();
     let missing = |missing| VaultError::Unexpected { attempt: "write sys/init".to_owned(), missing };
     let shares = answer.get("keys_base64").and_then(Value::as_array).ok_or_else(|| missing("keys_base64"))?;
     let shares = shares.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let token = answer.get("root_token").and_then(Value::as_str).ok_or_else(|| missing("root_token"))?;
-    Ok(Keys { shares: Secret::new(shares), threshold, root_token: Secret::new(token.to_owned()) })
+    let root_token = Secret::new(token.to_owned());
+    Ok(Keys { shares: Secret::new(shares), threshold: pending.threshold, root_token })
 }
 
-fn open(vault: &dyn Vault, keys: &Keys) -> Result<(), BootstrapError> {
-    for share in keys.shares.expose() {
-        let answer = vault.ask(Method::Write, "sys/unseal", Some(&json!({"key": share})), None)?;
-        if answer.data().and_then(|data| data.get("sealed")?.as_bool()) == Some(false) {
-            return Ok(());
+fn open(vault: &dyn Vault, keys: &Keys, directory: &Directory) -> Result<(), BootstrapError> {
+    let path = || directory.path().join(FILE);
+    let shares = keys.shares.expose();
+    if shares.len() < usize::try_from(keys.threshold).unwrap_or(usize::MAX) {
+        return Err(BootstrapError::FewKeys { path: path(), found: shares.len(), threshold: keys.threshold });
+    }
+    // Keys that somebody else gave before spoil the first round; the vault forgets them with it.
+    for _ in 0..ROUNDS_MAX {
+        match give(vault, shares) {
+            Ok(true) => return Ok(()),
+            Ok(false) | Err(VaultError::Refused { status: 400, .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(BootstrapError::StillSealed)
+    Err(BootstrapError::WrongKeys { path: path() })
+}
+
+/// Gives keys until they open it.
+fn give(vault: &dyn Vault, shares: &[String]) -> Result<bool, VaultError> {
+    for share in shares {
+        let answer = vault.ask(Method::Write, "sys/unseal", Some(&json!({"key": share})), None)?;
+        if answer.data().and_then(|data| data.get("sealed")?.as_bool()) == Some(false) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Answer;
+    use std::{cell::RefCell, fs, os::unix::fs::PermissionsExt as _};
+
+    /// A vault as far as opening goes.
+    #[derive(Default)]
+    struct Fake {
+        /// It answers an initialization again to who brings the same key.
+        repeats: bool,
+        state: RefCell<State>,
+    }
+
+    #[derive(Default)]
+    struct State {
+        /// The next answer to an initialization gets lost.
+        loses: bool,
+        initialised_for: Option<String>,
+        opened: bool,
+        given: Vec<String>,
+    }
+
+    impl Vault for Fake {
+        fn ask(
+            &self,
+            _: Method,
+            path: &str,
+            body: Option<&Value>,
+            _: Option<&Secret<String>>,
+        ) -> Result<Answer, VaultError> {
+            let mut state = self.state.borrow_mut();
+            let refused =
+                || VaultError::Refused { attempt: path.to_owned(), status: 400, reason: "no".to_owned() };
+            let text =
+                |name: &str| body.and_then(|body| body.get(name)?.as_str()).unwrap_or_default().to_owned();
+            let body = match path {
+                "sys/seal-status" => {
+                    json!({"initialized": state.initialised_for.is_some(), "sealed": !state.opened})
+                }
+                "sys/init" => {
+                    let key = text("idempotency_key");
+                    let again = self.repeats && state.initialised_for.as_ref() == Some(&key) && !state.opened;
+                    if state.initialised_for.is_some() && !again {
+                        return Err(refused());
+                    }
+                    state.initialised_for = Some(key);
+                    if std::mem::take(&mut state.loses) {
+                        return Err(VaultError::Unreachable {
+                            address: "x".to_owned(),
+                            reason: "reset".to_owned(),
+                        });
+                    }
+                    json!({"keys_base64": ["a", "b", "c"], "root_token": "t"})
+                }
+                _ => {
+                    state.given.push(text("key"));
+                    if state.given.len() == 2 {
+                        let given = std::mem::take(&mut state.given);
+                        if given != ["a", "b"] {
+                            return Err(refused());
+                        }
+                        state.opened = true;
+                    }
+                    json!({"sealed": !state.opened})
+                }
+            };
+            Ok(Answer::Body(body))
+        }
+    }
+
+    fn home() -> (tempfile::TempDir, Directory) {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::private(home.path().join("keys"));
+        (home, directory)
+    }
+
+    const SHARES: Option<(u32, u32)> = Some((3, 2));
+
+    #[test]
+    fn keys_are_on_disk_before_the_vault_is_opened_and_nothing_is_pending_then() {
+        let (_home, directory) = home();
+        let vault = Fake::default();
+        assert!(matches!(unseal(&vault, &directory, None), Err(BootstrapError::NotInitialised)));
+        assert!(!directory.path().exists());
+        let (done, keys) = unseal(&vault, &directory, SHARES).unwrap();
+        assert_eq!((done, keys.unwrap().threshold), (Unsealed::Initialised, 2));
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names.iter().all(|path| path.metadata().unwrap().permissions().mode() & 0o777 == 0o600));
+        assert_eq!(unseal(&vault, &directory, SHARES).unwrap().0, Unsealed::Already);
+        vault.state.borrow_mut().opened = false;
+        assert_eq!(unseal(&vault, &directory, None).unwrap().0, Unsealed::Opened);
+    }
+
+    #[test]
+    fn an_answer_that_got_lost_is_asked_for_again() {
+        let (_home, directory) = home();
+        let vault = Fake { repeats: true, ..Fake::default() };
+        vault.state.borrow_mut().loses = true;
+        assert!(unseal(&vault, &directory, SHARES).is_err());
+        assert!(Pending::path(&directory).exists() && Keys::read(&directory).unwrap().is_none());
+        let mode = Pending::path(&directory).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let (done, keys) = unseal(&vault, &directory, SHARES).unwrap();
+        assert!(done == Unsealed::Initialised && keys.is_some());
+        assert!(!Pending::path(&directory).exists());
+    }
+
+    #[test]
+    fn a_vault_that_does_not_repeat_itself_is_told_as_lost() {
+        let (_home, directory) = home();
+        let vault = Fake::default();
+        vault.state.borrow_mut().loses = true;
+        assert!(unseal(&vault, &directory, SHARES).is_err());
+        let error = unseal(&vault, &directory, SHARES).unwrap_err();
+        assert!(matches!(error, BootstrapError::KeysLost { .. }), "{error}");
+        assert!(error.to_string().contains("nobody has them"), "{error}");
+        // One of somebody else is not taken for ours.
+        Pending::forget(&directory).unwrap();
+        assert!(matches!(unseal(&vault, &directory, SHARES), Err(BootstrapError::NoKeys { .. })));
+    }
+
+    #[test]
+    fn a_vault_that_was_never_reached_is_initialised_with_the_key_that_was_kept() {
+        let (_home, directory) = home();
+        let pending = Pending::begin(&directory, 3, 2).unwrap();
+        let vault = Fake::default();
+        unseal(&vault, &directory, SHARES).unwrap();
+        let used = vault.state.borrow().initialised_for.clone().unwrap();
+        assert_eq!((used.len(), &used), (43, pending.idempotency_key.expose()));
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_are_told_and_what_others_gave_spoils_nothing() {
+        let (_home, directory) = home();
+        let vault = Fake::default();
+        unseal(&vault, &directory, SHARES).unwrap();
+        vault.state.borrow_mut().opened = false;
+        vault.state.borrow_mut().given = vec!["of another".to_owned()];
+        assert_eq!(unseal(&vault, &directory, None).unwrap().0, Unsealed::Opened);
+        vault.state.borrow_mut().opened = false;
+        let kept = |shares: &[&str]| Keys {
+            shares: Secret::new(shares.iter().map(|share| (*share).to_owned()).collect()),
+            threshold: 2,
+            root_token: Secret::new("t".to_owned()),
+        };
+        kept(&["x", "y", "z"]).write(&directory).unwrap();
+        assert!(matches!(unseal(&vault, &directory, None), Err(BootstrapError::WrongKeys { .. })));
+        kept(&["a"]).write(&directory).unwrap();
+        let error = unseal(&vault, &directory, None).unwrap_err().to_string();
+        assert!(error.contains("has 1 keys, and 2 open the vault"), "{error}");
+        // A new vault is not initialised over the keys of another one.
+        let other = Fake::default();
+        assert!(matches!(unseal(&other, &directory, SHARES), Err(BootstrapError::KeysOfAnother { .. })));
+    }
+
+    #[test]
+    fn two_at_once_take_turns() {
+        let (_home, directory) = home();
+        let held = directory.lock().unwrap();
+        let second = std::thread::spawn({
+            let directory = directory.clone();
+            move || directory.lock().map(drop)
+        });
+        drop(held);
+        second.join().unwrap().unwrap();
+    }
 }

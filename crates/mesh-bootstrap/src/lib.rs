@@ -9,12 +9,13 @@
 
 mod directory;
 mod keys;
+mod pending;
 mod step;
 mod steps;
 mod vault;
 mod wanted;
 
-pub use directory::{Directory, FileError};
+pub use directory::{Directory, FileError, Lock};
 pub use keys::{Keys, Unsealed, unseal};
 pub use step::{BootstrapError, Found, Outcome, Step};
 pub use steps::{Bench, steps};

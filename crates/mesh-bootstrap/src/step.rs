@@ -8,7 +8,7 @@ use crate::{
 use mesh_redact::Secret;
 use mesh_store::secrets::SecretsError;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 /// Why a bootstrap stopped.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +44,32 @@ pub enum BootstrapError {
         path: PathBuf,
     },
     /// The keys do not open it.
-    #[error("the vault is still sealed after all of its keys: they are another vault's")]
-    StillSealed,
+    #[error("the keys in {} do not open the vault: they are another one's", path.display())]
+    WrongKeys {
+        /// Their file.
+        path: PathBuf,
+    },
+    /// There are too few of them.
+    #[error("{} has {found} keys, and {threshold} open the vault", path.display())]
+    FewKeys {
+        /// Their file.
+        path: PathBuf,
+        /// How many it has.
+        found: usize,
+        /// How many it takes.
+        threshold: u32,
+    },
+    /// It was initialised by us, and we were ended before its keys arrived.
+    #[error(
+        "the vault was initialised at about {}, and whoever did that was ended before its keys arrived: nobody has \
+         them, and nothing is in it", humantime::format_rfc3339_seconds(*begun)
+    )]
+    KeysLost {
+        /// The file that says that it was begun.
+        path: PathBuf,
+        /// When it was begun.
+        begun: SystemTime,
+    },
     /// What is there is something else, and is not replaced.
     #[error("{what} is there and is something else: {difference}")]
     Different {

@@ -242,6 +242,8 @@ pub(crate) enum Verb {
     Prune(verbs::image::PruneArguments),
     /// List volumes
     Volumes(verbs::volumes::Arguments),
+    /// Show, check and renew the certificates of running services
+    Certs(verbs::certs::Arguments),
     /// Show and change the secrets that were generated
     Secrets(verbs::secrets::Arguments),
     /// Open the project's vault, and make in it what services need
@@ -260,6 +262,24 @@ pub(crate) enum Verb {
     Watch(verbs::watch::Arguments),
     /// Show the order in which services start
     Graph(verbs::graph::Arguments),
+    /// Show how the project is as a whole
+    Status(verbs::stack::status::Arguments),
+    /// Show what health checks say; 1 where something is unhealthy
+    Health(verbs::stack::health::Arguments),
+    /// Open a shell in a running container
+    Shell(verbs::stack::shell::Arguments),
+    /// List profiles with their services
+    Profiles(verbs::stack::profiles::Arguments),
+    /// Show the addresses of services
+    Ip(verbs::stack::ip::Arguments),
+    /// Remove the project with its volumes
+    Reset(verbs::stack::reset::Arguments),
+    /// Keep the project's data in a folder
+    Backup(verbs::stack::backup::BackupArguments),
+    /// Replace the project's data by that of a backup
+    Restore(verbs::stack::backup::RestoreArguments),
+    /// Check that backups are as they were written
+    Verify(verbs::stack::backup::VerifyArguments),
     /// Show what this machine can and cannot do
     Doctor(verbs::doctor::Arguments),
     /// Show the version
@@ -350,6 +370,15 @@ mod tests {
             "mesh watch --no-up --prune=false --quiet web",
             "mesh graph --format dot",
             "mesh doctor --format json",
+            "mesh status --format json",
+            "mesh health web --format json",
+            "mesh shell -s zsh -u root --index 2 web",
+            "mesh profiles --format json",
+            "mesh ip web --format json",
+            "mesh reset -y",
+            "mesh backup -o kept",
+            "mesh restore -y 20251121_091530 --output kept",
+            "mesh verify --all",
             "mesh version --short",
             "mesh version -f json",
             "mesh completion bash",

@@ -26,6 +26,7 @@ use mesh_store::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::fd::BorrowedFd,
     path::Path,
 };
 
@@ -325,12 +326,18 @@ impl Target {
 
     /// What the supervisor answers to a request that changes nothing there; `None` where nothing was brought
     /// up. Asked without a look at the supervisor first, for commands whose time is felt.
-    pub(crate) async fn ask_at_once(&self, request: Request) -> Result<Option<Answer>, CliError> {
-        if let Some(answer) = supervisor::answer_at_once(&self.paths, request.clone()).await {
+    /// `pipe`: what goes with it, three times, for that is how descriptors go.
+    pub(crate) async fn ask_at_once(
+        &self,
+        request: Request,
+        pipe: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Answer>, CliError> {
+        let descriptors = pipe.map(|pipe| [pipe; 3]);
+        if let Some(answer) = supervisor::answer_at_once(&self.paths, request.clone(), descriptors).await {
             return Ok(Some(answer));
         }
         match self.attend().await? {
-            Some(client) => client.call(request, &mut |_| {}, None).await.map(Some),
+            Some(client) => client.call(request, &mut |_| {}, descriptors).await.map(Some),
             None => Ok(None),
         }
     }

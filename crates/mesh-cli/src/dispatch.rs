@@ -16,6 +16,7 @@ use mesh_store::home::Home;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal},
+    pin::Pin,
     process::ExitCode,
 };
 
@@ -57,6 +58,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let environment = loading::with_settings_of_files(&line.global, environment, &directory);
     let settings = Settings::resolve(line.global, &environment, terminals, directory)?;
     supervisor::be_verbose(settings.verbose);
+    supervisor::ask_registries_by(environment.registry());
     let uid = rustix::process::geteuid().as_raw();
     let home = Home::of_environment(
         &|name: &str| -> Option<OsString> { environment.get(name).map(OsString::from) },
@@ -84,39 +86,60 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
     if context.settings.dry_run && !verbs::rehearsal::is_known(context, &verb)? {
         return Ok(0);
     }
-    match verb {
-        Verb::Up(arguments) => verbs::up::run(context, arguments).await,
-        Verb::Down(arguments) => verbs::down::run(context, arguments).await,
-        Verb::Ps(arguments) => verbs::ps::run(context, arguments).await,
-        Verb::Logs(arguments) => verbs::logs::run(context, arguments).await,
-        Verb::Exec(arguments) => verbs::exec::run(context, arguments).await,
-        Verb::Attach(arguments) => verbs::attach::run(context, arguments).await,
-        Verb::Run(arguments) => verbs::run::run(context, arguments).await,
-        Verb::Start(arguments) => verbs::start::run(context, arguments).await,
-        Verb::Stop(arguments) => verbs::stop::run(context, arguments).await,
-        Verb::Restart(arguments) => verbs::restart::run(context, arguments).await,
-        Verb::Kill(arguments) => verbs::kill::run(context, arguments).await,
-        Verb::Rm(arguments) => verbs::rm::run(context, arguments).await,
-        Verb::Pause(arguments) => verbs::pause::freeze(context, arguments).await,
-        Verb::Unpause(arguments) => verbs::pause::thaw(context, arguments).await,
-        Verb::Scale(arguments) => verbs::scale::run(context, arguments).await,
-        Verb::Top(arguments) => verbs::top::run(context, arguments).await,
-        Verb::Stats(arguments) => verbs::stats::run(context, arguments).await,
-        Verb::Port(arguments) => verbs::port::run(context, arguments).await,
-        Verb::Config(arguments) => verbs::config::run(context, arguments).await,
-        Verb::Ls(arguments) => verbs::ls::run(context, arguments).await,
-        Verb::Images(arguments) => verbs::images::run(context, arguments).await,
-        Verb::Volumes(arguments) => verbs::volumes::run(context, arguments).await,
-        Verb::Vault(arguments) => verbs::vault::run(context, arguments).await,
-        Verb::Secrets(arguments) => verbs::secrets::run(context, arguments),
-        Verb::Pull(arguments) => verbs::pull::run(context, arguments).await,
-        Verb::Create(arguments) => verbs::create::run(context, arguments).await,
-        Verb::Wait(arguments) => verbs::wait::run(context, arguments).await,
-        Verb::Events(arguments) => verbs::events::run(context, arguments).await,
-        Verb::Cp(arguments) => verbs::cp::run(context, arguments).await,
-        Verb::Watch(arguments) => verbs::watch::run(context, arguments).await,
-        Verb::Graph(arguments) => verbs::graph::run(context, &arguments),
+    let verb: Pin<Box<dyn Future<Output = Result<u8, CliError>> + '_>> = match verb {
+        Verb::Up(arguments) => boxed(|| verbs::up::run(context, arguments)),
+        Verb::Down(arguments) => boxed(|| verbs::down::run(context, arguments)),
+        Verb::Ps(arguments) => boxed(|| verbs::ps::run(context, arguments)),
+        Verb::Logs(arguments) => boxed(|| verbs::logs::run(context, arguments)),
+        Verb::Exec(arguments) => boxed(|| verbs::exec::run(context, arguments)),
+        Verb::Attach(arguments) => boxed(|| verbs::attach::run(context, arguments)),
+        Verb::Run(arguments) => boxed(|| verbs::run::run(context, arguments)),
+        Verb::Start(arguments) => boxed(|| verbs::start::run(context, arguments)),
+        Verb::Stop(arguments) => boxed(|| verbs::stop::run(context, arguments)),
+        Verb::Restart(arguments) => boxed(|| verbs::restart::run(context, arguments)),
+        Verb::Kill(arguments) => boxed(|| verbs::kill::run(context, arguments)),
+        Verb::Rm(arguments) => boxed(|| verbs::rm::run(context, arguments)),
+        Verb::Pause(arguments) => boxed(|| verbs::pause::freeze(context, arguments)),
+        Verb::Unpause(arguments) => boxed(|| verbs::pause::thaw(context, arguments)),
+        Verb::Scale(arguments) => boxed(|| verbs::scale::run(context, arguments)),
+        Verb::Top(arguments) => boxed(|| verbs::top::run(context, arguments)),
+        Verb::Stats(arguments) => boxed(|| verbs::stats::run(context, arguments)),
+        Verb::Port(arguments) => boxed(|| verbs::port::run(context, arguments)),
+        Verb::Config(arguments) => boxed(|| verbs::config::run(context, arguments)),
+        Verb::Ls(arguments) => boxed(|| verbs::ls::run(context, arguments)),
+        Verb::Images(arguments) => boxed(|| verbs::images::run(context, arguments)),
+        Verb::Volumes(arguments) => boxed(|| verbs::volumes::run(context, arguments)),
+        Verb::Vault(arguments) => boxed(|| verbs::vault::run(context, arguments)),
+        Verb::Certs(arguments) => boxed(|| verbs::certs::run(context, arguments)),
+        Verb::Secrets(arguments) => return verbs::secrets::run(context, arguments),
+        Verb::Pull(arguments) => boxed(|| verbs::pull::run(context, arguments)),
+        Verb::Create(arguments) => boxed(|| verbs::create::run(context, arguments)),
+        Verb::Wait(arguments) => boxed(|| verbs::wait::run(context, arguments)),
+        Verb::Events(arguments) => boxed(|| verbs::events::run(context, arguments)),
+        Verb::Cp(arguments) => boxed(|| verbs::cp::run(context, arguments)),
+        Verb::Watch(arguments) => boxed(|| verbs::watch::run(context, arguments)),
+        Verb::Graph(arguments) => return verbs::graph::run(context, &arguments),
+        Verb::Status(arguments) => boxed(|| verbs::stack::status::run(context, arguments)),
+        Verb::Health(arguments) => boxed(|| verbs::stack::health::run(context, arguments)),
+        Verb::Shell(arguments) => boxed(|| verbs::stack::shell::run(context, arguments)),
+        Verb::Profiles(arguments) => boxed(|| verbs::stack::profiles::run(context, arguments)),
+        Verb::Ip(arguments) => boxed(|| verbs::stack::ip::run(context, arguments)),
+        Verb::Reset(arguments) => boxed(|| verbs::stack::reset::run(context, arguments)),
+        Verb::Backup(arguments) => boxed(|| verbs::stack::backup::run(context, arguments)),
+        Verb::Restore(arguments) => boxed(|| verbs::stack::backup::restore(context, arguments)),
+        Verb::Verify(arguments) => return verbs::stack::backup::verify(context, &arguments),
         // The others were taken before.
-        _ => Err(CliError::unavailable("this verb")),
-    }
+        _ => return Err(CliError::unavailable("this verb")),
+    };
+    verb.await
+}
+
+/// A verb's work in memory of its own, made in a frame of its own: in one place all of them would take as much of
+/// the stack as the largest, which is then touched and copied page by page for the smallest.
+#[inline(never)]
+fn boxed<'a, F>(work: impl FnOnce() -> F) -> Pin<Box<dyn Future<Output = Result<u8, CliError>> + 'a>>
+where
+    F: Future<Output = Result<u8, CliError>> + 'a,
+{
+    Box::pin(work())
 }

@@ -3,6 +3,8 @@
 //! Nothing else in this crate looks at the environment. Compose files are found and interpolated by the
 //! loader from the same snapshot, and the supervisor inherits the environment as it is.
 
+use mesh_model::registry::RegistryVariables;
+use mesh_oci::settings;
 use std::{collections::BTreeMap, ffi::OsString};
 
 /// A variable and what it does.
@@ -101,6 +103,16 @@ impl Environment {
         Self { in_files, ..self }
     }
 
+    /// How registries are asked. Relative paths are this command's: whoever asks is in another directory.
+    pub(crate) fn registry(&self) -> RegistryVariables {
+        let set = |name: &&str| Some(((*name).to_owned(), self.variables.get(*name)?.clone()));
+        let whole = |(name, value): (String, String)| match std::path::absolute(&value) {
+            Ok(path) if settings::PATHS.contains(&name.as_str()) => (name, path.display().to_string()),
+            _ => (name, value),
+        };
+        RegistryVariables::new(settings::VARIABLES.iter().filter_map(set).map(whole).collect())
+    }
+
     /// Whether a registered variable says yes.
     pub(crate) fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(says_yes)
@@ -127,7 +139,23 @@ pub(crate) fn help() -> String {
     text.push_str(
         "\nExit codes: 0 done; 1 failed or wrong arguments (the text says why); `run` and `exec` give the\n\
          program's own code (126: it cannot be executed, 127: it is not there), `wait` and\n\
-         `up --exit-code-from` the container's; `doctor` 1 where projects cannot run; 130 interrupted.",
+         `up --exit-code-from` the container's; `doctor` 1 where projects cannot run;\n\
+         `health` 1 where something is unhealthy, `verify` 1 where a backup changed; 130 interrupted.",
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_are_asked_as_this_command_was_told() {
+        let given = [("DOCKER_CONFIG", "here"), ("HOME", "/h"), ("HTTPS_PROXY", "http://p"), ("OTHER", "x")];
+        let registry = Environment::of(&given).registry();
+        let folder = registry.get("DOCKER_CONFIG").expect("it is set");
+        assert!(folder.starts_with('/') && folder.ends_with("/here"), "{folder}");
+        let rest = ["HOME", "HTTPS_PROXY", "OTHER", "NO_PROXY"].map(|name| registry.get(name));
+        assert_eq!(rest, [Some("/h"), Some("http://p"), None, None]);
+    }
 }

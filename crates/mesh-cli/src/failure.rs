@@ -5,6 +5,7 @@ use mesh_api::{
     client::CallError,
     message::{ApiError, Failure},
 };
+use mesh_bootstrap::{BootstrapError, VaultError};
 use std::{io, path::PathBuf};
 
 /// Why a command failed.
@@ -60,10 +61,13 @@ pub(crate) enum CliError {
     Record(#[from] mesh_store::record::RecordError),
     /// The vault could not be opened, or what it shall hold not made.
     #[error(transparent)]
-    Bootstrap(#[from] mesh_bootstrap::BootstrapError),
+    Bootstrap(#[from] BootstrapError),
     /// The vault did not answer, or said no.
     #[error(transparent)]
-    Vault(#[from] mesh_bootstrap::VaultError),
+    Vault(#[from] VaultError),
+    /// Files of the vault could not be read, written or locked.
+    #[error(transparent)]
+    File(#[from] mesh_bootstrap::FileError),
     /// Secrets could not be read or kept.
     #[error(transparent)]
     Secrets(#[from] mesh_store::secrets::SecretsError),
@@ -137,6 +141,8 @@ impl CliError {
             Self::NoPlace { .. } => {
                 Some("MESH_HOME chooses another directory; `mesh --help` lists the variables".to_owned())
             }
+            Self::Bootstrap(error) => bootstrap_hint(error),
+            Self::Vault(error) => vault_hint(error),
             Self::NoSupervisor { log, .. } => Some(format!("its log is {}", log.display())),
             _ => None,
         }
@@ -173,6 +179,52 @@ impl CliError {
         }
         text
     }
+}
+
+/// What to do about a vault that was not opened.
+fn bootstrap_hint(error: &BootstrapError) -> Option<String> {
+    let text = match error {
+        BootstrapError::Vault(error) => return vault_hint(error),
+        BootstrapError::NotInitialised => "`mesh vault init` initialises it, and keeps its keys".to_owned(),
+        BootstrapError::NoKeys { .. } => {
+            "`--keys DIRECTORY` says where they are; without them nobody can open it".to_owned()
+        }
+        BootstrapError::KeysLost { path, .. } => format!(
+            "end the vault, remove the volume or directory of its storage and {}, and start it anew",
+            path.display()
+        ),
+        BootstrapError::KeysOfAnother { .. } => {
+            "is its storage elsewhere now? If nothing needs these keys, move them away".to_owned()
+        }
+        BootstrapError::WrongKeys { .. } | BootstrapError::FewKeys { .. } => {
+            "`--keys DIRECTORY` says where others are".to_owned()
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// What to do about a vault that refused or is silent.
+fn vault_hint(error: &VaultError) -> Option<String> {
+    let text = match error {
+        VaultError::Refused { status: 503, reason, .. } if reason.contains("sealed") => {
+            "`mesh vault unseal` opens it with the keys that are kept"
+        }
+        VaultError::Refused { status: 403, .. } => {
+            "is it the vault that these keys are of? `mesh vault status` says which one is asked"
+        }
+        VaultError::Unreachable { reason, .. } if reason.contains("HTTP response to HTTPS client") => {
+            "it speaks plain HTTP: write its address with http://"
+        }
+        VaultError::Unreachable { reason, .. } if reason.contains("HTTP request to an HTTPS server") => {
+            "it speaks TLS: write its address with https://"
+        }
+        VaultError::Unreachable { .. } => {
+            "does it run? `mesh ps` says so, `--wait SECONDS` waits for it, `--address URL` says where it is"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Whether the error's own sentence says all that is known of a failure.

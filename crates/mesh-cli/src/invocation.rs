@@ -24,21 +24,33 @@ use tokio::{
 const ORDERS_DESCRIPTOR: i32 = 3;
 /// Number on which it says that its terminal was let go of.
 const NOTICE_DESCRIPTOR: i32 = 5;
+/// Number on which it says how its program ended.
+const ENDING_DESCRIPTOR: i32 = 6;
 /// Code of a program whose terminal was let go of, as Docker has it.
 const DETACHED_CODE: u8 = 1;
 
 /// The command of an answer, with its orders in place; standard streams are still ours to choose. The
 /// orders hold environment values: memory only, never a file or a command line.
 pub(crate) fn command(answer: Answer) -> Result<Command, CliError> {
-    build(answer, Vec::new(), None)
+    build(answer, Vec::new(), None, None)
+}
+
+/// The same for a program whose end the supervisor hears of.
+pub(crate) fn command_told(answer: Answer, ending: PipeWriter) -> Result<Command, CliError> {
+    build(answer, Vec::new(), None, Some(ending))
 }
 
 /// The same with arguments of our own.
 pub(crate) fn command_with(answer: Answer, own: Vec<String>) -> Result<Command, CliError> {
-    build(answer, own, None)
+    build(answer, own, None, None)
 }
 
-fn build(answer: Answer, own: Vec<String>, notice: Option<PipeWriter>) -> Result<Command, CliError> {
+fn build(
+    answer: Answer,
+    own: Vec<String>,
+    notice: Option<PipeWriter>,
+    ending: Option<PipeWriter>,
+) -> Result<Command, CliError> {
     let Answer::Invocation { arguments, payload, version: _ } = answer else { return Err(unexpected()) };
     let mut command = Command::new(read_only(Path::new("/proc/self/exe")));
     command.arg0("mesh").args(arguments).args(own);
@@ -46,6 +58,7 @@ fn build(answer: Answer, own: Vec<String>, notice: Option<PipeWriter>) -> Result
         .and_then(|orders| {
             let mut placed = vec![(orders, ORDERS_DESCRIPTOR)];
             placed.extend(notice.map(|notice| (OwnedFd::from(notice), NOTICE_DESCRIPTOR)));
+            placed.extend(ending.map(|ending| (OwnedFd::from(ending), ENDING_DESCRIPTOR)));
             inherit(&mut command, Inheritance { placed, ..Inheritance::default() })
         })
         .map_err(CliError::io("hand the orders on"))?;
@@ -65,9 +78,13 @@ pub(crate) fn become_command(mut command: Command) -> Result<u8, CliError> {
 
 /// Runs what an answer says with a terminal of its own, which is ours meanwhile. It goes on after the keys
 /// that let go of it.
-pub(crate) async fn with_terminal(answer: Answer, keys: &[u8]) -> Result<u8, CliError> {
+pub(crate) async fn with_terminal(
+    answer: Answer,
+    keys: &[u8],
+    ending: Option<PipeWriter>,
+) -> Result<u8, CliError> {
     let (reader, writer) = io::pipe().map_err(CliError::io("make a pipe"))?;
-    let command = build(answer, vec![detach_argument(keys)], Some(writer))?;
+    let command = build(answer, vec![detach_argument(keys)], Some(writer), ending)?;
     // Its shim makes it raw, and knows how it was, should this process be killed.
     let kept = KeptMode::keep();
     let ended = attended(command, Some(reader)).await;

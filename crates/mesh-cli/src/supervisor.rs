@@ -14,6 +14,7 @@ use mesh_api::{
     request::Request,
 };
 use mesh_linux::command::{Inheritance, inherit};
+use mesh_model::registry::RegistryVariables;
 use mesh_store::home::{ProjectPaths, SOCKET_PATH_BYTES_MAX};
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -25,7 +26,10 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -48,6 +52,15 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Whether a supervisor that is started writes more into its log.
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
+/// How this command has registries asked, whatever environment the supervisor was started in.
+static REGISTRY: OnceLock<RegistryVariables> = OnceLock::new();
+
+/// Makes requests from here on have registries asked as these variables say.
+pub(crate) fn ask_registries_by(variables: RegistryVariables) {
+    // A command has one environment.
+    let _ = REGISTRY.set(variables);
+}
+
 /// Makes supervisors that are started from here on write more into their logs.
 pub(crate) fn be_verbose(verbose: bool) {
     VERBOSE.store(verbose, Ordering::Relaxed);
@@ -63,7 +76,7 @@ pub(crate) struct Client {
 
 impl Client {
     fn new(project: &str, paths: &ProjectPaths) -> Self {
-        let wire = mesh_api::client::Client::new(&paths.socket);
+        let wire = mesh_api::client::Client::new(&paths.socket).asking_registries(REGISTRY.get().cloned());
         Self { wire, project: project.to_owned(), paths: paths.clone() }
     }
 
@@ -101,10 +114,14 @@ pub(crate) async fn fitting(project: &str, paths: &ProjectPaths) -> Result<Optio
 
 /// The orders that a supervisor of this very binary gives for a request that changes nothing. In every other
 /// case `None`: then a look finds out what is the matter, and the request can be made again.
-pub(crate) async fn answer_at_once(paths: &ProjectPaths, request: Request) -> Option<Answer> {
+pub(crate) async fn answer_at_once(
+    paths: &ProjectPaths,
+    request: Request,
+    descriptors: Option<[BorrowedFd<'_>; 3]>,
+) -> Option<Answer> {
     let client = mesh_api::client::Client::new(&paths.socket);
     let mut ignore = |_: Message| {};
-    let call = client.call(request, &mut ignore, None);
+    let call = client.call(request, &mut ignore, descriptors);
     match timeout(Duration::from_secs(READY_SECONDS_MAX), call).await {
         Ok(Ok(answer)) => {
             matches!(&answer, Answer::Invocation { version, .. } if version == VERSION).then_some(answer)
@@ -337,12 +354,12 @@ mod tests {
             let home = Home { data: at("data"), state: at("state"), runtime: at("run") };
             home.create().unwrap();
             let paths = home.project("p");
-            assert!(answer_at_once(&paths, Request::Containers).await.is_none(), "nobody is there");
+            assert!(answer_at_once(&paths, Request::Containers, None).await.is_none(), "nobody is there");
             let (handler, stop) = (Ending { version, refusals: 0.into() }, CancellationToken::new());
             let listener = server::listen(&paths.socket).await.unwrap();
             let serving = server::serve_on(listener, &paths.socket, Arc::new(handler), stop.clone());
             let asking = async {
-                let answer = answer_at_once(&paths, Request::Containers).await;
+                let answer = answer_at_once(&paths, Request::Containers, None).await;
                 stop.cancel();
                 answer.is_some()
             };

@@ -10,7 +10,7 @@ use crate::{
     node::{Map, Node, Value},
     print::{self, Format, PROJECT, View},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A resolved project, printable.
 #[derive(Debug, Clone)]
@@ -113,6 +113,16 @@ impl Document {
     #[must_use]
     pub fn profiles(&self) -> Vec<&str> {
         self.profiles.iter().map(String::as_str).collect()
+    }
+
+    /// The services that are active, by name, each with the profiles that it is in; with none it is always active.
+    #[must_use]
+    pub fn profiles_of_services(&self) -> BTreeMap<&str, Vec<String>> {
+        let own = |service: &Node| {
+            let profiles = service.get("profiles").and_then(Node::as_list).unwrap_or_default();
+            profiles.iter().filter_map(Node::scalar).collect()
+        };
+        self.active().map(|(name, service)| (name, own(service))).collect()
     }
 
     fn active(&self) -> impl Iterator<Item = (&str, &Node)> {

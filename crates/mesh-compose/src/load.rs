@@ -67,7 +67,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     if options.interpolate {
         long_forms(&mut tree, &name, options, &environment, &mut cx);
         if !options.skip.normalisation {
-            relations::default_network(&mut tree, &mut cx);
+            relations::default_network(&mut tree);
             // Networks that only now appeared get their names too.
             canonical::top(&mut tree, &name, &mut cx);
         }
@@ -75,7 +75,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             absent = relations::check(&mut tree, &inactive, &mut cx);
         }
     } else {
-        canonical::as_written(&mut tree, &name, &environment, options.skip);
+        canonical::as_written(&mut tree, &name, &environment, &mut cx);
     }
     if cx.has_errors() {
         return Err(LoadError::Findings(cx.into_findings()));

@@ -4,7 +4,7 @@ mod support;
 
 use mesh_compose::{InputFile, LoadError, load};
 use mesh_model::{develop::WatchAction, network::Published, service::NetworkMode};
-use support::{Given, service};
+use support::{Given, service, shown};
 
 const ONE: &str = "services:\n  a: {image: 'x:${TAG:-none}'}\n";
 
@@ -207,6 +207,37 @@ fn without_interpolation_the_tree_is_as_written() {
     assert!(loaded.document.to_yaml().contains("${PORT}:80"));
     assert!(loaded.project.services.is_empty());
     assert_eq!(loaded.variables.iter().map(|variable| variable.name.as_str()).collect::<Vec<_>>(), ["PORT"]);
+}
+
+#[test]
+fn without_interpolation_contradictions_are_told_all_the_same() {
+    for (section, want) in [
+        ("volumes: {v: {external: true, driver: local}}", "it cannot have a `driver`"),
+        ("secrets: {v: {name: a, external: {name: b}}}", "both a `name` and an `external.name`"),
+        ("volumes: {v: {external: '${E}', driver: local}}", ""),
+    ] {
+        let text = format!("services: {{a: {{image: x}}}}\n{section}\n");
+        let mut given = Given::new(&[("compose.yaml", &text)]);
+        given.options.interpolate = false;
+        match given.load() {
+            Ok(_) => assert_eq!(want, "", "{section}"),
+            Err(error) => {
+                assert!(!want.is_empty() && shown(&error).contains(want), "{section}: {}", shown(&error))
+            }
+        }
+    }
+    for (key, want) in [
+        ("volumes: [{type: bind, target: /b}]", "a bind needs a `source`"),
+        (
+            "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1, device_ids: [a]}]}}}",
+            "both `count` and `device_ids`",
+        ),
+    ] {
+        let mut given = service(key);
+        given.options.interpolate = false;
+        let error = given.load().err().map(|error| shown(&error)).unwrap_or_default();
+        assert!(error.contains(want), "{key}: {error}");
+    }
 }
 
 #[test]

@@ -193,6 +193,14 @@ fn as_written_values_stay_and_short_forms_do_not() {
 }
 
 #[test]
+fn as_written_the_last_of_several_settings_of_a_name_counts() {
+    let text = "services:\n  a:\n    image: x\n    environment: [A=1, B, 'A=${C}', B=2]\n    build: {context: ., args: [D=1, D=2]}\n";
+    let yaml = loaded(text, |options| options.interpolate = false).document.to_yaml();
+    assert!(yaml.contains("environment:\n      - A=${C}\n      - B=2\n    image"), "{yaml}");
+    assert!(yaml.contains("args:\n        - D=2\n"), "{yaml}");
+}
+
+#[test]
 fn passes_can_be_left_out() {
     let given = Given::new(&[
         (
@@ -213,6 +221,18 @@ fn passes_can_be_left_out() {
     let less = shown(Skip { normalisation: true, ..Skip::default() });
     assert!(less.contains("pull_policy: if_not_present") && !less.contains("default"), "{less}");
     assert!(shown(Skip { paths: true, env_files: true, ..Skip::default() }).contains("source: ./d"));
+    // What services say of one another is a matter of consistency, whatever else is left out.
+    let both = Given::new(&[(
+        "compose.yaml",
+        "services:\n  a: {image: x, network_mode: host, networks: [n]}\nnetworks: {n: }\n",
+    )]);
+    for (skip, sound) in [
+        (Skip::default(), false),
+        (Skip { normalisation: true, ..Skip::default() }, false),
+        (Skip { consistency: true, ..Skip::default() }, true),
+    ] {
+        assert_eq!(load(&LoadOptions { skip, ..both.options.clone() }).is_ok(), sound, "{skip:?}");
+    }
     let files = shown(Skip { env_files: true, ..Skip::default() });
     assert!(files.contains("env_file:\n      - path: ") && !files.contains("K: v"), "{files}");
 }

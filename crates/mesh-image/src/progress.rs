@@ -2,6 +2,7 @@
 
 use crate::error::ImageError;
 use mesh_model::{image::LayerStage, project::Substitute, service::PullPolicy};
+use mesh_oci::client::Client;
 use std::{
     path::PathBuf,
     sync::{
@@ -33,7 +34,7 @@ impl Settings {
 }
 
 /// An image to resolve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Reference as the file has it.
     pub reference: String,
@@ -43,6 +44,8 @@ pub struct Request {
     pub substitute: Substitute,
     /// Platform asked for (`linux/amd64`); `None`: this machine's.
     pub platform: Option<String>,
+    /// Who asks the registry; `None`: the store's own client.
+    pub client: Option<Client>,
 }
 
 impl Request {
@@ -54,6 +57,7 @@ impl Request {
             pull: PullPolicy::default(),
             substitute: Substitute::default(),
             platform: None,
+            client: None,
         }
     }
 }

@@ -44,7 +44,8 @@ impl Inner {
             reporter.ready(label(&image.source));
             return Ok(image);
         }
-        match self.pull(&reference, platform.as_ref(), reporter) {
+        let client = request.client.as_ref().unwrap_or(&self.client);
+        match self.pull(client, &reference, platform.as_ref(), reporter) {
             Ok(entry) => {
                 let image = self.image(entry, request);
                 reporter.ready(label(&image.source));

@@ -10,6 +10,8 @@
 //! nothing but a place to forget a field. What deliberately is not here: file positions (they belong
 //! to `mesh-compose`) and anything of a ground (they belong to `mesh-runtime`).
 
+pub mod backup;
+pub mod certificate;
 pub mod container;
 pub mod develop;
 pub mod health;
@@ -21,5 +23,6 @@ pub mod network;
 pub mod probe;
 pub mod project;
 pub mod provider;
+pub mod registry;
 pub mod service;
 pub mod signal;

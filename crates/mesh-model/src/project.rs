@@ -34,6 +34,9 @@ pub struct Project {
     /// How published ports are chosen.
     #[serde(default)]
     pub publishing: Publishing,
+    /// Services that were left out of what was brought up, each with the reason. They are among the inactive ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
 }
 
 /// How published ports are chosen, and what was chosen.
@@ -83,6 +86,25 @@ pub enum Substitute {
     Missing,
     /// A stand-in wherever the catalog has one.
     Always,
+}
+
+/// What becomes of a service whose image nothing serves (`x-mesh.when-no-source`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenNoSource {
+    /// What wants it fails.
+    #[default]
+    Fail,
+    /// It is left out, and that is told, unless it was asked for by its name.
+    Skip,
+}
+
+impl WhenNoSource {
+    /// Whether the file says nothing of it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A named volume.

@@ -1,13 +1,15 @@
 //! A service and how its containers are made.
 
 use crate::{
+    backup::Dump,
+    certificate::Certificate,
     develop::Watch,
     health::Healthcheck,
     hook::Hooks,
     limits::{Limits, Ulimit},
     mount::{FileMount, Mount},
     network::{Attachment, PortMapping},
-    project::Substitute,
+    project::{Substitute, WhenNoSource},
     provider::Provider,
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,12 @@ pub struct Service {
     pub logging: Logging,
     /// `x-mesh.substitute` of the service, over the project's.
     pub substitute: Option<Substitute>,
+    /// `x-mesh.when-no-source`: what becomes of it where nothing serves its image.
+    #[serde(default, skip_serializing_if = "WhenNoSource::is_default")]
+    pub when_no_source: WhenNoSource,
+    /// `x-mesh.backup`: how its data gets into a backup; `None`: as its volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<Dump>,
     /// What runs before its start, after it, and before its end.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
@@ -87,6 +95,9 @@ pub struct Service {
     /// `provider`: what brings the service up in place of a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// `x-mesh.certificate`: what its containers hold that expires.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
 }
 
 /// How the process of a container is started.

@@ -1,7 +1,7 @@
 //! Programs that the supervisor itself runs in a container, to their end: hooks.
 
 use crate::{
-    conversion,
+    conversion, files,
     ground::{Ground, blocking},
     lifecycle, probe,
     program::{Program, Stream},
@@ -9,15 +9,18 @@ use crate::{
 use mesh_model::container::ContainerId;
 use mesh_runtime::{
     error::RuntimeError,
-    exec::{EXECUTED_OUTPUT_BYTES_MAX, ExecRequest, Executed},
+    exec::{CopyRequest, EXECUTED_OUTPUT_BYTES_MAX, ExecRequest, Executed},
 };
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Exit code of a shim whose program took longer than it may.
 const TIMED_OUT_CODE: i32 = 124;
 /// Time a shim has for ending a program that took too long.
 const SHIM_GRACE: Duration = Duration::from_secs(2);
+
+/// Longest time that reading a file takes.
+const READ_MAX: Duration = Duration::from_secs(10);
 
 /// Longest line that is told as one, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
@@ -55,6 +58,43 @@ pub(crate) async fn execute(
     teller.end();
     let code = code.filter(|code| *code != TIMED_OUT_CODE);
     Ok(Executed { code, stdout: stdout.text(), stderr: stderr.text() })
+}
+
+/// Reads a file of a running container.
+pub(crate) async fn read_file(
+    ground: &Arc<Ground>,
+    id: &ContainerId,
+    path: &str,
+    bytes_max: usize,
+) -> Result<Vec<u8>, RuntimeError> {
+    let program = {
+        let (ground, id) = (Arc::clone(ground), id.clone());
+        let request = CopyRequest::Print { path: path.to_owned(), bytes_max };
+        blocking("read a container's file", move || {
+            lifecycle::running(&ground, &id)?;
+            Program::copying(&ground.settings.binary, &files::orders(&ground, &id, &request)?)
+        })
+        .await?
+    };
+    let (mut content, mut said) = (Vec::new(), Tail::default());
+    let code = program
+        .attend(READ_MAX, &mut |stream, bytes| match stream {
+            Stream::Out if content.len() <= bytes_max => content.extend_from_slice(bytes),
+            Stream::Out => {}
+            Stream::Error => said.take(bytes),
+        })
+        .await?;
+    let source = match code {
+        Some(0) if content.len() <= bytes_max => return Ok(content),
+        Some(_) => {
+            let said = said.text();
+            // The shim names what it attempted too.
+            let step = format!("error: could not read {path}: ");
+            io::Error::other(said.trim().trim_start_matches(step.as_str()).to_owned())
+        }
+        None => io::ErrorKind::TimedOut.into(),
+    };
+    Err(RuntimeError::System { attempted: format!("could not read {path} in the container"), source })
 }
 
 /// Makes lines of what comes.

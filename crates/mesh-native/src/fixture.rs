@@ -53,9 +53,12 @@ pub(crate) fn spec() -> ContainerSpec {
         devices: Vec::new(),
         logging: Logging::default(),
         substitute: None,
+        when_no_source: Default::default(),
+        dump: None,
         hooks: Default::default(),
         watch: Vec::new(),
         provider: None,
+        certificates: Vec::new(),
     };
     ContainerSpec {
         anonymous_volumes: BTreeMap::new(),

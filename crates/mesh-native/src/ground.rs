@@ -1,6 +1,9 @@
 //! What the operations of one project share. No operation stands here.
 
-use crate::{enter::Entered, groups::Groups, phase::Phases, settings::NativeSettings, volume::Volumes};
+use crate::{
+    enter::Entered, groups::Groups, phase::Phases, registries::Registries, settings::NativeSettings,
+    volume::Volumes,
+};
 use mesh_image::ImageStore;
 use mesh_network::ProjectNetwork;
 use mesh_runtime::{error::RuntimeError, events::RuntimeEvent};
@@ -16,6 +19,7 @@ pub(crate) struct Ground {
     pub(crate) machine: String,
     pub(crate) network: ProjectNetwork,
     pub(crate) images: ImageStore,
+    pub(crate) registries: Registries,
     pub(crate) volumes: Volumes,
     pub(crate) groups: Groups,
     pub(crate) phases: Arc<Phases>,

@@ -35,8 +35,9 @@ pub(crate) async fn resolve(
     request: ImageRequest,
     progress: mpsc::Sender<FetchProgress>,
 ) -> Result<HeldImage, RuntimeError> {
-    let ImageRequest { reference, pull, substitute, platform } = request;
-    let request = Request { reference, pull, substitute, platform };
+    let ImageRequest { reference, pull, substitute, platform, registry } = request;
+    let client = registry.as_ref().map(|variables| ground.registries.client(variables)).transpose()?;
+    let request = Request { reference, pull, substitute, platform, client };
     let (sender, mut receiver) = mpsc::channel(PROGRESS_MAX);
     let resolving = async { ground.images.resolve_and_hold(&request, sender).await };
     let passing = async {

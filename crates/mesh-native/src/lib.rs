@@ -33,6 +33,7 @@ mod port_holder;
 mod probe;
 mod program;
 mod record;
+mod registries;
 mod release;
 mod runtime;
 mod settings;

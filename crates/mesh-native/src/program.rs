@@ -6,7 +6,10 @@
 use crate::{fault, watch};
 use mesh_linux::process;
 use mesh_runtime::{error::RuntimeError, exec::PROBE_OUTPUT_BYTES_MAX};
-use mesh_sandbox::{spawn, specification::ExecSpecification};
+use mesh_sandbox::{
+    spawn,
+    specification::{CopySpecification, ExecSpecification},
+};
 use std::{io, os::fd::OwnedFd, path::Path, process::Child, time::Duration};
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
@@ -61,6 +64,19 @@ impl Program {
             step: "start a shim for a program".to_owned(),
             reason: fault::chain(&error),
         })?;
+        Self::of(child)
+    }
+
+    /// Starts work on a container's files. Blocking.
+    pub(crate) fn copying(binary: &Path, specification: &CopySpecification) -> Result<Self, RuntimeError> {
+        let child = spawn::spawn_copy(binary, specification).map_err(|error| RuntimeError::Setup {
+            step: "start a shim for a container's files".to_owned(),
+            reason: fault::chain(&error),
+        })?;
+        Self::of(child)
+    }
+
+    fn of(child: Child) -> Result<Self, RuntimeError> {
         let child = Owned(child);
         let pidfd = process::open_pidfd(child.0.id()).map_err(failed)?;
         Ok(Self { child, pidfd })

@@ -8,7 +8,9 @@ use crate::{
     groups::Groups,
     image, lifecycle, lost_ports,
     phase::{Phases, Running},
-    probe, record, release,
+    probe, record,
+    registries::Registries,
+    release,
     settings::NativeSettings,
     start, statistics,
     volume::Volumes,
@@ -91,6 +93,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         machine,
         network,
         images,
+        registries: Registries::default(),
         groups,
         phases: Arc::new(Phases::default()),
         events: sender,
@@ -307,6 +310,15 @@ impl Runtime for NativeRuntime {
         let (id, request) = (id.clone(), request.clone());
         let orders = self.run("find a container's files", move |ground| files::orders(ground, &id, &request));
         invocation("copy", &orders.await?)
+    }
+
+    async fn read_file(
+        &self,
+        id: &ContainerId,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, RuntimeError> {
+        execute::read_file(&self.ground, id, path, bytes_max).await
     }
 
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {

@@ -76,6 +76,10 @@ pub const VARIABLES: &[&str] = &[
     "no_proxy",
 ];
 
+/// Those of [`VARIABLES`] that are paths.
+pub const PATHS: &[&str] =
+    &["DOCKER_CONFIG", "HOME", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"];
+
 /// Longest wait for a first answer that can be asked for, in seconds.
 const FIRST_ANSWER_SECONDS_MAX: u64 = 300;
 

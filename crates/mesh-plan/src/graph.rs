@@ -1,7 +1,7 @@
 //! Which service waits for which: selection, order of starting and of stopping.
 
 use mesh_model::{
-    project::Project,
+    project::{Project, WhenNoSource},
     service::{Condition, Dependency, NetworkMode, Service},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,16 @@ pub enum GraphError {
         service: String,
         /// What it needs.
         dependency: String,
+    },
+    /// A service needs another one that was left out.
+    #[error("service {service} depends on {dependency}, which is left out: {reason}")]
+    LeftOutDependency {
+        /// The service.
+        service: String,
+        /// What it needs.
+        dependency: String,
+        /// Why that is left out.
+        reason: String,
     },
     /// Services wait for each other.
     #[error("services wait for each other: {}", cycle.join(" -> "))]
@@ -120,6 +130,41 @@ pub fn select(project: &Project, names: &[String], no_deps: bool) -> Result<BTre
         }
     }
     Ok(chosen)
+}
+
+/// Takes services out of the project, each with the reason, and with them those that need them and may be left out
+/// too. Those `named` were asked for, and may not. Afterwards they are inactive.
+///
+/// # Errors
+/// When one of `chosen` that may not be left out needs one of them.
+pub fn leave_out(
+    project: &mut Project,
+    missing: BTreeMap<String, String>,
+    chosen: &BTreeSet<String>,
+    named: &[String],
+    no_deps: bool,
+) -> Result<(), GraphError> {
+    let mut left_out = missing;
+    let mut todo: Vec<String> = if no_deps { Vec::new() } else { left_out.keys().cloned().collect() };
+    while let Some(gone) = todo.pop() {
+        for service in project.services.values().filter(|service| chosen.contains(&service.name)) {
+            let needs = dependencies(service).get(&gone).is_some_and(|dependency| dependency.required);
+            if !needs || left_out.contains_key(&service.name) {
+                continue;
+            }
+            let name = service.name.clone();
+            if service.when_no_source != WhenNoSource::Skip || named.contains(&name) {
+                let reason = left_out.remove(&gone).unwrap_or_default();
+                return Err(GraphError::LeftOutDependency { service: name, dependency: gone, reason });
+            }
+            left_out.insert(name.clone(), format!("it needs {gone}"));
+            todo.push(name);
+        }
+    }
+    project.services.retain(|name, _| !left_out.contains_key(name));
+    project.inactive.extend(left_out.keys().cloned());
+    project.left_out = left_out;
+    Ok(())
 }
 
 /// Services in levels: those of one level wait only for those of earlier ones. Reversed, it is the
@@ -223,6 +268,32 @@ mod tests {
         let chosen = select(&project, &[], false).unwrap();
         let error = levels(&project, &chosen).unwrap_err();
         assert_eq!(error.to_string(), "services wait for each other: b -> c -> b");
+    }
+
+    #[test]
+    fn what_has_no_source_goes_with_those_that_need_it_and_may_go() {
+        let check = |skip: &[&str], named: &[&str], no_deps: bool, want: Result<&str, &str>| {
+            let mut project = sample::project(&[("a", &["b"]), ("b", &["c"]), ("c", &[]), ("d", &[])]);
+            for name in skip {
+                project.services.get_mut(*name).unwrap().when_no_source = WhenNoSource::Skip;
+            }
+            let missing = BTreeMap::from([("c".to_owned(), "no source".to_owned())]);
+            let chosen = select(&project, &[], false).unwrap();
+            let done = leave_out(&mut project, missing, &chosen, &names(named), no_deps);
+            let left = done.map(|()| Vec::from_iter(project.services.into_keys()).join(" "));
+            match left {
+                Ok(left) => {
+                    assert_eq!(Ok(left.as_str()), want);
+                    assert_eq!(Vec::from_iter(project.left_out.into_keys()), project.inactive);
+                }
+                Err(error) => assert_eq!(Err(error.to_string().as_str()), want),
+            }
+        };
+        check(&["a", "b", "c"], &[], false, Ok("d"));
+        check(&["c"], &[], true, Ok("a b d"));
+        check(&["c"], &[], false, Err("service b depends on c, which is left out: no source"));
+        check(&["b", "c"], &[], false, Err("service a depends on b, which is left out: it needs c"));
+        check(&["a", "b", "c"], &["b"], false, Err("service b depends on c, which is left out: no source"));
     }
 
     #[test]

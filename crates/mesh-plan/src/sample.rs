@@ -47,9 +47,12 @@ pub(crate) fn service(name: &str) -> Service {
         devices: vec![],
         logging: Default::default(),
         substitute: None,
+        when_no_source: Default::default(),
+        dump: None,
         hooks: Default::default(),
         watch: Vec::new(),
         provider: None,
+        certificates: Vec::new(),
     }
 }
 
@@ -72,6 +75,7 @@ pub(crate) fn project(services: &[(&str, &[&str])]) -> Project {
         configs: BTreeMap::new(),
         substitute: None,
         publishing: Default::default(),
+        left_out: Default::default(),
     }
 }
 

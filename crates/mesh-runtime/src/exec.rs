@@ -50,6 +50,13 @@ pub enum CopyRequest {
         /// Path in the container; links are not followed.
         path: String,
     },
+    /// The content of a file is printed.
+    Print {
+        /// Path in the container; links are followed.
+        path: String,
+        /// Bytes that it may have at most.
+        bytes_max: usize,
+    },
     /// Paths are removed, with everything in them.
     Remove {
         /// Paths in the container.

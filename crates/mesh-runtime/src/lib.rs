@@ -117,6 +117,24 @@ pub trait Runtime: Send + Sync + 'static {
     /// How the caller itself can copy files into or out of a container.
     async fn copy(&self, id: &ContainerId, request: &exec::CopyRequest) -> Result<Invocation, RuntimeError>;
 
+    /// The content of a file of a running container, of which at most so many bytes are read. Links are followed, inside
+    /// of the container.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    async fn read_file(
+        &self,
+        id: &ContainerId,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, RuntimeError> {
+        let _ = (id, bytes_max);
+        Err(RuntimeError::Unsupported {
+            what: format!("reading {path} in a container"),
+            reason: "its files cannot be reached".to_owned(),
+        })
+    }
+
     /// Whether a port of the machine could be published on now.
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
         let _ = protocol;

@@ -1,6 +1,6 @@
 //! What the supervisor asks of a ground.
 
-use mesh_model::{image::Image, project::Substitute, service::PullPolicy};
+use mesh_model::{image::Image, project::Substitute, registry::RegistryVariables, service::PullPolicy};
 use serde::{Deserialize, Serialize};
 use std::{any::Any, fmt};
 
@@ -15,6 +15,9 @@ pub struct ImageRequest {
     pub substitute: Substitute,
     /// Platform asked for.
     pub platform: Option<String>,
+    /// How registries are asked; `None`: as this process would by its own environment.
+    #[serde(default)]
+    pub registry: Option<RegistryVariables>,
 }
 
 /// An image that was resolved. The ground keeps it from being removed for as long as this is there; from when a

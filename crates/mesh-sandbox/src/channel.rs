@@ -1,4 +1,4 @@
-//! What a shim hears and says: descriptors 3, 4 and 5, and the pipe from the process that becomes the
+//! What a shim hears and says: descriptors 3 to 6, and the pipe from the process that becomes the
 //! container to its shim.
 //!
 //! Where descriptor 4 is a socket, its other end answers a report of success with one byte as soon as
@@ -33,7 +33,9 @@ pub(crate) const SPECIFICATION_DESCRIPTOR: RawFd = 3;
 pub(crate) const REPORT_DESCRIPTOR: RawFd = 4;
 /// Where an exec says that its terminal was let go of.
 pub(crate) const NOTICE_DESCRIPTOR: RawFd = 5;
-/// What says so.
+/// Where an exec says how its program ended.
+const ENDING_DESCRIPTOR: RawFd = 6;
+/// What says that it was let go of.
 const DETACHED: u8 = b'd';
 /// Largest specification, in bytes. A secret of 500 KiB, the most Compose allows, takes 2 MB of it.
 const SPECIFICATION_BYTES_MAX: u64 = 64 << 20;
@@ -106,6 +108,21 @@ impl Notice {
     /// Says it.
     pub(crate) fn send(mut self) {
         let _ = self.0.write_all(&[DETACHED]);
+    }
+}
+
+/// Where somebody waits to hear how a program ended.
+pub(crate) struct Ending(File);
+
+impl Ending {
+    /// Descriptor 6. To be called before anything is opened.
+    pub(crate) fn take() -> Option<Self> {
+        take_inherited(ENDING_DESCRIPTOR).map(|descriptor| Self(descriptor.into()))
+    }
+
+    /// Says its code. That nobody listens any more changes nothing.
+    pub(crate) fn send(mut self, code: i32) {
+        let _ = self.0.write_all(code.to_string().as_bytes());
     }
 }
 

@@ -21,13 +21,14 @@ use mesh_linux::{
     process::{SingleThreaded, exit_now, fork, wait_child},
 };
 use nix::{
+    fcntl::OFlag,
     sched::{CloneFlags, setns, unshare},
     unistd::ForkResult,
 };
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write as _},
-    os::unix::fs::MetadataExt as _,
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -101,6 +102,9 @@ fn copy(operation: &CopyOperation) -> Result<(), Failure> {
         CopyOperation::In { directory, owner } => receive(directory, owner.as_deref()),
         CopyOperation::Look { path } => look(path).attempt(|| format!("look at {path}")),
         CopyOperation::List { path } => list(path).attempt(|| format!("list {path}")),
+        CopyOperation::Print { path, bytes_max } => {
+            print(path, *bytes_max).attempt(|| format!("read {path}"))
+        }
         CopyOperation::Remove { paths } => {
             paths.iter().try_for_each(|path| remove(&absolute(path)).attempt(|| format!("remove {path}")))
         }
@@ -158,6 +162,21 @@ fn look(path: &str) -> io::Result<()> {
     let mut line = serde_json::to_vec(&status)?;
     line.push(b'\n');
     io::stdout().write_all(&line)
+}
+
+/// Prints the content of a file. A pipe or a device in its place is not waited for.
+fn print(path: &str, bytes_max: usize) -> io::Result<()> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(absolute(path))?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let mut content = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() > bytes_max {
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
+    }
+    io::stdout().write_all(&content)
 }
 
 /// Prints what is at a path and below it.

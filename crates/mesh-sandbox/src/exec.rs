@@ -4,7 +4,7 @@
 //! (the supervisor); it joins what it is not in.
 
 use crate::{
-    channel::{self, Notice, Progress, Reporter},
+    channel::{self, Ending, Notice, Progress, Reporter},
     detach::Detach,
     execute::Program,
     failure::{Attempt as _, Failure},
@@ -110,7 +110,7 @@ impl Namespaces {
 }
 
 pub(crate) fn main(arguments: &[&str]) -> i32 {
-    let (reporter, notice) = (Reporter::take(), Notice::take());
+    let (reporter, notice, ending) = (Reporter::take(), Notice::take(), Ending::take());
     let detach = if notice.is_some() { Detach::among(arguments) } else { Detach::default() };
     let _ = nix::sys::prctl::set_dumpable(false);
     let specification = match channel::read_specification::<ExecSpecification>() {
@@ -121,7 +121,13 @@ pub(crate) fn main(arguments: &[&str]) -> i32 {
         }
     };
     match start(&specification, reporter, notice, detach) {
-        Ok(code) => code,
+        Ok(Done::Ended(code)) => {
+            if let Some(ending) = ending {
+                ending.send(code);
+            }
+            code
+        }
+        Ok(Done::Left(code)) => code,
         Err((failure, reporter)) => {
             reporter.send(&failure.report());
             SETUP_FAILED
@@ -129,12 +135,18 @@ pub(crate) fn main(arguments: &[&str]) -> i32 {
     }
 }
 
+/// What came of a program: how it ended, or the code where it did not begin or goes on without this process.
+enum Done {
+    Ended(i32),
+    Left(i32),
+}
+
 fn start(
     specification: &ExecSpecification,
     reporter: Reporter,
     notice: Option<Notice>,
     detach: Detach,
-) -> Result<i32, (Failure, Reporter)> {
+) -> Result<Done, (Failure, Reporter)> {
     let deadline = specification.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
     let (evidence, signals, passage, mut namespaces) = match prepare(specification) {
         Ok(prepared) => prepared,
@@ -170,11 +182,11 @@ fn start(
     reporter.send(&report);
     if let Some(code) = failed {
         let _ = wait_pidfd(&pidfd, true);
-        return Ok(code);
+        return Ok(Done::Left(code));
     }
     if specification.detach {
         let _ = wait_pidfd(&pidfd, true);
-        return Ok(0);
+        return Ok(Done::Left(0));
     }
     let end = match passage.and_then(Passage::receive) {
         Some(master) => match terminal::relay(&master, &pidfd, &signals, limits(deadline, detach)) {
@@ -183,7 +195,7 @@ fn start(
         },
         None => wait(&pidfd, &signals, deadline),
     };
-    Ok(match end {
+    Ok(Done::Ended(match end {
         End::Code(code) => code,
         End::HungUp | End::Detached => HUNG_UP,
         End::Deadline => {
@@ -192,7 +204,7 @@ fn start(
             let _ = wait_pidfd(&pidfd, true);
             TIMED_OUT
         }
-    })
+    }))
 }
 
 /// What ends the relay of a program's terminal.

@@ -270,6 +270,13 @@ pub enum CopyOperation {
         /// The path; links are not followed.
         path: String,
     },
+    /// The content of a file is printed.
+    Print {
+        /// The path; links are followed.
+        path: String,
+        /// Bytes that it may have at most.
+        bytes_max: usize,
+    },
     /// Paths are removed, with everything in them; what is not there is no error.
     Remove {
         /// The paths.

@@ -62,6 +62,7 @@ mod tests {
             configs: Default::default(),
             substitute: None,
             publishing: Default::default(),
+            left_out: Default::default(),
         }
     }
 

@@ -184,6 +184,7 @@ mod tests {
             configs: BTreeMap::new(),
             substitute: None,
             publishing: Default::default(),
+            left_out: Default::default(),
         });
         record.targets.insert("db".into(), 2);
         record.stopped.insert("hub-db-2".into());

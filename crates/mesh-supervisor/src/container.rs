@@ -1,6 +1,6 @@
 //! What the supervisor knows of one container, and the view of all of them that everybody may read.
 
-use mesh_api::status::{ContainerStatus, Health as ShownHealth, MountStatus, PortStatus, State};
+use mesh_api::status::{CheckStatus, ContainerStatus, Health as ShownHealth, MountStatus, PortStatus, State};
 use mesh_lifecycle::{
     health::Verdict,
     phase::{Exit, Greeting, Phase, Policy, StopOrder},
@@ -14,13 +14,16 @@ use mesh_model::{
 };
 use mesh_plan::plan::{Present, PresentState};
 use mesh_runtime::{
-    exec::ProbeOutcome,
+    exec::{ProbeOutcome, Verdict as ProbeVerdict},
     observed::{BoundPort, LostPort},
 };
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -60,6 +63,10 @@ pub(crate) struct Facts {
     /// Ports that it should have, and that something else took.
     pub(crate) lost: Arc<Vec<LostPort>>,
     pub(crate) probe: Option<Arc<ProbeOutcome>>,
+    /// When that was, in milliseconds since 1970; 0: never. All views share it, so that no test makes a new one.
+    pub(crate) probed_unix_ms: Arc<AtomicU64>,
+    /// Since when its health is what it is.
+    pub(crate) health_since_unix_ms: Option<u64>,
     /// Why it waits or failed, in words.
     pub(crate) detail: Option<String>,
     /// Why the ground could not start it.
@@ -173,6 +180,7 @@ impl Container {
                 Verdict::Healthy => ShownHealth::Healthy,
                 Verdict::Unhealthy => ShownHealth::Unhealthy,
             }),
+            check: if runs { self.check() } else { None },
             exit_code: facts.exit.filter(|_| ended).map(|exit| exit.code),
             out_of_memory: ended && facts.exit.is_some_and(|exit| exit.out_of_memory),
             pid: facts.pid.filter(|_| runs),
@@ -183,6 +191,7 @@ impl Container {
             restarts: facts.restarts,
             detail: facts.detail.clone(),
             ports: if runs { ports(&facts.ports) } else { Vec::new() },
+            certificate_troubles: Vec::new(),
             lost_ports: facts.lost.iter().filter(|_| runs).map(|lost| lost.reason.clone()).collect(),
             exposed: self.exposed(),
             addresses: facts
@@ -195,6 +204,16 @@ impl Container {
             mounts: self.mounts(),
             networks: networks.values().map(|network| network.name.clone()).collect(),
         }
+    }
+
+    fn check(&self) -> Option<CheckStatus> {
+        let probe = self.facts.probe.as_ref()?;
+        Some(CheckStatus {
+            at_unix_ms: self.facts.probed_unix_ms.load(Ordering::Relaxed),
+            since_unix_ms: self.facts.health_since_unix_ms,
+            passed: probe.verdict == ProbeVerdict::Passed,
+            output: probe.output.clone(),
+        })
     }
 
     fn mounts(&self) -> Vec<MountStatus> {
@@ -298,6 +317,7 @@ impl View {
             configs: BTreeMap::new(),
             substitute: None,
             publishing: Default::default(),
+            left_out: Default::default(),
         };
         for container in self.containers.values().filter(|found| !found.spec.one_off) {
             let (service, resources) = (&container.spec.service, &container.spec.resources);

@@ -4,6 +4,7 @@
 //! the view and waits for nobody.
 
 use crate::{
+    certificates::Certificates,
     container::View,
     outlet::{Outlet, Output},
     owner::OwnerLink,
@@ -52,6 +53,7 @@ pub(crate) struct Desk {
     pub(crate) journal: PathBuf,
     pub(crate) runtime: SharedRuntime,
     pub(crate) owner: OwnerLink,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) turns: Turns,
     /// Number of requests under way.
     pub(crate) clients: watch::Sender<usize>,
@@ -83,6 +85,7 @@ impl Handler for Desk {
         let gone = CancellationToken::new();
         let asker = Asker { verb: request.verb(), pid: reply.pid() };
         let (outlet, output) = Outlet::for_asker(gone.clone(), asker);
+        let outlet = outlet.asking_registries(reply.registry().cloned());
         let detach_keys = Vec::new();
         let streams =
             descriptors.map(|[stdin, stdout, stderr]| RunStreams { stdin, stdout, stderr, detach_keys });
@@ -151,7 +154,7 @@ impl Desk {
             }
             Request::Pause { services } => self.freeze(&services, true, outlet).await,
             Request::Unpause { services } => self.freeze(&services, false, outlet).await,
-            other => self.query(other, outlet).await,
+            other => self.query(other, streams.map(|streams| streams.stdin), outlet).await,
         }
     }
 

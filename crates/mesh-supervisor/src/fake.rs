@@ -24,7 +24,7 @@ use mesh_runtime::{
     request::{HeldImage, ImageRequest},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -80,6 +80,12 @@ struct State {
     boot: u32,
     ports: BTreeMap<SocketAddr, PortTrial>,
     held: BTreeMap<String, usize>,
+    /// By service and path.
+    files: BTreeMap<(String, String), Vec<u8>>,
+    /// What programs write, by their names: a path and its content each time they end well.
+    letters: BTreeMap<String, VecDeque<(String, Vec<u8>)>>,
+    /// How far the wall's clock was put ahead.
+    ahead: Duration,
 }
 
 /// The ground. It outlives supervisors, as a real one does.
@@ -104,6 +110,33 @@ impl Fake {
     /// What comes of trying a port from now on; others are free.
     pub(crate) fn port(&self, address: &str, trial: PortTrial) {
         self.lock().ports.extend(address.parse().map(|address| (address, trial)));
+    }
+
+    /// A file of a service's containers; `None`: it is gone.
+    pub(crate) fn file(&self, service: &str, path: &str, content: Option<&str>) {
+        let key = (service.to_owned(), path.to_owned());
+        let mut state = self.lock();
+        match content {
+            Some(content) => drop(state.files.insert(key, content.into())),
+            None => drop(state.files.remove(&key)),
+        }
+    }
+
+    /// A program writes this when it next ends well, after what it was given before.
+    pub(crate) fn writes(&self, program: &str, path: &str, content: &str) {
+        let letter = (path.to_owned(), content.as_bytes().to_vec());
+        self.lock().letters.entry(program.to_owned()).or_default().push_back(letter);
+    }
+
+    /// The clock on the wall: it stood at 1970 when this was made.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        let age = self.begun.elapsed() + self.lock().ahead;
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts the clock on the wall ahead.
+    pub(crate) fn put_ahead(&self, by: Duration) {
+        self.lock().ahead += by;
     }
 
     /// What was asked since the last time, without times.
@@ -489,11 +522,29 @@ impl Runtime for FakeRuntime {
             return Err(RuntimeError::NotRunning);
         }
         let code = (took <= longest).then_some(code);
+        if code == Some(0) {
+            let mut state = self.0.lock();
+            let service = state.containers.get(id).map(|found| found.spec.service.name.clone());
+            let letter = state.letters.get_mut(&request.command[0]).and_then(VecDeque::pop_front);
+            if let (Some(service), Some((path, content))) = (service, letter) {
+                state.files.insert((service, path), content);
+            }
+        }
         Ok(Executed { code, stdout: "done\n".into(), stderr: String::new() })
     }
 
     async fn copy(&self, _id: &ContainerId, _request: &CopyRequest) -> Result<Invocation, RuntimeError> {
         Ok(Invocation { arguments: vec![], payload: "{}".into() })
+    }
+
+    async fn read_file(&self, id: &ContainerId, path: &str, _: usize) -> Result<Vec<u8>, RuntimeError> {
+        let state = self.0.lock();
+        let container = state.containers.get(id).ok_or_else(|| missing(id))?;
+        let found = state.files.get(&(container.spec.service.name.clone(), path.to_owned()));
+        found.cloned().ok_or_else(|| RuntimeError::System {
+            attempted: format!("could not read {path} in the container"),
+            source: std::io::ErrorKind::NotFound.into(),
+        })
     }
 
     async fn try_port(&self, address: SocketAddr, _protocol: Protocol) -> PortTrial {

@@ -3,7 +3,11 @@
 //! They run one after the other; the first that fails ends the row. Each has a longest time, and of what it
 //! printed the end is kept.
 
-use crate::said::{Said, Speaker};
+use crate::{
+    owner::Input,
+    programs::Crier,
+    said::{Said, Speaker},
+};
 use mesh_model::{container::ContainerId, hook::Hook};
 use mesh_runtime::{
     SharedRuntime,
@@ -36,7 +40,12 @@ pub(crate) struct Row {
 
 /// Runs the hooks of a container; what they print goes to `speaker` as it comes. Gives the reason why one failed, in
 /// words.
-pub(crate) async fn run(runtime: &SharedRuntime, row: &Row, speaker: &Speaker) -> Result<(), String> {
+pub(crate) async fn run(
+    runtime: &SharedRuntime,
+    row: &Row,
+    speaker: &Speaker,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<(), String> {
     for (number, hook) in row.hooks.iter().enumerate() {
         let request = ExecRequest {
             command: hook.command.clone(),
@@ -54,7 +63,12 @@ pub(crate) async fn run(runtime: &SharedRuntime, row: &Row, speaker: &Speaker) -
                 let _ = speaker.send(Arc::new(Said { id: row.id.clone(), line }));
             }
         };
+        let crier = Crier::of(inbox, &row.id, &request.command);
+        crier.started().await;
         let (ended, ()) = tokio::join!(runtime.execute(&row.id, &request, HOOK_MAX, sender), telling);
+        if let Ok(Executed { code: Some(code), .. }) = &ended {
+            crier.ended(*code).await;
+        }
         let what = match ended {
             Ok(Executed { code: Some(0), .. }) => continue,
             Ok(ended) => failed(&row.service, &ended),
@@ -78,7 +92,8 @@ fn failed(service: &str, ended: &Executed) -> String {
     if lines.is_empty() { how } else { format!("{how}: {}", lines.join(" | ")) }
 }
 
-fn last_lines(text: &str) -> impl Iterator<Item = &str> {
+/// The last lines of what a program printed.
+pub(crate) fn last_lines(text: &str) -> impl Iterator<Item = &str> {
     let lines: Vec<&str> = text.trim().lines().collect();
     let first = lines.len().saturating_sub(TOLD_LINES_MAX);
     lines.into_iter().skip(first)

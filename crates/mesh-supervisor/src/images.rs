@@ -2,14 +2,16 @@
 
 use crate::{
     desk::Desk,
+    init::service_of,
     outlet::{Outlet, Output},
     words::{self, refusal},
 };
 use futures_util::{StreamExt, stream};
-use mesh_api::message::{ApiError, ErrorKind, ImageStage, Progress};
+use mesh_api::message::{ApiError, ErrorKind, ImageStage, Level, Progress};
 use mesh_model::{
     image::Image,
-    project::{Project, Substitute},
+    project::{Project, Substitute, WhenNoSource},
+    registry::RegistryVariables,
     service::PullPolicy,
 };
 use mesh_runtime::{
@@ -40,10 +42,20 @@ pub(crate) struct Images {
     held: Vec<HeldImage>,
 }
 
+/// What could be had of the images that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Obtained {
+    pub(crate) images: Images,
+    /// Services whose image nothing serves and which may be left out, each with the reason.
+    pub(crate) left_out: BTreeMap<String, String>,
+}
+
 /// One image, wanted by some services.
 struct Wanted {
     request: ImageRequest,
     services: Vec<String>,
+    /// All of them may be left out.
+    dispensable: bool,
 }
 
 impl Desk {
@@ -55,7 +67,20 @@ impl Desk {
         overrides: ImageOverrides,
         outlet: &Outlet,
     ) -> Result<Images, ApiError> {
-        let wanted = wanted(project, chosen, overrides)?;
+        let everyone: Vec<String> = chosen.iter().cloned().collect();
+        self.obtain(project, chosen, &everyone, overrides, outlet).await.map(|obtained| obtained.images)
+    }
+
+    /// The same without the services that may be left out where nothing serves their image. Those `named` may not.
+    pub(crate) async fn obtain(
+        &self,
+        project: &Project,
+        chosen: &BTreeSet<String>,
+        named: &[String],
+        overrides: ImageOverrides,
+        outlet: &Outlet,
+    ) -> Result<Obtained, ApiError> {
+        let wanted = wanted(project, chosen, named, overrides, outlet.registry())?;
         let results: Vec<(Wanted, Result<HeldImage, RuntimeError>)> = stream::iter(wanted)
             .map(|wanted| async move {
                 let result = self.image(&wanted, outlet).await;
@@ -64,13 +89,17 @@ impl Desk {
             .buffer_unordered(IMAGES_AT_ONCE_MAX)
             .collect()
             .await;
-        let (mut images, mut errors) = (Images::default(), Vec::new());
+        let (mut images, mut errors, mut left_out) = (Images::default(), Vec::new(), BTreeMap::new());
         for (wanted, result) in results {
             match result {
                 Ok(held) => {
                     let of = |service| (service, held.image.clone());
                     images.by_service.extend(wanted.services.into_iter().map(of));
                     images.held.push(held);
+                }
+                Err(error @ RuntimeError::NoImage { .. }) if wanted.dispensable => {
+                    let reason = error.to_string();
+                    left_out.extend(wanted.services.into_iter().map(|service| (service, reason.clone())));
                 }
                 Err(error) => {
                     errors.push(words::ground_error(
@@ -80,7 +109,7 @@ impl Desk {
                 }
             }
         }
-        words::together(errors).map(|()| images)
+        words::together(errors).map(|()| Obtained { images, left_out })
     }
 
     async fn image(&self, wanted: &Wanted, outlet: &Outlet) -> Result<HeldImage, RuntimeError> {
@@ -102,9 +131,11 @@ impl Desk {
         };
         let resolve = self.runtime.image(wanted.request.clone(), sender);
         let (result, ()) = tokio::join!(resolve, forward);
-        // A refusal to fetch is no failure of fetching.
-        if result.is_err() && wanted.request.pull != PullPolicy::Never {
-            tell(ImageStage::Failed).await;
+        match &result {
+            Err(RuntimeError::NoImage { .. }) if wanted.dispensable => tell(ImageStage::LeftOut).await,
+            // A refusal to fetch is no failure of fetching.
+            Err(_) if wanted.request.pull != PullPolicy::Never => tell(ImageStage::Failed).await,
+            _ => {}
         }
         let held = result?;
         tell(ImageStage::Ready { source: words::source(&held.image) }).await;
@@ -130,7 +161,9 @@ fn stage(progress: FetchProgress) -> Option<ImageStage> {
 fn wanted(
     project: &Project,
     chosen: &BTreeSet<String>,
+    named: &[String],
     overrides: ImageOverrides,
+    registry: Option<&RegistryVariables>,
 ) -> Result<Vec<Wanted>, ApiError> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for name in chosen {
@@ -147,11 +180,31 @@ fn wanted(
             pull: overrides.pull.unwrap_or(service.pull_policy),
             substitute: substitute.unwrap_or_default(),
             platform: service.platform.clone(),
+            registry: registry.cloned(),
         };
-        match wanted.iter_mut().find(|known| known.request == request) {
+        let asked_for = named.iter().any(|asked| asked == name || asked == service_of(name));
+        let dispensable = service.when_no_source == WhenNoSource::Skip && !asked_for;
+        let alike = |known: &&mut Wanted| known.request == request && known.dispensable == dispensable;
+        match wanted.iter_mut().find(alike) {
             Some(known) => known.services.push(name.clone()),
-            None => wanted.push(Wanted { request, services: vec![name.clone()] }),
+            None => wanted.push(Wanted { request, services: vec![name.clone()], dispensable }),
         }
     }
     Ok(wanted)
+}
+
+/// Tells of services that are left out because nothing serves their images.
+pub(crate) async fn tell_left_out(project: &Project, left_out: &BTreeMap<String, String>, outlet: &Outlet) {
+    if left_out.is_empty() {
+        return;
+    }
+    let image = |name: &String| project.services.get(name).and_then(|service| service.image.clone());
+    let told: Vec<String> =
+        left_out.keys().map(|name| format!("{name} ({})", image(name).unwrap_or_default())).collect();
+    let text = format!(
+        "left out, as nothing serves their images: {}. `mesh pull --policy missing SERVICE` or \
+         `mesh load` brings an image; the next `mesh up` starts its service",
+        told.join(", ")
+    );
+    outlet.note(Level::Info, text).await;
 }

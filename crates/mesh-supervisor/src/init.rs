@@ -67,6 +67,11 @@ fn image_key(service: &str, number: usize) -> String {
     format!("{service} pre_start[{number}]")
 }
 
+/// The service of a name that may be one of its steps'.
+pub(crate) fn service_of(name: &str) -> &str {
+    name.split_once(' ').map_or(name, |(service, _)| service)
+}
+
 impl Desk {
     /// Makes the steps that come before `start`, and has each container wait for the last step of its
     /// service. Gives the steps to start.

@@ -10,6 +10,8 @@
 //! whose client hangs up leaves what runs and stops waiting. What deliberately is not here: anything
 //! of a particular ground.
 
+mod bulletin;
+mod certificates;
 mod checkout;
 mod container;
 mod control;
@@ -27,6 +29,7 @@ mod one_off;
 mod outlet;
 mod owner;
 mod ports;
+mod programs;
 mod query;
 mod random;
 mod rehearsal;
@@ -46,6 +49,7 @@ mod sample;
 mod tests;
 
 use crate::{
+    certificates::Certificates,
     desk::Desk,
     owner::{Owner, Past},
     turn::Turns,
@@ -145,12 +149,19 @@ pub async fn run(
     let past = Past::of(record.as_ref(), &boot);
     let (owner, link) = Owner::adopt(Arc::clone(&runtime), project, observed, &past);
     let stop = CancellationToken::new();
+    let certificates = Arc::new(Certificates::new(
+        settings.project.clone(),
+        Arc::clone(&runtime),
+        link.clone(),
+        Arc::new(container::unix_ms),
+    ));
     let desk = Arc::new(Desk {
         name: settings.project.clone(),
         version: settings.version.clone(),
         journal: paths.journal.clone(),
         runtime,
         owner: link,
+        certificates: Arc::clone(&certificates),
         turns: Turns::new(paths.record.clone(), record, boot),
         clients: watch::Sender::new(0),
         stop: stop.clone(),
@@ -174,7 +185,8 @@ pub async fn run(
         stop.cancel();
     };
     ready();
-    let (served, (), ()) = tokio::join!(serving, ending, owner.run(owning.clone()));
+    let (served, (), (), ()) =
+        tokio::join!(serving, ending, owner.run(owning.clone()), certificates.run(&stop));
     // Nothing is held for a project that has no container: the next supervisor makes it anew.
     if idled.into_inner() {
         match timeout(RELEASE_MAX, desk.runtime.release()).await {

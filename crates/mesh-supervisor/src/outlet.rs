@@ -2,6 +2,7 @@
 
 use crate::turn::Asker;
 use mesh_api::message::{Action, Event, Level, ObjectKind, Progress};
+use mesh_model::registry::RegistryVariables;
 use std::{collections::HashMap, sync::Mutex};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ pub(crate) struct Outlet {
     sender: mpsc::Sender<Output>,
     gone: CancellationToken,
     asker: Asker,
+    registry: Option<RegistryVariables>,
     /// When the last step on each object was told, for the time the next one took.
     last: Mutex<HashMap<String, Instant>>,
 }
@@ -31,7 +33,17 @@ pub(crate) struct Outlet {
 impl Outlet {
     pub(crate) fn for_asker(gone: CancellationToken, asker: Asker) -> (Self, mpsc::Receiver<Output>) {
         let (sender, receiver) = mpsc::channel(OUTPUT_MESSAGES_MAX);
-        (Self { sender, gone, asker, last: Mutex::default() }, receiver)
+        (Self { sender, gone, asker, registry: None, last: Mutex::default() }, receiver)
+    }
+
+    /// The same, to one that says how registries are asked.
+    pub(crate) fn asking_registries(self, registry: Option<RegistryVariables>) -> Self {
+        Self { registry, ..self }
+    }
+
+    /// How whoever is talked to has registries asked.
+    pub(crate) fn registry(&self) -> Option<&RegistryVariables> {
+        self.registry.as_ref()
     }
 
     #[cfg(test)]

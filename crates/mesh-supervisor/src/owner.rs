@@ -6,15 +6,16 @@
 //! view that everybody reads is published. Nothing slow is awaited here.
 
 use crate::{
+    bulletin::{Bulletin, Readers},
     container::{Container, Gates, StartError, View},
     events,
     gate::{Gate, gate},
     hooks::Row,
+    programs::{self, Crier, Program, Step},
     said::{SAID_LINES_MAX, Speaker},
     transition::{Transition, lifecycle_exit, note_start, note_transition},
     work::{Outcome, Worker},
 };
-use mesh_api::message::Event as ApiEvent;
 use mesh_lifecycle::{
     health::Verdict,
     phase::{Effect, Event, Exit, Phase, step},
@@ -33,8 +34,9 @@ use mesh_runtime::{
 };
 use mesh_store::record::ProjectRecord;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -47,11 +49,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const INBOX_MAX: usize = 1024;
 /// Time between two looks after processes whose end may have been missed.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// Most events kept for a listener that is slow to read them.
-pub(crate) const EVENTS_MAX: usize = 1024;
-/// Most events that are known after they were told; Docker knows as many.
-const HISTORY_MAX: usize = 256;
-
 /// Containers that are removed and whose end is still known.
 const DEPARTED_MAX: usize = 64;
 
@@ -61,6 +58,8 @@ pub(crate) enum Input {
     Command(Command, oneshot::Sender<()>),
     /// Work ended that belongs to the given life of a container.
     Outcome { id: ContainerId, life: u64, outcome: Outcome },
+    /// A program runs in a container beside its own, or ended.
+    Program { container: ContainerId, program: Arc<Program>, step: Step },
 }
 
 /// What a command asks of the owner.
@@ -85,6 +84,8 @@ pub(crate) enum Command {
     Forget(ContainerId),
     /// Tell those who listen to events.
     Announce(ContainerId, &'static str),
+    /// Hear from there how a program of somebody else ended, and tell them.
+    Follow(Crier, OwnedFd),
     /// Tell them that a signal was sent, which changes nothing else.
     Signalled(ContainerId, i32),
 }
@@ -116,8 +117,7 @@ pub(crate) struct Owner {
     inbox: mpsc::Receiver<Input>,
     ground: mpsc::Receiver<RuntimeEvent>,
     view: watch::Sender<Arc<View>>,
-    listeners: broadcast::Sender<ApiEvent>,
-    history: watch::Sender<VecDeque<ApiEvent>>,
+    bulletin: Bulletin,
     changed: bool,
 }
 
@@ -126,11 +126,10 @@ pub(crate) struct Owner {
 pub(crate) struct OwnerLink {
     pub(crate) inbox: mpsc::Sender<Input>,
     pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) listeners: broadcast::Sender<ApiEvent>,
+    /// Where it is heard what happens.
+    pub(crate) events: Readers,
     /// Where lines of hooks are heard.
     pub(crate) speaker: Speaker,
-    /// What was told last, oldest first.
-    pub(crate) history: watch::Receiver<VecDeque<ApiEvent>>,
 }
 
 impl OwnerLink {
@@ -164,16 +163,9 @@ impl Owner {
     ) -> (Self, OwnerLink) {
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         let (view, view_receiver) = watch::channel(Arc::default());
-        let (listeners, _) = broadcast::channel(EVENTS_MAX);
-        let (history, past_events) = watch::channel(VecDeque::new());
+        let (bulletin, events) = Bulletin::new();
         let (speaker, _) = broadcast::channel(SAID_LINES_MAX);
-        let link = OwnerLink {
-            inbox: inbox.clone(),
-            speaker: speaker.clone(),
-            view: view_receiver,
-            listeners: listeners.clone(),
-            history: past_events,
-        };
+        let link = OwnerLink { inbox: inbox.clone(), speaker: speaker.clone(), view: view_receiver, events };
         let ground = runtime.events();
         let mut owner = Self {
             containers: BTreeMap::new(),
@@ -184,8 +176,7 @@ impl Owner {
             inbox: receiver,
             ground,
             view,
-            listeners,
-            history,
+            bulletin,
             changed: true,
         };
         for found in observed {
@@ -247,6 +238,7 @@ impl Owner {
                         told = Some(done);
                     }
                     Input::Outcome { id, life, outcome } => self.absorb(&id, life, outcome),
+                    Input::Program { container, program, step } => self.tell_of(&container, &program, step),
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.tick(),
                 _ = sweep.tick() => self.sweep(),
@@ -328,9 +320,10 @@ impl Owner {
                 }
             }
             Command::Announce(id, action) => self.announce_id(&id, action),
+            Command::Follow(crier, told) => self.worker.follow(crier, told),
             Command::Signalled(id, signal) => {
                 if let Some(container) = self.containers.get(&id) {
-                    self.tell(events::killed(container, signal));
+                    self.bulletin.tell(events::killed(container, signal));
                 }
             }
         }
@@ -383,6 +376,7 @@ impl Owner {
                 let known = container.facts.probe.as_ref();
                 self.changed |= known.is_none_or(|known| known.output != outcome.output);
                 container.facts.probe = Some(Arc::new(outcome));
+                container.facts.probed_unix_ms.store(crate::container::unix_ms(), Ordering::Relaxed);
                 self.apply(id, Event::Probed { passed, took });
             }
             Outcome::Signalled(Err(RuntimeError::NotRunning | RuntimeError::Missing { .. })) => {
@@ -465,8 +459,8 @@ impl Owner {
             signals => {
                 for effect in signals {
                     match effect {
-                        Effect::Signal(number) => self.tell(events::killed(container, *number)),
-                        Effect::Kill => self.tell(events::killed(container, crate::words::SIGKILL)),
+                        Effect::Signal(number) => self.bulletin.tell(events::killed(container, *number)),
+                        Effect::Kill => self.bulletin.tell(events::killed(container, crate::words::SIGKILL)),
                         _ => {}
                     }
                 }
@@ -519,25 +513,21 @@ impl Owner {
         }
     }
 
-    fn announce_id(&self, id: &ContainerId, action: &str) {
+    fn announce_id(&mut self, id: &ContainerId, action: &str) {
         if let Some(container) = self.containers.get(id) {
-            self.announce(container, action);
+            self.bulletin.tell(events::of(container, action));
         }
     }
 
-    fn announce(&self, container: &Container, action: &str) {
-        self.tell(events::of(container, action));
+    fn announce(&mut self, container: &Container, action: &str) {
+        self.bulletin.tell(events::of(container, action));
     }
 
-    fn tell(&self, event: ApiEvent) {
-        self.history.send_modify(|known| {
-            if known.len() == HISTORY_MAX {
-                known.pop_front();
-            }
-            known.push_back(event.clone());
-        });
-        // An error means that nobody listens.
-        let _ = self.listeners.send(event);
+    fn tell_of(&mut self, id: &ContainerId, program: &Program, step: Step) {
+        let Some(container) = self.containers.get(id) else { return };
+        for event in programs::told(container, program, step) {
+            self.bulletin.tell_of_program(event);
+        }
     }
 }
 

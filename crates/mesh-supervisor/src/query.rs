@@ -5,11 +5,12 @@ use crate::{
     desk::{Desk, hung_up},
     outlet::{Outlet, Output},
     owner::Command,
+    programs::Crier,
     words::refusal,
 };
 use futures_util::{StreamExt, stream};
 use mesh_api::{
-    message::{Answer, ApiError, ErrorKind, Event},
+    message::{Answer, ApiError, ErrorKind},
     options::{ExecOptions, FileOperation},
     request::Request,
     status::{ContainerStatus, ProcessRow, UsageRow, VolumeRow},
@@ -17,20 +18,26 @@ use mesh_api::{
 use mesh_lifecycle::phase::Phase;
 use mesh_model::container::ContainerId;
 use mesh_runtime::exec::{CopyRequest, ExecRequest, Invocation};
-use tokio::sync::broadcast::error::RecvError;
+use std::os::fd::OwnedFd;
 
 /// Containers asked at once.
 const QUESTIONS_AT_ONCE_MAX: usize = 16;
 
 impl Desk {
-    pub(crate) async fn query(&self, request: Request, outlet: &Outlet) -> Result<Answer, ApiError> {
+    /// Answers a question. `ending`: what came with one for an `exec`.
+    pub(crate) async fn query(
+        &self,
+        request: Request,
+        ending: Option<OwnedFd>,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
         match request {
             Request::Containers => Ok(Answer::Containers(self.statuses())),
             Request::Project => {
                 let view = self.owner.now();
                 Ok(Answer::Project(view.project.as_ref().map(|project| Box::new((**project).clone()))))
             }
-            Request::Exec(options) => self.exec(options).await,
+            Request::Exec(options) => self.exec(options, ending).await,
             Request::Attach { service, index } => {
                 let id = self.attachable(&service, index)?;
                 let orders = self.ground(&format!("service {service}"), self.runtime.attach(&id)).await?;
@@ -38,10 +45,14 @@ impl Desk {
                 Ok(self.invocation(orders))
             }
             Request::Files { container, operation } => self.files(&container, operation).await,
+            Request::Certificates { services } => self.certificates(&services).await,
+            Request::RenewCertificates { services, force } => {
+                self.renew_certificates(&services, force, outlet).await
+            }
             Request::Stats { services } => self.stats(&services).await,
             Request::Top { services } => self.top(&services).await,
             Request::Volumes => self.volumes().await,
-            Request::Events { since_unix_ms } => self.events(since_unix_ms, outlet).await,
+            Request::Events { since_unix_ms, programs } => self.events(since_unix_ms, programs, outlet).await,
             Request::Wait { services } => self.wait(&services, outlet).await,
             _ => Err(refusal(ErrorKind::Internal, "this request is not a question")),
         }
@@ -55,7 +66,10 @@ impl Desk {
         let mut statuses: Vec<ContainerStatus> = view
             .containers
             .values()
-            .map(|found| found.status(!found.spec.one_off && !known(found.service())))
+            .map(|found| ContainerStatus {
+                certificate_troubles: self.certificates.troubles(&found.spec.id),
+                ..found.status(!found.spec.one_off && !known(found.service()))
+            })
             .collect();
         statuses.sort_by(|one, other| {
             (&one.service, one.one_off, one.index, &one.name).cmp(&(
@@ -68,7 +82,8 @@ impl Desk {
         statuses
     }
 
-    async fn exec(&self, options: ExecOptions) -> Result<Answer, ApiError> {
+    /// `ending`: where the shim of the program will say how it ended.
+    async fn exec(&self, options: ExecOptions, ending: Option<OwnedFd>) -> Result<Answer, ApiError> {
         let id = self.one_of(&options.service, options.index, true)?;
         let request = ExecRequest {
             command: options.command,
@@ -80,7 +95,13 @@ impl Desk {
             detach: options.detach,
         };
         let what = format!("service {}", options.service);
-        self.ground(&what, self.runtime.exec(&id, &request)).await.map(|orders| self.invocation(orders))
+        let orders = self.ground(&what, self.runtime.exec(&id, &request)).await?;
+        let crier = Crier::of(&self.owner.inbox, &id, &request.command);
+        crier.started().await;
+        if let Some(ending) = ending {
+            self.owner.tell(Command::Follow(crier, ending)).await;
+        }
+        Ok(self.invocation(orders))
     }
 
     fn invocation(&self, orders: Invocation) -> Answer {
@@ -232,33 +253,22 @@ impl Desk {
         Ok(Answer::Volumes(volumes.into_iter().map(row).collect()))
     }
 
-    async fn events(&self, since_unix_ms: Option<u64>, outlet: &Outlet) -> Result<Answer, ApiError> {
-        let mut listener = self.owner.listeners.subscribe();
-        let mut told: Vec<Event> = Vec::new();
-        if let Some(since) = since_unix_ms {
-            told.extend(
-                self.owner.history.borrow().iter().filter(|event| event.at_unix_ms >= since).cloned(),
-            );
-        }
-        for event in &told {
-            outlet.send(Output::Event(event.clone())).await;
-        }
+    async fn events(
+        &self,
+        since_unix_ms: Option<u64>,
+        programs: bool,
+        outlet: &Outlet,
+    ) -> Result<Answer, ApiError> {
+        let mut listener = self.owner.events.listen(since_unix_ms, programs);
         loop {
             let event = tokio::select! { biased;
                 () = outlet.gone() => return Err(hung_up()),
                 () = self.stop.cancelled() => return Ok(Answer::Done),
-                event = listener.recv() => event,
+                event = listener.next() => event,
             };
             match event {
-                // It happened between listening and looking back.
-                Ok(event) if told.contains(&event) => {}
-                Ok(event) => {
-                    told.clear();
-                    outlet.send(Output::Event(event)).await;
-                }
-                // The listener reads too slowly; what it missed is gone.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(Answer::Done),
+                Some(event) => outlet.send(Output::Event(event)).await,
+                None => return Ok(Answer::Done),
             }
         }
     }

@@ -12,7 +12,7 @@ use mesh_api::{
 };
 use mesh_model::{
     image::{Image, ImageConfig, Source},
-    project::Project,
+    project::{Project, WhenNoSource},
     service::PullPolicy,
 };
 use mesh_plan::{
@@ -66,7 +66,13 @@ impl Desk {
             }
             let reference = project.services.get(name).and_then(|service| service.image.clone());
             let reference = reference.unwrap_or_default();
-            let stage = ImageStage::Resolving { detail: "it is not stored".to_owned() };
+            let detail = match project.services.get(name).map(|service| service.when_no_source) {
+                Some(WhenNoSource::Skip) => {
+                    "it is not stored; its service is left out where nothing serves it"
+                }
+                _ => "it is not stored",
+            };
+            let stage = ImageStage::Resolving { detail: detail.to_owned() };
             let services = vec![name.clone()];
             outlet
                 .send(Output::Progress(Progress::Image { reference: reference.clone(), services, stage }))

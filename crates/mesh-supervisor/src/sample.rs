@@ -48,9 +48,12 @@ pub(crate) fn service(name: &str) -> Service {
         devices: vec![],
         logging: Default::default(),
         substitute: None,
+        when_no_source: Default::default(),
+        dump: None,
         hooks: Default::default(),
         watch: Vec::new(),
         provider: None,
+        certificates: Vec::new(),
     }
 }
 
@@ -97,5 +100,6 @@ pub(crate) fn project(services: Vec<Service>) -> Project {
         configs: BTreeMap::new(),
         substitute: None,
         publishing: Default::default(),
+        left_out: Default::default(),
     }
 }

@@ -1,5 +1,6 @@
 //! The supervisor over a ground of the imagination, under a clock that jumps.
 
+mod certificates;
 mod commands;
 mod hooks;
 mod ports;
@@ -10,6 +11,7 @@ mod simulation;
 mod starting;
 
 use crate::{
+    certificates::Certificates,
     desk::Desk,
     fake::{Fake, FakeRuntime},
     outlet::{Outlet, Output},
@@ -60,7 +62,15 @@ impl Rig {
         let boot = fake.boot();
         let (owner, link) = Owner::adopt(Arc::clone(&runtime) as _, project, observed, &past);
         let stop = CancellationToken::new();
+        let moved = Arc::clone(&fake);
+        let certificates = Arc::new(Certificates::new(
+            "p".into(),
+            Arc::clone(&runtime) as _,
+            link.clone(),
+            Arc::new(move || moved.unix_ms()),
+        ));
         let desk = Arc::new(Desk {
+            certificates,
             name: "p".into(),
             version: "0".into(),
             journal: directory.path().join("journal"),

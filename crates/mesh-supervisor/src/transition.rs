@@ -1,6 +1,6 @@
 //! What a change of phase means to those who watch, and the facts that are noted with it.
 
-use crate::container::{Container, Facts};
+use crate::container::{Container, Facts, unix_ms};
 use mesh_lifecycle::{
     health::Verdict,
     phase::{Exit, Greeting, Phase},
@@ -61,6 +61,9 @@ pub(crate) fn note_transition(container: &mut Container, before: &Phase, now: st
             facts.probe = None;
         }
         _ => {}
+    }
+    if before.verdict() != container.phase.verdict() {
+        facts.health_since_unix_ms = container.phase.verdict().map(|_| unix_ms());
     }
     facts.detail = match &container.phase {
         Phase::Failed { reason } | Phase::Blocked { reason } => Some(reason.clone()),

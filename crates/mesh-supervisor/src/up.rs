@@ -8,8 +8,8 @@ use crate::{
     desk::{Desk, hung_up, interrupted},
     ending::Fate,
     follow::{Aim, Goal},
-    images::{ImageOverrides, Images},
-    init::with_steps,
+    images::{ImageOverrides, Obtained, tell_left_out},
+    init::{service_of, with_steps},
     outlet::Outlet,
     owner::Command,
     random::Random,
@@ -159,8 +159,9 @@ impl Desk {
         let pull = Some(if refresh { PullPolicy::Always } else { PullPolicy::Missing });
         tokio::select! { biased;
             () = outlet.gone() => Err(hung_up()),
-            images = self.images(&project, &chosen, ImageOverrides { pull, substitute }, outlet) => {
-                images.map(|_| Answer::Done)
+            obtained = self.obtain(&project, &chosen, services, ImageOverrides { pull, substitute }, outlet) => {
+                tell_left_out(&project, &obtained?.left_out, outlet).await;
+                Ok(Answer::Done)
             }
         }
     }
@@ -178,15 +179,19 @@ impl Desk {
         self.check_checkout(&project, options.take_over, turn)?;
         self.tell_limits(outlet).await;
         self.choose_ports(&mut project, options.ports).await;
-        let project = Arc::new(project);
         let chosen = graph::select(&project, &options.services, options.no_deps).map_err(graph_error)?;
         graph::levels(&project, &chosen).map_err(graph_error)?;
         let overrides = ImageOverrides { pull: options.pull, substitute: options.substitute };
         let images = tokio::select! { biased;
             () = outlet.gone() => return Err(hung_up()),
             () = turn.interrupted() => return Err(interrupted()),
-            images = self.images_with_steps(&project, &chosen, overrides, outlet) => images?,
+            images = self.images_with_steps(&project, &chosen, &options.services, overrides, outlet) => images?,
         };
+        let Obtained { images, left_out } = images;
+        tell_left_out(&project, &left_out, outlet).await;
+        graph::leave_out(&mut project, left_out, &chosen, &options.services, options.no_deps)
+            .map_err(graph_error)?;
+        let project = Arc::new(project);
         let plan = self.plan(&project, options, &images.by_service, outlet).await?;
         self.check_external(&project, &plan).await?;
         turn.change(&project, |record| {
@@ -228,11 +233,16 @@ impl Desk {
         &self,
         project: &Project,
         chosen: &BTreeSet<String>,
+        named: &[String],
         overrides: ImageOverrides,
         outlet: &Outlet,
-    ) -> Result<Images, ApiError> {
-        let (project, chosen) = with_steps(project, chosen);
-        self.images(&project, &chosen, overrides, outlet).await
+    ) -> Result<Obtained, ApiError> {
+        let (with_steps, all) = with_steps(project, chosen);
+        let mut obtained = self.obtain(&with_steps, &all, named, overrides, outlet).await?;
+        // A service goes where one of its steps does.
+        let left_out = obtained.left_out.into_iter();
+        obtained.left_out = left_out.map(|(name, reason)| (service_of(&name).to_owned(), reason)).collect();
+        Ok(obtained)
     }
 
     pub(crate) fn check_name(&self, project: &Project) -> Result<(), ApiError> {

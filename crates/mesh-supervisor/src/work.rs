@@ -5,6 +5,7 @@
 use crate::{
     hooks::{self, Row},
     owner::Input,
+    programs::Crier,
     said::Speaker,
     transition::lifecycle_exit,
 };
@@ -16,7 +17,15 @@ use mesh_runtime::{
     exec::{ProbeOutcome, RunStreams, Verdict},
     observed::Started,
 };
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -33,8 +42,13 @@ const SIGNAL_MAX: Duration = Duration::from_secs(10);
 const LOOK_MAX: Duration = Duration::from_secs(10);
 /// Time a probe may take longer than it says before it is given up.
 const PROBE_EXTRA: Duration = Duration::from_secs(5);
+/// Most programs of others whose end is waited for; of more it is not told.
+const FOLLOWED_MAX: usize = 256;
 /// Time in which the exit of a process that is gone must have been reported.
 const EXIT_REPORT_MAX: Duration = Duration::from_secs(1);
+
+/// Code of a program that was killed.
+const KILLED_CODE: i32 = 128 + crate::words::SIGKILL;
 
 /// The result of an errand.
 #[derive(Debug)]
@@ -61,13 +75,16 @@ pub(crate) struct Worker {
     inbox: mpsc::Sender<Input>,
     /// Where lines of hooks go.
     speaker: Speaker,
+    /// Programs of others whose end is waited for.
+    followed: Arc<AtomicUsize>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Worker {
     pub(crate) fn new(runtime: SharedRuntime, inbox: mpsc::Sender<Input>, speaker: Speaker) -> Self {
-        Self { runtime, inbox, speaker, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+        let (followed, tasks, stop) = (Arc::default(), TaskTracker::new(), CancellationToken::new());
+        Self { runtime, inbox, speaker, followed, tasks, stop }
     }
 
     pub(crate) fn start(&self, id: &ContainerId, life: u64, streams: Option<RunStreams>) {
@@ -82,35 +99,43 @@ impl Worker {
 
     pub(crate) fn probe(&self, id: &ContainerId, life: u64, probe: Probe) {
         let (runtime, id) = (self.runtime.clone(), id.clone());
+        let crier = Crier::of_test(&self.inbox, &id, &probe.test);
         self.errand(&id.clone(), life, async move {
             let longest = probe.timeout + PROBE_EXTRA;
+            if let Some(crier) = &crier {
+                crier.started().await;
+            }
             let outcome = timeout(longest, runtime.probe(&id, &probe)).await;
             let given_up = |_| ProbeOutcome {
                 verdict: Verdict::TimedOut,
                 output: "the health test did not end".to_owned(),
                 took: longest,
             };
-            Outcome::Probed(outcome.unwrap_or_else(given_up))
+            let outcome = outcome.unwrap_or_else(given_up);
+            if let (Some(crier), Some(code)) = (&crier, code(outcome.verdict)) {
+                crier.ended(code).await;
+            }
+            Outcome::Probed(outcome)
         });
     }
 
     /// Runs the hooks after the start.
     pub(crate) fn greet(&self, life: u64, row: Row) {
-        let (runtime, speaker) = (self.runtime.clone(), self.speaker.clone());
+        let (runtime, speaker, inbox) = (self.runtime.clone(), self.speaker.clone(), self.inbox.clone());
         self.errand(&row.id.clone(), life, async move {
-            Outcome::Greeted(hooks::run(&runtime, &row, &speaker).await)
+            Outcome::Greeted(hooks::run(&runtime, &row, &speaker, &inbox).await)
         });
     }
 
     /// Runs the hooks before the stop, in a container that may be frozen.
     pub(crate) fn take_leave(&self, life: u64, row: Row, frozen: bool) {
-        let (runtime, speaker) = (self.runtime.clone(), self.speaker.clone());
+        let (runtime, speaker, inbox) = (self.runtime.clone(), self.speaker.clone(), self.inbox.clone());
         self.errand(&row.id.clone(), life, async move {
             if frozen {
                 // One that stays frozen is told by the first hook.
                 let _ = timeout(SIGNAL_MAX, runtime.unpause(&row.id)).await;
             }
-            Outcome::TakenLeave(hooks::run(&runtime, &row, &speaker).await)
+            Outcome::TakenLeave(hooks::run(&runtime, &row, &speaker, &inbox).await)
         });
     }
 
@@ -130,6 +155,25 @@ impl Worker {
                 result = timeout(SIGNAL_MAX, sent).await.unwrap_or_else(|_| Err(late("send a signal")));
             }
             Outcome::Signalled(result)
+        });
+    }
+
+    /// Tells of the end of a program that somebody else runs, once its shim has told the code.
+    pub(crate) fn follow(&self, crier: Crier, told: OwnedFd) {
+        let stop = self.stop.clone();
+        if self.followed.load(Ordering::Relaxed) >= FOLLOWED_MAX {
+            return;
+        }
+        let followed = Arc::clone(&self.followed);
+        followed.fetch_add(1, Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            tokio::select! { biased;
+                () = stop.cancelled() => {}
+                ended = crier.ended_as_told(told) => if let Err(error) = ended {
+                    tracing::debug!(%error, "the end of a program was not heard");
+                }
+            }
+            followed.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
@@ -184,6 +228,16 @@ impl Worker {
                 () = done => {}
             }
         });
+    }
+}
+
+/// The code of a health test's program; `None`: it did not run.
+fn code(verdict: Verdict) -> Option<i32> {
+    match verdict {
+        Verdict::Passed => Some(0),
+        Verdict::Failed(code) => Some(code),
+        Verdict::TimedOut => Some(KILLED_CODE),
+        Verdict::NotRun => None,
     }
 }
 

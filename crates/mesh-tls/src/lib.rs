@@ -5,12 +5,14 @@
 //! - [`server`]: a configuration of whatever finds certificates; [`ServerFiles`] finds one in two PEM files, and
 //!   anew when they change.
 //! - [`certificates`], [`Identity`]: PEM files read within bounds.
+//! - [`Facts`]: what a certificate says of itself.
 //!
 //! Invariants: the crypto provider is named in [`provider`] alone, so that another one in the process changes
 //! nothing; what a PEM file holds is in no error; a key is never shown. Deliberately absent: connections, ALPN by
 //! default, issuing.
 
 mod client;
+mod facts;
 mod pem;
 mod server;
 mod verify;
@@ -19,6 +21,7 @@ mod verify;
 mod tests;
 
 pub use client::{Client, Trust};
+pub use facts::{Facts, FactsError};
 pub use pem::{Identity, PemError, certificates};
 pub use server::{ServerFiles, server, server_speaking};
 

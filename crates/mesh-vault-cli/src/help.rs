@@ -40,7 +40,7 @@ fn shown(flag: &Flag) -> String {
 }
 
 /// Commands of Vault's own that are not here.
-const ABSENT: [&str; 20] = [
+const ABSENT: [&str; 19] = [
     "agent",
     "auth help",
     "debug",
@@ -48,7 +48,6 @@ const ABSENT: [&str; 20] = [
     "monitor",
     "namespace",
     "operator diagnose",
-    "operator generate-root",
     "operator members",
     "operator migrate",
     "operator raft",

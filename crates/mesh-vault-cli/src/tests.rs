@@ -285,3 +285,72 @@ fn what_is_no_command_shows_those_that_are() {
     let done = server.run("read a -field=x");
     assert!(done.errors.contains("will not be parsed as flags: [-field=x]"), "{done:?}");
 }
+
+#[test]
+fn a_root_token_is_generated_a_key_at_a_time() {
+    let started = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let of_server = started.clone();
+    let status = |progress: u64, complete: bool, otp: &str, token: &str| {
+        json!({"nonce": "n1", "started": true, "progress": progress, "required": 2, "complete": complete,
+            "encoded_token": token, "encoded_root_token": token, "pgp_fingerprint": "", "otp": otp, "otp_length": 2})
+    };
+    let server = Server::start(move |line| {
+        let is = of_server.load(std::sync::atomic::Ordering::Relaxed);
+        match line {
+            "PUT /v1/sys/generate-root/attempt" => {
+                of_server.store(true, std::sync::atomic::Ordering::Relaxed);
+                ok(&status(0, false, "ab", ""))
+            }
+            "GET /v1/sys/generate-root/attempt" if is => ok(&status(1, false, "", "")),
+            "GET /v1/sys/generate-root/attempt" => {
+                ok(&json!({"nonce": "", "started": false, "progress": 0, "required": 2, "otp_length": 2}))
+            }
+            "PUT /v1/sys/generate-root/update" => ok(&status(2, true, "", "GyY")),
+            "DELETE /v1/sys/generate-root/attempt" => (204, String::new()),
+            _ => (404, json!({"errors": []}).to_string()),
+        }
+    });
+    let none = server.run("operator generate-root key");
+    assert_eq!(none.code, 1);
+    assert!(none.errors.starts_with("No root generation is in progress."), "{none:?}");
+    assert!(none.errors.contains("needs to be 2"), "{none:?}");
+    let password = server.run("operator generate-root -generate-otp");
+    assert_eq!((password.code, password.output.len()), (0, 2), "{password:?}");
+
+    let begun = server.run("operator generate-root -init");
+    assert_eq!(begun.code, 0, "{begun:?}");
+    assert!(begun.errors.contains("A One-Time-Password has been generated"), "{begun:?}");
+    for row in ["Nonce         n1", "Started       true", "Progress      0/2", "OTP           ab"] {
+        assert!(begun.output.contains(row), "{}", begun.output);
+    }
+    let nameless = server.run("operator generate-root key");
+    assert_eq!(
+        (nameless.code, nameless.errors.trim()),
+        (1, "Missing nonce value: specify it via the -nonce flag")
+    );
+    let done = server.run_with("operator generate-root -nonce=n1 -", " key \n", &[("VAULT_TOKEN", "x")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.output.contains("Complete         true") && done.output.contains("Encoded Token    GyY"),
+        "{done:?}"
+    );
+    assert_eq!(server.last().body, json!({"key": "key", "nonce": "n1"}));
+
+    for (line, code, output) in [
+        ("operator generate-root -decode=GyY -otp=ab", 0, "zD"),
+        ("operator generate-root -format=json -decode=GyY -otp=ab", 0, "{\n  \"token\": \"zD\"\n}\n"),
+        ("operator generate-root -decode=GyY -otp=abc", 1, ""),
+        ("operator generate-root -decode=GyY", 1, ""),
+        (
+            "operator generate-root -cancel",
+            0,
+            "Success! Root token generation canceled (if it was started)\n",
+        ),
+        ("operator generate-root a b", 1, ""),
+    ] {
+        let done = server.run(line);
+        assert_eq!((done.code, done.output.as_str()), (code, output), "{line}: {}", done.errors);
+    }
+    let read = server.run_with("operator generate-root -decode=- -otp=ab", "GyY\n", &[("VAULT_TOKEN", "x")]);
+    assert_eq!((read.code, read.output.as_str()), (0, "zD"));
+}

@@ -21,6 +21,7 @@ pub mod barrier;
 pub mod config;
 pub mod core;
 pub mod engine;
+mod guide;
 pub mod hcl;
 pub mod http;
 mod lease;

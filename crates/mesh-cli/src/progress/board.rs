@@ -92,7 +92,7 @@ impl Board {
                 let key = format!("Image {reference}");
                 let (words, counted) = counted(stage);
                 let state = match stage {
-                    ImageStage::Ready { .. } => State::Good { took_ms: 0 },
+                    ImageStage::Ready { .. } | ImageStage::LeftOut => State::Good { took_ms: 0 },
                     ImageStage::Failed => State::Failed { took_ms: 0 },
                     _ => State::Going,
                 };

@@ -30,7 +30,7 @@ pub(super) fn document(progress: &Progress, rehearsal: bool) -> String {
                 _ => put("id", image.into()),
             }
             let status = match stage {
-                ImageStage::Ready { .. } => "Done",
+                ImageStage::Ready { .. } | ImageStage::LeftOut => "Done",
                 ImageStage::Layer { step, .. } if line::layer_ends(*step) => "Done",
                 ImageStage::Failed => "Error",
                 _ => "Working",
@@ -41,7 +41,10 @@ pub(super) fn document(progress: &Progress, rehearsal: bool) -> String {
                 ImageStage::Downloading { bytes, bytes_total }
                 | ImageStage::Layer { bytes, bytes_total, .. } => (*bytes, *bytes_total),
                 ImageStage::Unpacking { done, total } => (u64::from(*done), u64::from(*total)),
-                ImageStage::Resolving { .. } | ImageStage::Ready { .. } | ImageStage::Failed => (0, 0),
+                ImageStage::Resolving { .. }
+                | ImageStage::Ready { .. }
+                | ImageStage::Failed
+                | ImageStage::LeftOut => (0, 0),
             };
             if total > 0 {
                 put("current", done.into());

@@ -71,6 +71,7 @@ pub(super) fn stage_words(stage: &ImageStage) -> String {
         }
         ImageStage::Layer { step, .. } => layer_words(*step).to_owned(),
         ImageStage::Failed => "Error".to_owned(),
+        ImageStage::LeftOut => "Left out (no source)".to_owned(),
         ImageStage::Unpacking { total: 0, .. } => "Unpacking".to_owned(),
         ImageStage::Unpacking { total, .. } => format!("Unpacking {total}"),
         ImageStage::Ready { source } => format!("Ready ({source})"),

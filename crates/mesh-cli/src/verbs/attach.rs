@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         service: arguments.service.clone(),
         index: arguments.index.filter(|index| *index > 0),
     };
-    let answer = target.ask_at_once(request).await?.ok_or_else(not_running)?;
+    let answer = target.ask_at_once(request, None).await?.ok_or_else(not_running)?;
     let mut own = vec![detach_argument(&keys)];
     own.extend(arguments.no_stdin.then(|| "no-stdin".to_owned()));
     own.extend((!arguments.sig_proxy).then(|| "no-sig-proxy".to_owned()));

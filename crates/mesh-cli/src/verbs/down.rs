@@ -30,12 +30,19 @@ pub(crate) struct Arguments {
     /// Remove the services' images: `all`, or `local` for those that were built without a name of their own
     #[arg(long, value_name = "WHICH")]
     rmi: Option<String>,
-    /// Remove containers of services that the file no longer has
+    /// Remove containers of services that the file no longer has, and those of `run` that are at work
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     remove_orphans: Option<bool>,
     /// Grace period in seconds, over the services' own
     #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_grace)]
     timeout: Option<u32>,
+}
+
+impl Arguments {
+    /// Those for everything with its volumes.
+    pub(super) fn with_volumes() -> Self {
+        Self { services: Vec::new(), volumes: true, rmi: None, remove_orphans: None, timeout: None }
+    }
 }
 
 /// Does it.
@@ -89,21 +96,30 @@ fn say_nothing(target: &Target) {
 
 async fn rehearse(context: &Context, target: &Target, options: &DownOptions) -> Result<u8, CliError> {
     let whole = options.services.is_empty();
-    let mut there = rehearsal::all(target).await?;
-    there.retain(|one| one.one_off && whole);
+    let all = rehearsal::all(target).await?;
+    let mut there = all.clone();
+    there.retain(|one| one.one_off && whole && (options.remove_orphans || !rehearsal::runs(one)));
     there.extend(rehearsal::present(target, &options.services).await?);
     there.retain(|one| !one.orphan || options.remove_orphans);
     let is_up = !there.is_empty();
+    let staying = all.iter().filter(|one| there.iter().all(|other| other.id != one.id));
+    let used: BTreeSet<&String> = staying
+        .flat_map(|one| one.networks.iter().chain(one.mounts.iter().map(|mount| &mount.name)))
+        .collect();
     for one in &there {
         let stopped = rehearsal::runs(one).then_some([Action::Stopping, Action::Stopped].as_slice());
         let told = stopped.into_iter().chain([REMOVED]);
         rehearsal::tell(context, told.map(|actions| rehearsal::Told::container(one, actions)));
     }
     let Some(project) = target.project.as_ref().filter(|_| whole) else { return Ok(0) };
-    let networks = project.networks.values().filter(|network| is_up && !network.external);
+    let networks = project
+        .networks
+        .values()
+        .filter(|network| is_up && !network.external && !used.contains(&network.name));
     let told = networks.map(|one| rehearsal::Told::object(ObjectKind::Network, &one.name, REMOVED));
     rehearsal::tell(context, told);
-    let volumes = rehearsal::volumes_on_disk(context, project);
+    let mut volumes = rehearsal::volumes_on_disk(context, project);
+    volumes.retain(|name| !used.contains(name));
     if options.volumes {
         let told = volumes.iter().map(|name| rehearsal::Told::object(ObjectKind::Volume, name, REMOVED));
         rehearsal::tell(context, told);

@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
             console::out_line(&if arguments.json { document(&event) } else { line(&event) + "\n" });
         }
     };
-    let call = client.call(Request::Events { since_unix_ms }, &mut show, None);
+    let call = client.call(Request::Events { since_unix_ms, programs: true }, &mut show, None);
     match until_unix_ns {
         None => drop(call.await?),
         Some(until) => {

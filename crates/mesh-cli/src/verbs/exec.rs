@@ -4,12 +4,12 @@ use crate::{
     context::Context,
     environment::Environment,
     failure::CliError,
-    invocation::{become_command, command, with_terminal},
+    invocation::{become_command, command_told, with_terminal},
     terminal,
 };
 use clap::{ArgAction, Args};
 use mesh_api::{options::ExecOptions, request::Request};
-use std::{collections::BTreeMap, process::Stdio};
+use std::{collections::BTreeMap, io, os::fd::AsFd, process::Stdio};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -50,6 +50,30 @@ pub(crate) struct Arguments {
     privileged: bool,
 }
 
+impl Arguments {
+    /// Those of a program alone, at a terminal where there is one.
+    pub(super) fn of_program(
+        service: String,
+        command: Vec<String>,
+        user: Option<String>,
+        index: Option<u32>,
+    ) -> Self {
+        Self {
+            service,
+            command,
+            detach: false,
+            env: Vec::new(),
+            no_tty: false,
+            interactive: true,
+            tty: true,
+            user,
+            workdir: None,
+            index,
+            privileged: false,
+        }
+    }
+}
+
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let target = context.own_target()?;
@@ -74,11 +98,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         privileged: arguments.privileged,
         detach: arguments.detach,
     });
-    let answer = target.ask_at_once(request).await?.ok_or_else(not_running)?;
+    // The supervisor tells those who listen to events how the program ends; it does not see that itself.
+    let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
+    let answer = target.ask_at_once(request, Some(ended.as_fd())).await?.ok_or_else(not_running)?;
+    drop(ended);
     if tty {
-        return with_terminal(answer, &keys).await;
+        return with_terminal(answer, &keys, Some(ending)).await;
     }
-    let mut command = command(answer)?;
+    let mut command = command_told(answer, ending)?;
     if !arguments.interactive {
         command.stdin(Stdio::null());
     }

@@ -89,7 +89,7 @@ pub(super) async fn follow(
     };
     // What ended while `up` itself went on is heard of too.
     let since_unix_ms = Some(since_unix_ns / 1_000_000);
-    let listening = client.call(Request::Events { since_unix_ms }, &mut forward, None);
+    let listening = client.call(Request::Events { since_unix_ms, programs: false }, &mut forward, None);
     tokio::pin!(listening);
     let mut witness = Witness::new(client).await?;
     if matches!(context.settings.progress, ProgressMode::Live | ProgressMode::Plain) {

@@ -5,6 +5,7 @@ mod foreground;
 mod summary;
 
 pub(crate) mod attach;
+pub(crate) mod certs;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod cp;
@@ -29,6 +30,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod secrets;
+pub(crate) mod stack;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;

@@ -57,8 +57,18 @@ pub(crate) fn is_known(context: &Context, verb: &Verb) -> Result<bool, CliError>
         | Verb::Images(_)
         | Verb::Volumes(_)
         | Verb::Vault(_)
+        | Verb::Certs(_)
         | Verb::Events(_)
-        | Verb::Graph(_) => return Ok(true),
+        | Verb::Graph(_)
+        | Verb::Status(_)
+        | Verb::Health(_)
+        | Verb::Profiles(_)
+        | Verb::Ip(_)
+        | Verb::Reset(_)
+        | Verb::Backup(_)
+        | Verb::Restore(_)
+        | Verb::Verify(_) => return Ok(true),
+        Verb::Shell(_) => "the shell would be opened",
         Verb::Exec(_) => "the program would be run",
         Verb::Attach(_) => "the container would be attached to",
         Verb::Cp(_) => "the files would be copied",

@@ -315,7 +315,9 @@ fn override_service(
     service.process.working_dir = arguments.workdir.clone().or(service.process.working_dir.take());
     service.process.tty = tty;
     service.process.stdin_open = true;
-    let own = variables(&arguments.env, &context.environment)?;
+    // One without a name is passed over, as Docker Compose does here; `exec` refuses it.
+    let named: Vec<String> = arguments.env.iter().filter(|text| !text.is_empty()).cloned().collect();
+    let own = variables(&named, &context.environment)?;
     for file in &arguments.env_from_file {
         service.environment.extend(variables_of(file, &own, context)?);
     }

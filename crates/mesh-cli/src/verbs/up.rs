@@ -19,6 +19,7 @@ use mesh_api::{
     request::Request,
 };
 use mesh_model::project::Project;
+use std::io::{self, IsTerminal as _};
 use tokio::signal::ctrl_c;
 
 /// What is said where Ctrl+C ends a detached `up`.
@@ -200,7 +201,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
                 return Err(CliError::Interrupted);
             }
         }
-        return finish_detached(&client, arguments.no_start).await;
+        return finish_detached(context, &client, arguments.no_start).await;
     }
     tokio::select! {
         answer = call => drop::<Answer>(answer?),
@@ -220,9 +221,16 @@ fn options_for(options: UpOptions, target: &Target) -> UpOptions {
     options
 }
 
-async fn finish_detached(client: &Client, no_start: bool) -> Result<u8, CliError> {
+/// Tells what runs. Standard output is a person's or stays empty: scripts take what Docker Compose prints there for
+/// their own, which is nothing.
+async fn finish_detached(context: &Context, client: &Client, no_start: bool) -> Result<u8, CliError> {
     if !no_start {
-        console::out(&summary::render(&containers(client).await?));
+        let table = summary::render(&containers(client).await?);
+        if io::stdout().is_terminal() || context.settings.status_stdout {
+            console::out(&table);
+        } else {
+            console::err_line(table.trim_end());
+        }
     }
     Ok(0)
 }

@@ -3,13 +3,16 @@
 use crate::{console, context::Context, failure::CliError, table};
 use clap::{Args, Subcommand};
 use mesh_api::status::ContainerStatus;
-use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted};
+use mesh_bootstrap::{
+    Bench, BootstrapError, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted,
+};
 use mesh_model::{mount::MountSource, project::Project};
 use mesh_redact::Secret;
 use mesh_vault_cli::api::{Api, Fault};
 use serde_json::Value;
 use std::{
     cell::RefCell,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,6 +21,8 @@ use std::{
 const KEYS_TARGET: &str = "/vault/keys";
 const LOGINS_TARGET: &str = "/vault/approles";
 const AUTHORITIES_TARGET: &str = "/vault/ca";
+/// The file of the keys.
+const KEYS_FILE: &str = "keys.json";
 /// Port of a vault.
 const PORT: u16 = 8200;
 /// Bytes of a plan.
@@ -111,14 +116,16 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
     match verb {
         Verb::Token => console::out_line(place.kept()?.root_token.expose()),
         Verb::Status => return status(&place.server()?),
-        Verb::Init { .. } | Verb::Unseal if dry => console::out_line("The vault would be opened."),
+        Verb::Init { .. } | Verb::Unseal if dry => rehearse(place, matches!(verb, Verb::Init { .. }))?,
         Verb::Init { shares, threshold } => {
             check_shares(*shares, *threshold)?;
+            let _lock = place.keys.lock()?;
             let (done, _) =
                 mesh_bootstrap::unseal(&place.server()?, &place.keys, Some((*shares, *threshold)))?;
             tell_unsealed(done, &place.keys);
         }
         Verb::Unseal => {
+            place.warn_of_readers();
             let (done, _) = mesh_bootstrap::unseal(&place.server()?, &place.keys, None)?;
             tell_unsealed(done, &place.keys);
         }
@@ -150,6 +157,26 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
     Ok(0)
 }
 
+/// What `init` or `unseal` would do.
+fn rehearse(place: &Place, initialises: bool) -> Result<(), CliError> {
+    let status = seal_status(&place.server()?)?;
+    let is = |name: &str| status.get(name).and_then(Value::as_bool).unwrap_or_default();
+    console::out_line(match (is("initialized"), is("sealed")) {
+        (false, _) if initialises => "The vault would be initialised and opened.",
+        (false, _) => return Err(BootstrapError::NotInitialised.into()),
+        (true, true) => {
+            place.kept()?;
+            "The vault would be opened."
+        }
+        (true, false) => "The vault is open.",
+    });
+    Ok(())
+}
+
+fn seal_status(server: &Server) -> Result<Value, CliError> {
+    Ok(server.ask(Method::Read, "sys/seal-status", None, None)?.data().unwrap_or_default())
+}
+
 fn check_shares(shares: u32, threshold: u32) -> Result<(), CliError> {
     if threshold > shares || (threshold == 1 && shares > 1) {
         return Err(CliError::said(format!("{threshold} of {shares} shares cannot open a vault"))
@@ -162,6 +189,8 @@ fn make(place: &Place, bootstrap: &Bootstrap, dry: bool) -> Result<(), CliError>
     check_shares(bootstrap.shares, bootstrap.threshold)?;
     let plan = read_plan(&bootstrap.plan)?;
     let server = place.server()?;
+    // Of two at once the second one finds what the first one made.
+    let _lock = if dry { None } else { Some(place.keys.lock()?) };
     let keys = if dry {
         place.kept()?
     } else {
@@ -225,7 +254,7 @@ fn tell_unsealed(done: Unsealed, keys: &Directory) {
 }
 
 fn status(server: &Server) -> Result<u8, CliError> {
-    let status = server.ask(Method::Read, "sys/seal-status", None, None)?.data().unwrap_or_default();
+    let status = seal_status(server)?;
     let text = |name: &str| match status.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
@@ -276,6 +305,7 @@ impl Place {
     async fn find(context: &Context, arguments: &Arguments) -> Result<Self, CliError> {
         let address =
             arguments.address.clone().or_else(|| context.environment.get("VAULT_ADDR").map(str::to_owned));
+        let address = address.filter(|address| !address.is_empty());
         // What is said whole needs no project.
         let project = match (&address, &arguments.keys) {
             (Some(_), Some(_)) => None,
@@ -306,16 +336,33 @@ impl Place {
     }
 
     fn kept(&self) -> Result<Keys, CliError> {
+        self.warn_of_readers();
         Keys::read(&self.keys)?.ok_or_else(|| {
             CliError::said(format!("there are no keys in {}", self.keys.path().display()))
                 .with_hint("`mesh vault init` makes them, or `--keys DIRECTORY` says where they are")
         })
     }
 
+    /// Keys that others can read are told of: whoever has them has all of the vault.
+    fn warn_of_readers(&self) {
+        let path = self.keys.path().join(KEYS_FILE);
+        if let Ok(data) = path.metadata()
+            && data.mode() & 0o077 != 0
+        {
+            let (mode, path) = (data.mode() & 0o777, path.display());
+            console::err_line(&format!(
+                "warning: {path} has mode {mode:04o}, so others may read the keys of the vault; `chmod 600` it"
+            ));
+        }
+    }
+
     /// The server, once it answers.
     fn server(&self) -> Result<Server, CliError> {
         let get = |name: &str| std::env::var(name).ok();
-        let api = Api::new(&self.address, &get).map_err(CliError::said)?;
+        let api = Api::new(&self.address, &get).map_err(|reason| {
+            let reason = reason.trim_start_matches("failed to create client: ").to_owned();
+            CliError::said(reason).with_hint("an address is such as http://127.0.0.1:8200")
+        })?;
         let server = Server { address: self.address.clone(), api: RefCell::new(api) };
         let until = Instant::now() + self.wait;
         loop {

@@ -6,15 +6,21 @@ use super::{
     scalars::{self, entry},
 };
 use crate::{
-    Skip,
     context::Context,
     node::{Entry, Map, Node, Value},
-    resolve::{is_path, short_volume},
+    resolve::{is_path, keep_last, short_volume},
 };
 use std::collections::BTreeMap;
 
 /// Rewrites the whole tree.
-pub(crate) fn as_written(tree: &mut Node, project: &str, environment: &BTreeMap<String, String>, skip: Skip) {
+pub(crate) fn as_written(
+    tree: &mut Node,
+    project: &str,
+    environment: &BTreeMap<String, String>,
+    cx: &mut Context,
+) {
+    let skip = cx.skip;
+    contradictions(tree, cx);
     let services = tree.get_mut("services").and_then(Node::as_map_mut);
     for entry in services.into_iter().flat_map(Map::values_mut) {
         service(&mut entry.node);
@@ -25,8 +31,7 @@ pub(crate) fn as_written(tree: &mut Node, project: &str, environment: &BTreeMap<
     if skip.normalisation {
         return;
     }
-    // What is wrong with networks is found once the values are known.
-    crate::relations::default_network(tree, &mut Context::default());
+    crate::relations::default_network(tree);
     for section in ["networks", "volumes", "configs", "secrets"] {
         let map = tree.get_mut(section).and_then(Node::as_map_mut);
         for (key, entry) in map.into_iter().flat_map(|map| map.iter_mut()) {
@@ -48,7 +53,37 @@ pub(crate) fn as_written(tree: &mut Node, project: &str, environment: &BTreeMap<
     }
 }
 
+/// What is wrong whatever the variables are.
+fn contradictions(tree: &Node, cx: &mut Context) {
+    for section in ["networks", "volumes", "configs", "secrets"] {
+        for (key, entry) in tree.get(section).and_then(Node::as_map).into_iter().flatten() {
+            super::top::external(&mut entry.node.clone(), entry.key_at, cx, section, key);
+        }
+    }
+    for (name, entry) in tree.get("services").and_then(Node::as_map).into_iter().flatten() {
+        let items = |path: &[&str]| entry.node.at_path(path).and_then(Node::as_list).unwrap_or_default();
+        for volume in items(&["volumes"]) {
+            if volume.get("type").and_then(Node::as_text) == Some("bind") && volume.get("source").is_none() {
+                super::volumes::without_source(volume.at, cx);
+            }
+        }
+        for request in items(&["deploy", "resources", "reservations", "devices"]) {
+            crate::relations::device_request(name, request, cx);
+        }
+    }
+}
+
 fn service(service: &mut Node) {
+    for key in ["annotations", "environment", "labels", "sysctls"] {
+        with(service, key, last_settings);
+    }
+    for (section, keys) in
+        [("build", ["args", "additional_contexts", "labels"].as_slice()), ("deploy", &["labels"])]
+    {
+        for key in keys {
+            with(service, section, |section| with(section, key, last_settings));
+        }
+    }
     for key in ["networks", "models"] {
         with(service, key, scalars::names);
     }
@@ -96,6 +131,15 @@ fn with(node: &mut Node, key: &str, form: impl FnOnce(&mut Node)) {
 fn each_item(node: &mut Node, form: impl Fn(&mut Node)) {
     if let Value::List(items) = &mut node.value {
         items.iter_mut().for_each(form);
+    }
+}
+
+/// Of the settings of one name in a list the last counts, at the place of the first.
+fn last_settings(node: &mut Node) {
+    if let Value::List(items) = &mut node.value {
+        let name =
+            |item: &Node| item.as_text().map(|text| text.split('=').next().unwrap_or_default().to_owned());
+        *items = keep_last(std::mem::take(items), name);
     }
 }
 

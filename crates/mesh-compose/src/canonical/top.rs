@@ -35,7 +35,7 @@ pub(crate) fn top(tree: &mut Node, project: &str, cx: &mut Context) {
 }
 
 /// `external` as a truth value; its old form with a name inside is taken apart.
-fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str) -> bool {
+pub(super) fn external(node: &mut Node, at: At, cx: &mut Context, section: &str, key: &str) -> bool {
     let Some(value) = node.get("external") else { return false };
     let name = value.get("name").cloned();
     let external = value.as_map().is_some() || value.as_bool() == Some(true);

@@ -128,7 +128,7 @@ fn long_form(item: &mut Node, cx: &mut Context) {
             "bind, volume or tmpfs",
         ),
         Some("bind") if source.is_none() => {
-            cx.error(at, "bad-volume", "a bind needs a `source`");
+            without_source(at, cx);
         }
         Some("volume") => {
             if let Some(source) = source.filter(|source| !is_volume_name(source)) {
@@ -176,4 +176,9 @@ pub(crate) fn clean(path: &str) -> String {
 fn is_volume_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
+/// A bind that does not say of what.
+pub(super) fn without_source(at: At, cx: &mut Context) {
+    cx.error(at, "bad-volume", "a bind needs a `source`");
 }

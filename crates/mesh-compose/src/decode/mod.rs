@@ -1,5 +1,7 @@
 //! A tree in its long forms to the model. Every reference was checked before.
 
+pub(crate) mod certificate;
+pub(crate) mod dump;
 mod hooks;
 mod mounts;
 mod network;

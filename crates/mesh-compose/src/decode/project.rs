@@ -8,7 +8,7 @@ use crate::{
 };
 use mesh_model::{
     network::{IpamPool, Network, Subnet},
-    project::{FileSource, Project, Substitute, Volume},
+    project::{FileSource, Project, Substitute, Volume, WhenNoSource},
 };
 use mesh_redact::Secret;
 use std::{
@@ -47,6 +47,7 @@ pub(crate) fn project(tree: &Node, frame: Frame<'_>, cx: &mut Context) -> Projec
         configs: sources(tree, "configs", &used.configs, &frame, cx),
         substitute: substitute(tree),
         publishing: super::outside::publishing(tree),
+        left_out: BTreeMap::new(),
         name: frame.name,
         directory: frame.directory,
         files: frame.files,
@@ -62,6 +63,14 @@ pub(super) fn substitute(node: &Node) -> Option<Substitute> {
         "missing" => Some(Substitute::Missing),
         "always" => Some(Substitute::Always),
         _ => None,
+    }
+}
+
+/// `x-mesh.when-no-source` of a service.
+pub(super) fn when_no_source(node: &Node) -> WhenNoSource {
+    match node.at_path(&["x-mesh", "when-no-source"]).and_then(Node::as_text) {
+        Some("skip") => WhenNoSource::Skip,
+        _ => WhenNoSource::Fail,
     }
 }
 

@@ -1,6 +1,8 @@
 //! One service.
 
-use super::{entries, flag, hooks, items, mounts, network, number, process, size, text, texts, watch};
+use super::{
+    certificate, entries, flag, hooks, items, mounts, network, number, process, size, text, texts, watch,
+};
 use crate::{context::Context, node::Node, value};
 use mesh_model::{
     limits::{Limits, Ulimit},
@@ -54,9 +56,12 @@ pub(super) fn service(
         devices: items(node.get("devices")).map(device).collect(),
         logging: logging(node, cx),
         substitute: super::project::substitute(node),
+        when_no_source: super::project::when_no_source(node),
+        dump: super::dump::dump(name, node),
         hooks: hooks::hooks(node, environment, cx),
         watch: watch::watch(node, environment),
         provider: hooks::provider(node),
+        certificates: certificate::certificates(node, cx),
     }
 }
 

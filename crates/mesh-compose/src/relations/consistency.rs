@@ -115,7 +115,8 @@ fn watched(name: &str, item: &Node, cx: &mut Context) {
     }
 }
 
-fn device_request(name: &str, request: &Node, cx: &mut Context) {
+/// What a request for devices says twice.
+pub(crate) fn device_request(name: &str, request: &Node, cx: &mut Context) {
     if let (Some(count), Some(_)) = (request.get("count"), request.get("device_ids")) {
         let message = format!("a request for devices of service `{name}` has both `count` and `device_ids`");
         cx.error_with_hint(count.at, "devices", message, "keep one of them");

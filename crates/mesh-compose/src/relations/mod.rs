@@ -5,5 +5,6 @@ mod cycles;
 mod profiles;
 mod references;
 
+pub(crate) use consistency::device_request;
 pub(crate) use profiles::{Inactive, activate};
 pub(crate) use references::{check, default_network, restore};

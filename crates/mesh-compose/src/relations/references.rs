@@ -36,6 +36,10 @@ pub(crate) fn check(tree: &mut Node, inactive: &Inactive, cx: &mut Context) -> V
     let mut containers: BTreeMap<String, String> = BTreeMap::new();
     for (name, service) in services(tree) {
         sections(tree, name, service, cx);
+        if let Some(mode) = service.get("network_mode").filter(|_| has_networks(service)) {
+            let message = format!("service `{name}` has both `network_mode` and `networks`");
+            cx.error_with_hint(mode.at, "network-mode", message, "keep one of them");
+        }
         single_container(name, service, &mut containers, cx);
         if service.get("image").and_then(Node::scalar).is_none_or(|image| image.is_empty())
             && service.get("build").is_none()
@@ -53,21 +57,20 @@ fn entry<'t>(tree: &'t Node, section: &str, name: &str) -> Option<&'t Entry> {
     tree.get(section)?.as_map()?.get(name)
 }
 
+fn has_networks(service: &Node) -> bool {
+    service.get("networks").and_then(Node::as_map).is_some_and(|map| !map.is_empty())
+}
+
 /// Services without a network of their own are on the default one, which appears where it is used.
-pub(crate) fn default_network(tree: &mut Node, cx: &mut Context) {
+pub(crate) fn default_network(tree: &mut Node) {
     let mut used = false;
     let all = tree.get_mut("services").and_then(Node::as_map_mut);
-    for (name, entry) in all.into_iter().flat_map(|map| map.iter_mut()) {
+    for entry in all.into_iter().flat_map(Map::values_mut) {
         let service = &mut entry.node;
-        let own = service.get("networks").and_then(Node::as_map).is_some_and(|map| !map.is_empty());
-        if let Some(mode) = service.get("network_mode") {
-            if own {
-                let message = format!("service `{name}` has both `network_mode` and `networks`");
-                cx.error_with_hint(mode.at, "network-mode", message, "keep one of them");
-            }
+        if service.get("network_mode").is_some() {
             continue;
         }
-        if !own && service.as_map().is_some() && service.get("provider").is_none() {
+        if !has_networks(service) && service.as_map().is_some() && service.get("provider").is_none() {
             let at = service.at;
             service.set("networks", Node::map(at));
             if let Some(networks) = service.get_mut("networks") {

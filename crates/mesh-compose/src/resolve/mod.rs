@@ -12,6 +12,7 @@ pub(crate) use interpolate::Scope;
 pub(crate) use merge::{hosts_to_mapping, to_mapping};
 pub(crate) use paths::{absolute, is_path, is_windows_path, short_volume};
 pub(crate) use read::{Text, read_text};
+pub(crate) use unique::keep_last;
 
 use crate::{
     context::{At, Context},

@@ -75,7 +75,7 @@ fn list(path: &[&str], node: &mut Node) {
 }
 
 /// `items` without those that a later one replaces, each at the place of the first.
-pub(super) fn keep_last(items: Vec<Node>, identity: Identity) -> Vec<Node> {
+pub(crate) fn keep_last(items: Vec<Node>, identity: impl Fn(&Node) -> Option<String>) -> Vec<Node> {
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());
     let mut index_of: HashMap<String, usize> = HashMap::new();
     for item in items {

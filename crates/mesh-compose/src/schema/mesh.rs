@@ -1,7 +1,10 @@
 //! What a file asks of Mesh itself: `x-mesh`, at its top, in a service and in a secret.
 
-use super::{COUNT, Shape, field, required};
-use crate::generate;
+use super::{COUNT, Shape, TEXTS, field, required};
+use crate::{
+    decode::{certificate, dump},
+    generate,
+};
 
 /// At the top.
 pub(super) const OF_PROJECT: Shape = Shape::Object(&[
@@ -21,7 +24,40 @@ const GENERATE: Shape = Shape::Nullable(&Shape::Object(&[
 const CHARSET: &str = "alphanumeric, letters, digits, hex, url, or the characters themselves, each once";
 
 /// In a service.
-pub(super) const OF_SERVICE: Shape = Shape::Object(&[field("substitute", SUBSTITUTE), field("probe", PROBE)]);
+pub(super) const OF_SERVICE: Shape = Shape::Object(&[
+    field("backup", BACKUP),
+    field("certificate", Shape::Either(&[CERTIFICATE, Shape::List(&CERTIFICATE)])),
+    field("probe", PROBE),
+    field("substitute", SUBSTITUTE),
+    field("when-no-source", Shape::Word(&["fail", "skip"])),
+]);
+
+const BACKUP: Shape = Shape::Object(&[
+    required("command", PROGRAM),
+    field("file", Shape::Parsed(dump::is_file_name, FILE_NAME)),
+    required("restore", PROGRAM),
+    field("user", Shape::TextOrNumber),
+]);
+
+const PROGRAM: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::TextOrNumber)]);
+
+const FILE_NAME: &str = "the name of one file: letters, digits, `.`, `_` and `-`, and not `manifest.json`";
+
+const CERTIFICATE: Shape = Shape::Object(&[
+    required(
+        "file",
+        Shape::Parsed(certificate::is_file, "a path from the container's root, such as /run/tls/server.crt"),
+    ),
+    field("before", Shape::Duration),
+    field("reload", RELOAD),
+    field("renew", TEXTS),
+    field("user", Shape::Text),
+]);
+
+const RELOAD: Shape = Shape::Object(&[
+    field("command", TEXTS),
+    field("signal", Shape::Parsed(certificate::is_signal, "a signal, such as SIGHUP")),
+]);
 
 const SUBSTITUTE: Shape = Shape::Word(&["never", "missing", "always"]);
 

@@ -83,7 +83,12 @@ impl Found<'_> {
 
     /// A text as a file of its own.
     fn made(&self, end: &str, text: &str) -> PathBuf {
-        let path = self.scratch.join(format!("{}-{}{end}", self.suite, self.cases.len()));
+        self.made_in(self.scratch, end, text)
+    }
+
+    fn made_in(&self, folder: &Path, end: &str, text: &str) -> PathBuf {
+        fs::create_dir_all(folder).expect("a folder is made");
+        let path = folder.join(format!("{}-{}{end}", self.suite, self.cases.len()));
         fs::write(&path, text).expect("a file is made");
         path
     }
@@ -143,7 +148,7 @@ impl Found<'_> {
         let mut last: Option<(usize, PathBuf)> = None;
         for literal in literals.iter().filter(|literal| literal.raw && is_compose(&literal.text)) {
             let place = format!("{name}:{}", literal.line);
-            let made = self.made(".yaml", &literal.text);
+            let made = self.made_in(&self.scratch.join("texts"), ".yaml", &literal.text);
             self.add("texts of tests", place.clone(), vec![made.clone()], folder.clone());
             if let Some((function, base)) = last.take()
                 && function == literal.function

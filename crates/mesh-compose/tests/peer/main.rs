@@ -3,7 +3,8 @@
 //! It runs where `MESH_COMPOSE_PEER` names a `docker-compose` binary and `MESH_COMPOSE_SUITE` one or more
 //! checkouts, with `:` between them. Their Compose files are read as they are; texts inside their Go tests
 //! and examples inside their documents are taken out and become files. `docs/conformance.md` says what was
-//! found. With `MESH_COMPOSE_REFUSALS` set, the reasons of both are shown where both refuse.
+//! found. With `MESH_COMPOSE_REFUSALS` set, the reasons of both are shown where both refuse. `MESH_COMPOSE_MADE`
+//! names a folder in which the files that are made stay, those of Go tests under `texts`.
 
 mod cases;
 mod compare;
@@ -13,7 +14,7 @@ use cases::Case;
 use std::{
     collections::BTreeMap,
     env,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -37,10 +38,12 @@ fn suites_are_read_as_docker_compose_reads_them() {
         println!("skipped: MESH_COMPOSE_PEER and MESH_COMPOSE_SUITE do not name a binary and checkouts");
         return;
     };
-    let scratch = tempfile::tempdir().expect("temporary directory");
+    let passing = tempfile::tempdir().expect("temporary directory");
+    let kept = env::var_os("MESH_COMPOSE_MADE").map(PathBuf::from);
+    let scratch = kept.as_deref().unwrap_or(passing.path());
     let mut cases = Vec::new();
     for suite in suites.split(':').filter(|suite| !suite.is_empty()) {
-        let found = cases::of(Path::new(suite), scratch.path());
+        let found = cases::of(Path::new(suite), scratch);
         assert!(!found.is_empty(), "no Compose files and no tests in {suite}");
         cases.extend(found);
     }

@@ -4,7 +4,7 @@ use super::install::{Fetched, canonical, name_key};
 use crate::{error::ImageError, index::Entry, lock::Lock, progress::Reporter, store::Inner};
 use mesh_model::image::LayerStage;
 use mesh_oci::{
-    client::{PullEvent, Resolved},
+    client::{Client, PullEvent, Resolved},
     error::OciError,
     platform::Platform,
     reference::Reference,
@@ -36,6 +36,7 @@ impl Inner {
     /// Fetches an image and enters it into the index. What is there of it already is not fetched again.
     pub(crate) fn pull(
         &self,
+        client: &Client,
         reference: &Reference,
         platform: Option<&Platform>,
         reporter: &Reporter,
@@ -50,14 +51,14 @@ impl Inner {
         reporter.resolving(format!("registry {}", reference.registry_name()));
         let failed = |source| pull_error(reporter.reference(), source);
         let never = AtomicBool::new(false);
-        let resolved = wait(self.client.resolve(reference, platform), reporter, &never)?.map_err(failed)?;
+        let resolved = wait(client.resolve(reference, platform), reporter, &never)?.map_err(failed)?;
         let layers = resolved.manifest.layers.len();
         let diff_ids = resolved.config.rootfs.diff_ids.len();
         if layers != diff_ids {
             let image = reference.to_string();
             return Err(ImageError::LayerCount { image, named: diff_ids, found: layers });
         }
-        self.fetch_and_unpack(&resolved, reporter)?;
+        self.fetch_and_unpack(client, &resolved, reporter)?;
         resolved.keep(&self.blobs).map_err(failed)?;
         let index_digest = resolved.index.is_some().then(|| resolved.digest.clone());
         self.enter(&Fetched {
@@ -69,7 +70,12 @@ impl Inner {
         })
     }
 
-    fn fetch_and_unpack(&self, resolved: &Resolved, reporter: &Reporter) -> Result<(), ImageError> {
+    fn fetch_and_unpack(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        reporter: &Reporter,
+    ) -> Result<(), ImageError> {
         let count = resolved.manifest.layers.len();
         let total = u32::try_from(count).unwrap_or(u32::MAX);
         let (sender, receiver) = mpsc::channel::<(usize, PathBuf)>();
@@ -115,7 +121,7 @@ impl Inner {
             let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
             let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(work)).collect();
             let _inside = handle.enter();
-            let fetching = self.client.fetch_layers(resolved, &self.blobs, &|_, _| true, &tell);
+            let fetching = client.fetch_layers(resolved, &self.blobs, &|_, _| true, &tell);
             let outcome = wait(fetching, reporter, &stop);
             fetched.store(true, Ordering::Relaxed);
             if outcome.as_ref().is_ok_and(Result::is_ok) {

@@ -139,6 +139,7 @@ pub(crate) fn copy(
         }
         CopyRequest::Look { path } => CopyOperation::Look { path },
         CopyRequest::List { path } => CopyOperation::List { path },
+        CopyRequest::Print { path, bytes_max } => CopyOperation::Print { path, bytes_max },
         CopyRequest::Remove { paths } => CopyOperation::Remove { paths },
     }
 }

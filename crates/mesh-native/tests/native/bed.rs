@@ -191,9 +191,12 @@ impl Bed {
             devices: Vec::new(),
             logging: Logging::default(),
             substitute: None,
+            when_no_source: Default::default(),
+            dump: None,
             hooks: Default::default(),
             watch: Vec::new(),
             provider: None,
+            certificates: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ pub use maps::{IdRange, map_ranges, subordinate_ranges};
 
 use crate::{
     channel::{KEPT, REPORT_BYTES_MAX, REPORT_DESCRIPTOR, SPECIFICATION_DESCRIPTOR},
-    specification::{ExecSpecification, Report, RunSpecification},
+    specification::{CopySpecification, ExecSpecification, Report, RunSpecification},
 };
 use mesh_linux::{
     command::{Inheritance, UNRESERVED_DESCRIPTOR, inherit, read_only},
@@ -160,6 +160,19 @@ pub fn spawn_run(
 pub fn spawn_exec(binary: &Path, spec: &ExecSpecification) -> Result<Child, SpawnError> {
     let payload = payload(spec)?;
     let mut command = shim(binary, &["exec"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let placed = vec![(payload, SPECIFICATION_DESCRIPTOR)];
+    start(binary, command, Inheritance { placed, kept: Vec::new(), new_session: true })
+}
+
+/// Starts work on a container's files, with its standard output and standard error piped and nothing to read. The
+/// shim's exit code is 0 where it went well.
+///
+/// # Errors
+/// [`SpawnError`]. Why the work failed shows on standard error.
+pub fn spawn_copy(binary: &Path, spec: &CopySpecification) -> Result<Child, SpawnError> {
+    let payload = payload(spec)?;
+    let mut command = shim(binary, &["copy"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let placed = vec![(payload, SPECIFICATION_DESCRIPTOR)];
     start(binary, command, Inheritance { placed, kept: Vec::new(), new_session: true })

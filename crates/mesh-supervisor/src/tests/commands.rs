@@ -250,6 +250,26 @@ async fn run_starts_what_is_needed_and_gives_the_exit_code() {
     let (answer, _) = rig.ask(Request::Run { project: Box::new(project), options }).await;
     assert!(matches!(answer, Ok(Answer::Started { name, .. }) if name == "mine"));
     assert!(rig.status("web").await.one_off);
+    // What somebody runs goes on without the services, on its network.
+    let (answer, told) = rig.ask(Request::Down(DownOptions::default())).await;
+    answer.unwrap();
+    let stays = "containers of `run` that are at work stay, and what they use: mine; remove them with --remove-orphans";
+    let is_told = |one: &Progress| matches!(one, Progress::Note { text, .. } if text == stays);
+    assert!(told.iter().any(is_told), "{told:?}");
+    assert_eq!(rig.status("web").await.name, "mine");
+    assert_eq!(rig.desk.owner.now().containers.len(), 1);
+    assert!(!rig.fake.take_log().iter().any(|words| words.starts_with("remove network")));
+    rig.done(Request::Down(DownOptions { remove_orphans: true, ..DownOptions::default() })).await;
+    assert!(rig.fake.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_removes_what_run_left_once_it_ended() {
+    let rig = Rig::new().await;
+    rig.fake.script("web", Script { exits: vec![(Duration::from_secs(1), 7)], ..Script::default() });
+    let options = RunOptions { service: "web".into(), detach: true, ..RunOptions::default() };
+    rig.done(Request::Run { project: Box::new(project(vec![service("web")])), options }).await;
+    rig.until_one_off(State::Exited).await;
     rig.done(Request::Down(DownOptions::default())).await;
     assert!(rig.fake.is_empty());
 }
@@ -323,7 +343,7 @@ async fn run_and_down_at_the_same_time_remove_a_container_once() {
     let run = rig.ask(Request::Run { project: Box::new(project), options });
     let down = async {
         rig.until_one_off(State::Running).await;
-        rig.ask(Request::Down(DownOptions::default())).await.0
+        rig.ask(Request::Down(DownOptions { remove_orphans: true, ..DownOptions::default() })).await.0
     };
     let ((run, _), down) = tokio::join!(run, down);
     down.unwrap();

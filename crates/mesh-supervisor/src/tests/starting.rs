@@ -3,12 +3,15 @@
 use super::{Rig, only};
 use crate::fake::{Script, checked, project, service, waiting};
 use mesh_api::{
-    message::{ApiError, ErrorKind},
+    message::{Answer, ApiError, ErrorKind, Progress},
     options::UpOptions,
     request::Request,
     status::{Health, State},
 };
-use mesh_model::service::Condition::{ServiceCompletedSuccessfully, ServiceHealthy, ServiceStarted};
+use mesh_model::{
+    project::WhenNoSource,
+    service::Condition::{ServiceCompletedSuccessfully, ServiceHealthy, ServiceStarted},
+};
 use std::time::Duration;
 
 fn healthy_after(milliseconds: u64) -> Script {
@@ -252,4 +255,37 @@ async fn every_one_of_several_failed_starts_is_told() {
     let (up, ()) = tokio::join!(rig.up(&project, false), look);
     up.unwrap();
     assert_eq!(rig.status("slow").await.state, State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_serves_is_left_out_and_told_where_the_file_lets_it() {
+    let rig = Rig::new().await;
+    let skipped = |name: &str| {
+        let mut service = service(name);
+        service.when_no_source = WhenNoSource::Skip;
+        service.image = Some("none".to_owned());
+        service
+    };
+    let mut shown = waiting(service("shown"), &[("graphs", ServiceStarted)]);
+    shown.when_no_source = WhenNoSource::Skip;
+    let stack = project(vec![service("db"), skipped("graphs"), shown]);
+    let up = |services: &[&str]| {
+        let services = services.iter().map(|name| (*name).to_owned()).collect();
+        let create = mesh_api::options::CreateOptions { services, ..Default::default() };
+        let options = UpOptions { create, wait: true, ..UpOptions::default() };
+        rig.ask(Request::Up { project: Box::new(stack.clone()), options })
+    };
+    let (answer, progress) = up(&[]).await;
+    answer.unwrap();
+    let told = |progress: &Progress| matches!(progress, Progress::Note { text, .. } if text.contains("graphs (none)"));
+    assert!(progress.iter().any(told), "{progress:?}");
+    assert_eq!(rig.status("db").await.state, State::Running);
+    let (answer, _) = rig.ask(Request::Project).await;
+    let Ok(Answer::Project(Some(known))) = answer else { panic!("{answer:?}") };
+    assert_eq!(Vec::from_iter(known.left_out.values().cloned())[1], "it needs graphs");
+    assert_eq!(Vec::from_iter(known.services.into_keys()), ["db"]);
+    // Whoever asks for it by name wants it, and whoever needs it and may not go cannot start.
+    for services in [&["graphs"][..], &["shown"]] {
+        assert!(up(services).await.0.is_err(), "{services:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod audit;
+mod generate_root;
 mod kv;
 mod lease;
 mod logical;
@@ -16,8 +17,9 @@ use crate::command::Command;
 
 /// Every command there is.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let groups: [&[Command]; 12] = [
+    let groups: [&[Command]; 13] = [
         audit::COMMANDS,
+        generate_root::COMMANDS,
         kv::COMMANDS,
         kv::METADATA,
         lease::COMMANDS,

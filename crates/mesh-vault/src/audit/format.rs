@@ -177,5 +177,6 @@ fn operation(operation: Operation) -> &'static str {
         Operation::List => "list",
         Operation::Renew => "renew",
         Operation::Revoke => "revoke",
+        Operation::Help => "help",
     }
 }

@@ -1,18 +1,30 @@
 //! Too many failed logins: a while without any.
 //!
-//! Kept in memory, as a refusal writes nothing: a restart forgets. Only names that exist are counted, so the list
-//! cannot be filled with invented ones.
+//! Failures are counted in memory; a name that is locked is stored, so that a restart does not unlock it. Only names
+//! that exist are counted, so the list cannot be filled with invented ones.
 
-use crate::logical::{Context, Refusal};
+use super::identifier;
+use crate::{
+    logical::{Context, Refusal},
+    moment,
+    storage::{StorageError, Transaction},
+};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 const FAILURES_MAX: u32 = 5;
 const LOCKED: Duration = Duration::from_mins(15);
 const NAMES_MAX: usize = 10_000;
+/// Stored locks that one tidying looks at.
+const TIDIED_MAX: usize = 1_000;
+/// Where locks are kept.
+const FOLDER: &str = "lockout/";
+/// What names are hashed with: a role's identifier is not to be read off a path.
+const HASH_KEY: &str = "lockout";
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -20,10 +32,25 @@ struct Failures {
     last: SystemTime,
 }
 
+/// A locked name, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Locked {
+    /// The last failure, in nanoseconds since 1970.
+    last: u64,
+}
+
 impl Failures {
+    fn locked(locked: &Locked) -> Self {
+        Self { count: FAILURES_MAX, last: UNIX_EPOCH + Duration::from_nanos(locked.last) }
+    }
+
     /// Whether they still count. A clock that went back makes nothing older.
     fn fresh(&self, now: SystemTime) -> bool {
         now.duration_since(self.last).unwrap_or_default() < LOCKED
+    }
+
+    fn too_many(&self) -> bool {
+        self.count >= FAILURES_MAX
     }
 }
 
@@ -35,37 +62,85 @@ pub(super) struct Lockout {
 
 impl Lockout {
     /// Refuses a name that is locked.
-    pub(super) fn check(&self, context: &Context, name: &str) -> Result<(), Refusal> {
-        let locked = self.lock().get(&key(context, name)).copied();
-        match locked {
-            Some(failures) if failures.count >= FAILURES_MAX && failures.fresh(context.now) => {
-                Err(Refusal::Denied)
-            }
+    pub(super) fn check(
+        &self,
+        context: &Context,
+        name: &str,
+        transaction: &Transaction<'_>,
+    ) -> Result<(), Refusal> {
+        let known = self.lock().get(&key(context, name)).copied();
+        let known = match known {
+            Some(failures) => Some(failures),
+            None => self.remember(context, name, transaction)?,
+        };
+        match known {
+            Some(failures) if failures.too_many() && failures.fresh(context.now) => Err(Refusal::Denied),
             _ => Ok(()),
         }
     }
 
-    /// Counts a failure.
-    pub(super) fn failed(&self, context: &Context, name: &str) {
+    /// Takes up a lock of the time before a restart.
+    fn remember(
+        &self,
+        context: &Context,
+        name: &str,
+        transaction: &Transaction<'_>,
+    ) -> Result<Option<Failures>, StorageError> {
+        let Some(stored) = transaction.get_json::<Locked>(&entry(name))? else { return Ok(None) };
+        let failures = Failures::locked(&stored);
+        let mut all = self.lock();
+        Ok(Some(*all.entry(key(context, name)).or_insert(failures)))
+    }
+
+    /// Counts a failure; the one that locks the name is stored, although the login is refused.
+    pub(super) fn failed(
+        &self,
+        context: &Context,
+        name: &str,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<(), StorageError> {
         let mut failures = self.lock();
         let key = key(context, name);
         if failures.len() >= NAMES_MAX && !failures.contains_key(&key) {
             failures.retain(|_, failures| failures.fresh(context.now));
             if failures.len() >= NAMES_MAX {
-                return;
+                return Ok(());
             }
         }
-        let entry = failures.entry(key).or_insert(Failures { count: 0, last: context.now });
-        entry.count = if entry.fresh(context.now) { entry.count.saturating_add(1) } else { 1 };
-        entry.last = context.now;
+        let counted = failures.entry(key).or_insert(Failures { count: 0, last: context.now });
+        counted.count = if counted.fresh(context.now) { counted.count.saturating_add(1) } else { 1 };
+        counted.last = context.now;
+        if counted.too_many() {
+            let locked = Locked { last: moment::nanos(counted.last) };
+            return transaction.stand_json(&entry(name), Some(&locked));
+        }
+        Ok(())
     }
 
     /// Forgets the failures of a name that has logged in.
-    pub(super) fn succeeded(&self, context: &Context, name: &str) {
+    pub(super) fn succeeded(&self, context: &Context, name: &str, transaction: &mut Transaction<'_>) {
         let mut failures = self.lock();
-        if !failures.is_empty() {
-            failures.remove(&key(context, name));
+        if !failures.is_empty()
+            && failures.remove(&key(context, name)).is_some_and(|failures| failures.too_many())
+        {
+            transaction.delete(&entry(name));
         }
+    }
+
+    /// Deletes locks that are over. To be called now and then.
+    pub(super) fn tidy(
+        &self,
+        context: &Context,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<(), StorageError> {
+        for name in transaction.list(FOLDER)?.into_iter().take(TIDIED_MAX) {
+            let entry = format!("{FOLDER}{name}");
+            let stored = transaction.get_json::<Locked>(&entry)?;
+            if stored.is_some_and(|stored| !Failures::locked(&stored).fresh(context.now)) {
+                transaction.delete(&entry);
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Failures>> {
@@ -75,4 +150,8 @@ impl Lockout {
 
 fn key(context: &Context, name: &str) -> (String, String) {
     (context.accessor.clone(), name.to_owned())
+}
+
+fn entry(name: &str) -> String {
+    format!("{FOLDER}{}", identifier::hashed(HASH_KEY, name))
 }

@@ -31,8 +31,10 @@ use std::{
 const RING_PATH: &str = "core/keyring";
 /// Where the seal's configuration is, in clear: it is needed before anything can be decrypted.
 pub(crate) const SEAL_PATH: &str = "core/seal-config";
+/// Where the answer to the initialization is kept for its caller until the first unseal, sealed by the caller's key.
+pub(crate) const KEPT_ANSWER_PATH: &str = "core/kept-answer";
 /// Entries that are no ciphertext of a term's key. Nothing above may read or write them.
-const RESERVED: [&str; 2] = [RING_PATH, SEAL_PATH];
+const RESERVED: [&str; 3] = [RING_PATH, SEAL_PATH, KEPT_ANSWER_PATH];
 /// A key is replaced after this many encryptions: NIST SP 800-38D, 8.3, allows 2^32 with random nonces.
 const ENCRYPTIONS_MAX: u64 = 3_865_470_566;
 /// The ring is stored again once this many encryptions have come since, so that a restart forgets few.

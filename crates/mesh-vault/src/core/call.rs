@@ -21,6 +21,8 @@ pub enum Method {
     List,
     /// Asks for the status alone.
     Head,
+    /// Asks what a path is for, as `help=1` does.
+    Help,
     /// Asks what is allowed.
     Options,
     /// Any other.

@@ -48,18 +48,19 @@ pub(crate) async fn turn(
     active: &Active,
     mount: &Mount,
     request: &Request,
-    now: SystemTime,
+    context: &Context,
 ) -> Result<Vec<Held>, Refusal> {
     let engine = engine(mount)?;
     let turn = {
         let transaction = Transaction::new(active.store(), mount.entry.prefix());
-        engine.turn_in(request, &active.context(mount, now), &transaction)?
+        engine.turn_in(request, context, &transaction)?
     };
-    let whole = format!("mount/{}", mount.entry.uuid);
+    let whole = || format!("mount/{}", mount.entry.uuid);
     Ok(match turn {
         Turn::Free => Vec::new(),
-        Turn::Mount => vec![active.turns.alone(whole).await],
+        Turn::Mount => vec![active.turns.alone(whole()).await],
         Turn::Key(key) => {
+            let whole = whole();
             let own = format!("{whole}/{key}");
             vec![active.turns.shared(whole).await, active.turns.alone(own).await]
         }
@@ -90,27 +91,34 @@ pub(crate) async fn run(
     request: Request,
     now: SystemTime,
 ) -> Result<(Response, Run), Refusal> {
-    let held = turn(active, mount, &request, now).await?;
-    let (response, batch) = compute(active, mount, request, now).await?;
-    Ok((response, Run { batch, held }))
+    let context = active.context(mount, now);
+    let held = turn(active, mount, &request, &context).await?;
+    let Computed { outcome, batch } = compute(active, mount, request, context).await?;
+    Ok((outcome?, Run { batch, held }))
 }
 
-/// Has a request answered by an engine whose turn it is. What was written is handed back even with a refusal: none
-/// of it counts then.
+/// What an engine said.
+#[derive(Debug)]
+pub(crate) struct Computed {
+    pub(crate) outcome: Result<Response, Refusal>,
+    /// What is to be committed; of a refusal only what the engine said stands.
+    pub(crate) batch: Batch,
+}
+
+/// Has a request answered by an engine whose turn it is.
 ///
 /// # Errors
-/// The engine's.
+/// When there is no engine, or its thread ended by a fault.
 pub(crate) async fn compute(
     active: &Active,
     mount: &Mount,
     request: Request,
-    now: SystemTime,
-) -> Result<(Response, Batch), Refusal> {
+    context: Context,
+) -> Result<Computed, Refusal> {
     let engine = engine(mount)?;
-    let context = active.context(mount, now);
     let prefix = mount.entry.prefix();
     match engine.weight(&request) {
-        Weight::Light => handle(engine.as_ref(), &request, &context, active.store(), prefix),
+        Weight::Light => Ok(handle(engine.as_ref(), &request, &context, active.store(), prefix)),
         Weight::Heavy => {
             let (engine, barrier) = (Arc::clone(engine), Arc::clone(&active.barrier));
             let heavy = move || handle(engine.as_ref(), &request, &context, barrier.as_ref(), prefix);
@@ -119,7 +127,7 @@ pub(crate) async fn compute(
                 attempted: "internal error".to_owned(),
                 source: Some(Box::new(error)),
             };
-            done.map_err(failed)?
+            done.map_err(failed)
         }
     }
 }
@@ -130,10 +138,14 @@ fn handle(
     context: &Context,
     store: &dyn crate::storage::Read,
     prefix: String,
-) -> Result<(Response, Batch), Refusal> {
+) -> Computed {
     let mut transaction = Transaction::new(store, prefix);
-    let response = engine.handle(request, context, &mut transaction)?;
-    Ok((response, transaction.into_batch()))
+    let outcome = engine.handle(request, context, &mut transaction);
+    let batch = match &outcome {
+        Ok(_) => transaction.into_batch(),
+        Err(_) => transaction.into_standing(),
+    };
+    Computed { outcome, batch }
 }
 
 /// Tells an engine that it was mounted, or that a minute has passed, and keeps what it wrote.

@@ -89,8 +89,8 @@ impl Core {
 
     /// Answers a call.
     pub async fn serve(self: &Arc<Self>, call: Call) -> Answer {
-        let reads =
-            matches!(call.method, Method::Get | Method::List | Method::Head) && call.wrap_ttl.is_none();
+        let reads = matches!(call.method, Method::Get | Method::List | Method::Head | Method::Help)
+            && call.wrap_ttl.is_none();
         if reads {
             return self.answer(call).await;
         }

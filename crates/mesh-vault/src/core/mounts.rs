@@ -70,21 +70,22 @@ impl MountEntry {
     ///
     /// # Errors
     /// When the machine gives no randomness.
-    pub(crate) fn new(kind: &str, description: &str) -> Result<Self, StorageError> {
+    pub(crate) fn new(auth: bool, kind: &str, description: &str) -> Result<Self, StorageError> {
         let mut bytes = [0_u8; ACCESSOR_BYTES];
         random::fill(&mut bytes)?;
+        let class = if auth { "auth_" } else { "" };
         Ok(Self {
             kind: kind.to_owned(),
             description: description.to_owned(),
             uuid: random::uuid()?,
-            accessor: format!("{kind}_{}", random::hex(&bytes)),
+            accessor: format!("{class}{kind}_{}", random::hex(&bytes)),
             ..Self::default()
         })
     }
 
     /// Where its engine keeps what it keeps.
     pub(crate) fn prefix(&self) -> String {
-        format!("logical/{}/", self.uuid)
+        ["logical/", &self.uuid, "/"].concat()
     }
 }
 
@@ -155,7 +156,7 @@ impl Mounts {
             ("identity/", "identity", "identity store"),
             ("sys/", "system", "system endpoints used for control, policy and debugging"),
         ] {
-            let mut entry = MountEntry::new(kind, description)?;
+            let mut entry = MountEntry::new(path.starts_with("auth/"), kind, description)?;
             entry.local = kind == "cubbyhole";
             entry.seal_wrap = kind == "system";
             entry.config.passthrough_request_headers = match kind {
@@ -264,7 +265,7 @@ mod tests {
     fn the_mount_of_a_path() {
         let mut mounts = Mounts::default();
         for path in ["secret/", "secret-two/", "auth/a/", "auth/a-b/", "sys/", "a/b/c/"] {
-            mounts.insert(path, MountEntry::new("kv", "").unwrap());
+            mounts.insert(path, MountEntry::new(false, "kv", "").unwrap());
         }
         for (path, expected) in [
             ("secret/x", Some("secret/")),

@@ -24,6 +24,10 @@ pub(crate) struct Incoming {
 /// The answer to one that makes no sense.
 pub(crate) fn parse(call: &Call) -> Result<Incoming, Answer> {
     let mut path = call.path.clone();
+    let helps = call.query.iter().any(|(key, value)| key == "help" && !value.is_empty());
+    if helps || call.method == Method::Help {
+        return Ok(Incoming { operation: Operation::Help, path, data: Object::new(), wrap_ttl: None });
+    }
     let (operation, data) = match call.method {
         Method::Get | Method::Head => match list_asked(&call.query)? {
             true => (Operation::List, query(call)),
@@ -34,7 +38,7 @@ pub(crate) fn parse(call: &Call) -> Result<Incoming, Answer> {
         Method::Put | Method::Post if is_ocsp(call) => (Operation::Update, ocsp(call)),
         Method::Put | Method::Post => (Operation::Update, body(call)?),
         Method::Patch => (Operation::Patch, patch(call)?),
-        Method::Options | Method::Other => return Err(Answer::errors(405, &[])),
+        Method::Help | Method::Options | Method::Other => return Err(Answer::errors(405, &[])),
     };
     if operation == Operation::List && !path.ends_with('/') {
         path.push('/');

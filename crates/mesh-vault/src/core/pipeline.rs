@@ -5,7 +5,8 @@ use super::{
     active::Active,
     ask::{Ask, Bearer},
     call::{Answer, Call},
-    engines, login,
+    engines::{self, Computed},
+    login,
     mounts::{Backend, Mount},
     outcome,
     parse::Incoming,
@@ -14,7 +15,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    audit, lease,
+    audit, guide, lease,
     logical::{Operation, Refusal, Request, Response, SpecialPaths},
     policy::Asked,
     system,
@@ -272,6 +273,11 @@ async fn route(
         let text = format!("no handler for route {:?}. route entry not found.", ask.path);
         return Err(Refusal::Status { status: 404, text });
     };
+    if ask.operation == Operation::Help {
+        let version = mount.entry.options.as_ref().and_then(|options| options.get("version"));
+        let relative = mount.relative(&ask.path);
+        return Ok(guide::answer(&mount.entry.kind, version.map(String::as_str), relative)?.into());
+    }
     let mut work = Work::default();
     let mut reply = match &mount.backend {
         Backend::System => {
@@ -324,7 +330,8 @@ async fn ask_engine(
         return Err(Refusal::invalid("cubbyhole operations are only supported by \"service\" type tokens"));
     }
     let mut request = request(mount, ask);
-    for held in engines::turn(active, mount, &request, ask.now).await? {
+    let context = active.context(mount, ask.now);
+    for held in engines::turn(active, mount, &request, &context).await? {
         work.hold(held);
     }
     // It may have been made or deleted while this waited for its turn.
@@ -341,8 +348,15 @@ async fn ask_engine(
         // What is written must go with the token.
         hold_token(active, ask, work).await?;
     }
-    let (mut response, batch) = engines::compute(active, mount, request, ask.now).await?;
+    let Computed { outcome, batch } = engines::compute(active, mount, request, context).await?;
     work.extend(batch);
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            active.commit(std::mem::take(work)).await?;
+            return Err(refusal);
+        }
+    };
     let wrapping = ask.bearer.as_ref().is_some_and(|bearer| bearer.entry.is_wrapping());
     if cubbyhole && wrapping && ask.path == "cubbyhole/response" {
         response.warnings.push(DEPRECATED_RESPONSE.to_owned());
@@ -429,6 +443,7 @@ fn operation_name(operation: Operation) -> &'static str {
         Operation::List => "list",
         Operation::Renew => "renew",
         Operation::Revoke => "revoke",
+        Operation::Help => "help",
     }
 }
 

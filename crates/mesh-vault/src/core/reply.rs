@@ -95,6 +95,9 @@ impl AuthBlock {
     }
 }
 
+/// What most bodies have place in, so that they are written without growing.
+const BODY_BYTES: usize = 1024;
+
 /// Vault's envelope.
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -173,7 +176,9 @@ impl Reply {
         let mut body = if inject && self.wrapped.is_none() {
             injected(&envelope)?
         } else {
-            serde_json::to_vec(&envelope)?
+            let mut body = Vec::with_capacity(BODY_BYTES);
+            serde_json::to_writer(&mut body, &envelope)?;
+            body
         };
         body.push(b'\n');
         Ok(body)
@@ -213,5 +218,5 @@ fn injected(envelope: &Envelope<'_>) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// When the machine gives no randomness.
 pub(crate) fn request_id() -> Result<String, StorageError> {
-    random::uuid()
+    random::public_uuid()
 }

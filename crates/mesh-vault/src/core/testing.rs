@@ -16,10 +16,10 @@ pub(crate) struct Vault {
 /// A client with a token.
 #[derive(Clone)]
 pub(crate) struct Client {
-    core: Arc<Core>,
-    token: Option<String>,
-    wrap: Option<String>,
-    remote: Option<IpAddr>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) token: Option<String>,
+    pub(crate) wrap: Option<String>,
+    pub(crate) remote: Option<IpAddr>,
 }
 
 /// Status and body.

@@ -394,6 +394,31 @@ async fn requests_are_recorded_without_their_secrets() {
 }
 
 #[tokio::test]
+async fn what_is_asked_of_the_seal_without_a_token_is_not_recorded() {
+    let vault = Vault::new().await;
+    let (root, nobody) = (vault.root(), vault.client(""));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    root.post("sys/audit/file", json!({ "type": "file", "options": { "file_path": path } })).await.ok();
+    nobody.post("sys/generate-root/attempt", json!({})).await.ok();
+    nobody.post("sys/rekey/init", json!({ "secret_shares": 1, "secret_threshold": 1 })).await.ok();
+    nobody.get("sys/health").await.ok();
+    nobody.get("sys/seal-status").await.ok();
+    root.get("sys/key-status").await.ok();
+    root.get("sys/health?help=1").await.ok();
+    let log = std::fs::read_to_string(&path).unwrap();
+    let paths: Vec<(String, String)> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["request"].clone())
+        .map(|request| ["path", "operation"].map(|key| request[key].as_str().unwrap().to_owned()).into())
+        .filter(|(path, _)| path != "sys/audit/file")
+        .collect();
+    let seen = |path: &str, operation: &str| (path.to_owned(), operation.to_owned());
+    let (status, help) = (seen("sys/key-status", "read"), seen("sys/health", "help"));
+    assert_eq!(paths, [status.clone(), status, help.clone(), help], "with their answers");
+}
+
+#[tokio::test]
 async fn without_a_record_there_is_no_answer() {
     let vault = Vault::new().await;
     let root = vault.root();
@@ -456,4 +481,63 @@ async fn users_of_the_vault_find_their_mounts() {
         .await
         .refused(403, "preflight capability check returned 403");
     assert_eq!(client.get("sys/internal/ui/resultant-acl").await.ok()["data"]["root"], false);
+}
+
+#[tokio::test]
+async fn what_a_path_is_for_is_told_to_whoever_has_a_token() {
+    let vault = Vault::new().await;
+    let root = vault.root();
+    root.post("sys/mounts/secret", json!({ "type": "kv", "options": { "version": "2" } })).await.ok();
+    let token = vault.token(json!({ "policies": ["none"] })).await;
+    let client = vault.client(token["client_token"].as_str().unwrap());
+    let help = client.get("secret/data/app?help=1").await.ok();
+    assert!(help["help"].as_str().unwrap().contains("Matching Route: data/<path...>"), "{help}");
+    assert_eq!(help["see_also"], Value::Null);
+    for path in ["secret", "secret/", "sys/health", "auth/token", "cubbyhole/a", "auth/token/create"] {
+        let help = client.get(&format!("{path}?help=1")).await.ok();
+        assert!(help["help"].is_string(), "{path}: {help}");
+    }
+    client.get("secret/nowhere?help=1").await.refused(404, "unsupported path");
+    client.get("nowhere?help=1").await.refused(404, "no handler for route");
+    vault.client("").get("secret/data/app?help=1").await.refused(403, "permission denied");
+    assert_eq!(client.call(Method::Help, "sys/seal-status", Value::Null).await.status, 200);
+    root.post("sys/seal", json!({})).await.ok();
+    client.get("secret/data/app?help=1").await.refused(503, "Vault is sealed");
+}
+
+#[tokio::test]
+async fn mounts_that_are_there_from_the_start_look_as_vaults() {
+    let vault = Vault::new().await;
+    let root = vault.root();
+    let methods = root.get("sys/auth").await.ok();
+    let accessor = |mounts: &Value, path: &str| mounts["data"][path]["accessor"].as_str().unwrap().to_owned();
+    assert!(accessor(&methods, "token/").starts_with("auth_token_"), "{methods}");
+    root.post("sys/auth/approle", json!({ "type": "approle" })).await.ok();
+    assert!(accessor(&root.get("sys/auth").await.ok(), "approle/").starts_with("auth_approle_"));
+    let mounts = root.get("sys/mounts").await.ok();
+    for (path, local) in [("cubbyhole/", true), ("sys/", false), ("identity/", false)] {
+        assert_eq!(mounts["data"][path]["local"], local, "{path}");
+        assert!(
+            accessor(&mounts, path).starts_with(mounts["data"][path]["type"].as_str().unwrap()),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_root_token_that_was_chosen_is_shown_as_one_that_was_made() {
+    use crate::{
+        core::{Core, Settings},
+        seal::SealConfig,
+        storage::Memory,
+    };
+    let core = Core::new(std::sync::Arc::new(Memory::default()), Settings::default());
+    let chosen = mesh_redact::Secret::new("mine".to_owned());
+    let made = core.initialize(SealConfig::new(1, 1).unwrap(), Some(chosen)).await.unwrap();
+    core.unseal(&super::random::hex(&made.shares[0])).await.unwrap();
+    let vault = Vault { core, root: "mine".to_owned(), shares: Vec::new() };
+    let shown = vault.root().get("auth/token/lookup-self").await.ok()["data"].clone();
+    assert_eq!((&shown["display_name"], &shown["path"]), (&json!("token"), &json!("auth/token/create")));
+    let shown = Vault::new().await.root().get("auth/token/lookup-self").await.ok()["data"].clone();
+    assert_eq!((&shown["display_name"], &shown["path"]), (&json!("root"), &json!("auth/token/root")));
 }

@@ -67,7 +67,9 @@ impl Engine for Cubbyhole {
                 transaction.delete(&key);
                 Ok(Response::empty())
             }
-            Operation::Patch | Operation::Renew | Operation::Revoke => Err(Refusal::UnsupportedOperation),
+            Operation::Patch | Operation::Renew | Operation::Revoke | Operation::Help => {
+                Err(Refusal::UnsupportedOperation)
+            }
         }
     }
 }

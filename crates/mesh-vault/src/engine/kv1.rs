@@ -45,7 +45,7 @@ pub(super) fn handle(
             transaction.delete(&key);
             Ok(Response::empty())
         }
-        Operation::Renew | Operation::Revoke => Ok(Response::empty()),
+        Operation::Renew | Operation::Revoke | Operation::Help => Ok(Response::empty()),
         Operation::Patch => Err(Refusal::UnsupportedOperation),
     }
 }

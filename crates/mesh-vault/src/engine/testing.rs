@@ -73,9 +73,10 @@ impl<E: Engine> Mount<E> {
         if operation == Operation::Renew {
             request.internal = std::mem::take(&mut request.data);
         }
-        let answer = self.engine.handle(&request, &self.context, &mut transaction)?;
-        drop(self.store.commit(transaction.into_batch()));
-        Ok(answer)
+        let answer = self.engine.handle(&request, &self.context, &mut transaction);
+        let batch = if answer.is_ok() { transaction.into_batch() } else { transaction.into_standing() };
+        drop(self.store.commit(batch));
+        answer
     }
 
     /// The status and what is shown: `data` as it is, the text of a refusal, and warnings if there are any.

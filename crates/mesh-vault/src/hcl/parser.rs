@@ -94,10 +94,10 @@ impl Parser<'_> {
         }
         let mut labels = Vec::new();
         while let Token::Word(label) | Token::Text(label) = &self.ahead.token {
-            if labels.len() == DEPTH_MAX {
-                return Err(self.error("too many labels"));
-            }
-            labels.push(label.clone());
+            let label = label.clone();
+            // As JSON each of them is an object of its own.
+            self.deeper()?;
+            labels.push(label);
             self.take()?;
         }
         if self.ahead.token != Token::Sign('{') {
@@ -105,6 +105,7 @@ impl Parser<'_> {
             return Err(self.error(format!("expected '=' or '{{' after key {key:?}, found {found}")));
         }
         let value = Node::Object(self.object()?);
+        self.depth -= labels.len();
         Ok(Entry { key, labels, value, line, block: true })
     }
 

@@ -60,6 +60,11 @@ fn what_is_wrong_is_told_with_its_place() {
         assert!(parse(&text).is_err());
     }
     assert!(parse(&format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000))).is_err());
+    // A label is an object too.
+    let labelled = |labels: usize| format!("a {}{{ b = 1 }}", "x ".repeat(labels));
+    assert!(parse(&labelled(31)).is_ok());
+    assert!(parse(&labelled(32)).unwrap_err().problem.starts_with("nested more than 32 deep"));
+    assert!(parse(&format!("c {{ {} }}", labelled(31))).is_err());
 }
 
 #[test]

@@ -8,6 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a body may take.
 const BODY_MAX: Duration = Duration::from_secs(30);
+/// Bytes that are read of a body that nobody wants, as Go's server has it.
+const SKIPPED_BYTES_MAX: u64 = 256 << 10;
 /// Bytes that all bodies may have in memory together, counted in [`UNIT_BYTES`].
 const UNITS_MAX: usize = (128 << 20) / UNIT_BYTES;
 /// What is counted as one; a body up to it is not counted, for it is no larger than the buffers of its connection.
@@ -83,4 +85,22 @@ impl Space {
         let bytes = if all.is_empty() { first } else { all.freeze() };
         Ok(Held { bytes, _space: space })
     }
+}
+
+/// Reads and forgets a body that nobody wants, as far as it is worth it.
+pub(super) async fn skip(mut body: Incoming) {
+    if body.is_end_stream() || body.size_hint().lower() > SKIPPED_BYTES_MAX {
+        return;
+    }
+    let skipping = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if bytes > SKIPPED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // One that does not come leaves its connection to be closed.
+    let _ = tokio::time::timeout(BODY_MAX, skipping).await;
 }

@@ -1,6 +1,6 @@
 //! One connection: which HTTP it speaks, and its end.
 
-use super::{Site, request, stopped};
+use super::{Site, pulse::Pulse, request, stopped};
 use crate::config::Listener;
 use hyper::{
     Request, Response,
@@ -21,7 +21,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take for its first bytes.
 const GREETING_MAX: Duration = Duration::from_secs(30);
-/// How long a client may take for a request's head, and stay silent between two requests.
+/// How long a client may take to receive an answer, stay silent and send the head of its next request.
 const HEAD_MAX: Duration = Duration::from_secs(60);
 /// Largest head of a request, in bytes; Go's servers have 1 MiB, of which nothing that Vault takes has need.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -101,9 +101,12 @@ async fn converse<S>(stream: S, http2: bool, caller: Caller, mut stop: watch::Re
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let pulse = Arc::new(Pulse::default());
+    let of_service = Arc::clone(&pulse);
     let service = service_fn(move |request: Request<Incoming>| {
-        let caller = caller.clone();
+        let (caller, pulse) = (caller.clone(), Arc::clone(&of_service));
         async move {
+            let _busy = pulse.busy();
             Ok::<Response<_>, Infallible>(
                 request::answer(&caller.site, &caller.options, caller.peer, request).await,
             )
@@ -124,12 +127,17 @@ where
         let _ = connection.await;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+        // The library's own timeout makes a timer for each request; one for the connection will do.
+        builder.header_read_timeout(None);
         builder.max_buf_size(HEAD_BYTES_MAX).max_header_size(HEAD_BYTES_MAX);
         let mut connection = pin!(builder.serve_connection(stream, service));
+        let silent = pin!(pulse.silent_for(HEAD_MAX));
         tokio::select! {
+            biased;
             ended = connection.as_mut() => return drop(ended),
             () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
+            // What is dropped is closed.
+            () = silent => return,
         }
         let _ = connection.await;
     }

@@ -7,6 +7,7 @@
 
 mod body;
 mod connection;
+mod pulse;
 mod request;
 mod respond;
 mod site;

@@ -1,6 +1,10 @@
 //! From a request to a call.
 
-use super::{Site, body::BodyError, respond};
+use super::{
+    Site,
+    body::{self, BodyError},
+    respond,
+};
 use crate::{
     config::Listener,
     core::{Answer, Call, Method},
@@ -11,9 +15,10 @@ use hyper::{
     HeaderMap, Request, Response,
     body::Incoming,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName},
+    http::request::Parts,
 };
 use mesh_redact::Secret;
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
@@ -27,43 +32,18 @@ pub(super) async fn answer(
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let raw = request.uri().path();
-    let Some(path) = decode(raw, false).filter(|path| path.chars().all(printable)) else {
-        return respond::plain(400, "400 Bad Request");
+    let (head, body) = request.into_parts();
+    let mut call = match understand(site, options, peer, &head) {
+        Ok(call) => call,
+        Err(response) => {
+            // A connection that is closed over an unread body is reset, and the answer may be lost with it.
+            body::skip(body).await;
+            return *response;
+        }
     };
-    if let Some(clean) = cleaned(raw).filter(|_| !raw.starts_with("//")) {
-        return respond::redirect(307, &clean, request.uri().query());
-    }
-    let Some(path) = path.strip_prefix("/v1/") else { return site.page(request.method(), &path) };
-    if path.split('/').any(|part| part == "..") {
-        return respond::answer(Answer::errors(400, &["relative paths not supported"]), None);
-    }
-    let query = request.uri().query().unwrap_or_default();
-    let Some(query) = read_query(query) else { return respond::answer(Answer::errors(400, &[]), None) };
-    let header = |name: &HeaderName| text(request.headers(), name);
-    let namespace = header(&NAMESPACE);
+    let namespace = call.namespace.clone();
     let finish = |answer: Answer| respond::answer(answer, namespace.as_deref());
-    let request_header = header(&REQUEST).is_some_and(|value| value == "true");
-    if options.require_request_header && !request_header {
-        return finish(Answer::errors(412, &["missing 'X-Vault-Request' header"]));
-    }
-    let helps = query.iter().any(|(key, value)| key == "help" && !value.is_empty());
-    if helps || request.method().as_str() == "HELP" {
-        return finish(Answer::errors(501, &["no help about paths is built in"]));
-    }
-    let mut call = Call {
-        method: method(request.method()),
-        path: path.to_owned(),
-        query,
-        body: Bytes::new(),
-        content_type: header(&CONTENT_TYPE),
-        token: token(request.headers()),
-        wrap_ttl: header(&WRAP_TTL),
-        namespace: namespace.clone(),
-        remote: Some(peer),
-        request_header,
-    };
-    let held = match site.space.read(request.into_body(), options.request_bytes_max).await {
+    let held = match site.space.read(body, options.request_bytes_max).await {
         Ok(held) => held,
         Err(error) => return finish(refused(error)),
     };
@@ -71,6 +51,50 @@ pub(super) async fn answer(
     let answered = site.serve(call, options).await;
     drop(held);
     finish(answered)
+}
+
+/// A call of all but the body; or what is answered without one.
+fn understand(
+    site: &Site,
+    options: &Listener,
+    peer: IpAddr,
+    request: &Parts,
+) -> Result<Call, Box<Response<Full<Bytes>>>> {
+    let raw = request.uri.path();
+    let Some(path) = decode(raw, false).filter(|path| path.chars().all(printable)) else {
+        return Err(Box::new(respond::plain(400, "400 Bad Request")));
+    };
+    if let Some(clean) = cleaned(raw).filter(|_| !raw.starts_with("//")) {
+        return Err(Box::new(respond::redirect(307, &clean, request.uri.query())));
+    }
+    let Some(path) = path.strip_prefix("/v1/") else {
+        return Err(Box::new(site.page(&request.method, &path)));
+    };
+    let header = |name: &HeaderName| text(&request.headers, name);
+    let namespace = header(&NAMESPACE);
+    let refuse = |status: u16, errors: &[&str]| {
+        Box::new(respond::answer(Answer::errors(status, errors), namespace.as_deref()))
+    };
+    if path.split('/').any(|part| part == "..") {
+        return Err(refuse(400, &["relative paths not supported"]));
+    }
+    let query = read_query(request.uri.query().unwrap_or_default()).ok_or_else(|| refuse(400, &[]))?;
+    let request_header = header(&REQUEST).is_some_and(|value| value == "true");
+    if options.require_request_header && !request_header {
+        return Err(refuse(412, &["missing 'X-Vault-Request' header"]));
+    }
+    Ok(Call {
+        method: method(&request.method),
+        path: path.to_owned(),
+        query,
+        body: Bytes::new(),
+        content_type: header(&CONTENT_TYPE),
+        token: token(&request.headers),
+        wrap_ttl: header(&WRAP_TTL),
+        namespace,
+        remote: Some(peer),
+        request_header,
+    })
 }
 
 fn refused(error: BodyError) -> Answer {
@@ -90,6 +114,7 @@ fn method(method: &hyper::Method) -> Method {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         "LIST" => Method::List,
+        "HELP" => Method::Help,
         "HEAD" => Method::Head,
         "OPTIONS" => Method::Options,
         _ => Method::Other,
@@ -139,9 +164,9 @@ fn cleaned(path: &str) -> Option<String> {
 }
 
 /// Percent-encoding undone; none for what is no encoding, or no UTF-8 then.
-fn decode(text: &str, form: bool) -> Option<String> {
+fn decode(text: &str, form: bool) -> Option<Cow<'_, str>> {
     if !(text.contains('%') || form && text.contains('+')) {
-        return Some(text.to_owned());
+        return Some(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -156,13 +181,13 @@ fn decode(text: &str, form: bool) -> Option<String> {
             byte => bytes.push(byte),
         }
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 fn read_query(query: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(key, true)?, decode(value, true)?))
+        Some((decode(key, true)?.into_owned(), decode(value, true)?.into_owned()))
     };
     query.split('&').filter(|part| !part.is_empty()).map(pair).collect()
 }

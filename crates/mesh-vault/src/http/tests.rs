@@ -67,7 +67,7 @@ async fn paths_and_their_answers() {
         ("/v1/secret/%zz", "400", ""),
         ("/v1/secret/%ff", "400", ""),
         ("/v1/sys/health?a=%zz", "400", ""),
-        ("/v1/secret/x?help=1", "501", "no help"),
+        ("/v1/secret/x?help=1", "503", "Vault is sealed"),
     ] {
         let answer = get(running.address, path, "").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
@@ -122,6 +122,31 @@ async fn requests_that_are_none() {
             .starts_with("HTTP/1.1 200 ")
     );
     drop(running.stop);
+    running.serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_wants_costs_no_answer() {
+    let running = serve(Listener::plain("127.0.0.1:0")).await;
+    let post = |path: &str, bytes: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n");
+        format!("{head}{}", "x".repeat(bytes))
+    };
+    for (path, status) in [("/v1//a", "307 "), ("/v1/%zz", "400 "), ("/v1/a/%2e%2e/b", "400 ")] {
+        let last = "GET /v1/sys/seal-status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answers = say(running.address, format!("{}{last}", post(path, 200_000))).await;
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answers}");
+        assert!(answers.contains("\"sealed\":true"), "{path}: the connection did not hold: {answers}");
+    }
+    // More than is worth reading ends the connection, with the answer.
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = "POST /v1//a HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    read.expect("the connection ends").unwrap();
+    assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 307 "));
+    running.stop.send(true).unwrap();
     running.serving.await.unwrap();
 }
 

@@ -22,6 +22,8 @@ pub enum Operation {
     Renew,
     /// The core tells an engine that a lease of its making is over.
     Revoke,
+    /// GET with `help=1`: the core answers it.
+    Help,
 }
 
 impl Operation {

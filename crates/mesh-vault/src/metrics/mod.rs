@@ -1,7 +1,7 @@
 //! What is counted, in Vault's names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt::Write as _,
     sync::{
         Mutex, PoisonError,
@@ -32,7 +32,52 @@ pub(crate) struct Metrics {
     leases: AtomicU64,
     expired: AtomicU64,
     failed_audits: AtomicU64,
-    routes: Mutex<BTreeMap<String, Summary>>,
+    routes: Mutex<Routes>,
+}
+
+/// Counts by operation, and there by mount: found without making a name for them.
+#[derive(Debug, Default)]
+struct Routes {
+    by_operation: BTreeMap<&'static str, HashMap<String, Summary>>,
+    /// How many are told apart.
+    known: usize,
+    others: Summary,
+}
+
+impl Routes {
+    fn of(&mut self, operation: &'static str, mount: &str) -> &mut Summary {
+        let mounts = self.by_operation.entry(operation).or_default();
+        // Asked twice, so that only a mount that is new costs a copy of its name.
+        if !mounts.contains_key(mount) {
+            if self.known >= ROUTES_MAX {
+                return &mut self.others;
+            }
+            self.known += 1;
+            mounts.insert(mount.to_owned(), Summary::default());
+        }
+        mounts.get_mut(mount).unwrap_or(&mut self.others)
+    }
+
+    /// By the names they are told under, which two mounts may share.
+    fn named(&self) -> BTreeMap<String, Summary> {
+        let mut named: BTreeMap<String, Summary> = BTreeMap::new();
+        for (operation, mounts) in &self.by_operation {
+            for (mount, summary) in mounts {
+                named.entry(route_name(operation, mount)).or_default().add(*summary);
+            }
+        }
+        if self.others.count > 0 {
+            named.entry("other".to_owned()).or_default().add(self.others);
+        }
+        named
+    }
+}
+
+impl Summary {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+    }
 }
 
 impl Default for Metrics {
@@ -76,17 +121,9 @@ impl Metrics {
     }
 
     /// A mount answered.
-    pub(crate) fn route(&self, operation: &str, mount: &str, took: Duration) {
+    pub(crate) fn route(&self, operation: &'static str, mount: &str, took: Duration) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(summary) = routes.get_mut(&(route_name(operation, mount))) {
-            summary.count += 1;
-            summary.sum += took;
-            return;
-        }
-        let name = if routes.len() < ROUTES_MAX { route_name(operation, mount) } else { "other".to_owned() };
-        let summary = routes.entry(name).or_default();
-        summary.count += 1;
-        summary.sum += took;
+        routes.of(operation, mount).add(Summary { count: 1, sum: took });
     }
 
     /// Somebody logged in.
@@ -127,7 +164,7 @@ impl Metrics {
         let count = self.requests.load(Ordering::Relaxed);
         let micros = self.requests_micros.load(Ordering::Relaxed) as f64;
         summary(&mut text, "vault_core_handle_request", millis(micros), count);
-        for (name, route) in self.routes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (name, route) in self.routes.lock().unwrap_or_else(PoisonError::into_inner).named() {
             summary(
                 &mut text,
                 &format!("vault_route_{name}"),
@@ -190,4 +227,29 @@ fn summary(text: &mut String, name: &str, sum: f64, count: u64) {
     // Writing to a String cannot fail.
     let _ =
         writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary\n{name}_sum {sum}\n{name}_count {count}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metrics, ROUTES_MAX};
+    use std::time::Duration;
+
+    #[test]
+    fn routes_are_counted_by_name_and_within_bounds() {
+        let metrics = Metrics::default();
+        let second = Duration::from_secs(1);
+        for mount in ["a/b/", "a-b/", "c/"] {
+            metrics.route("read", mount, second);
+        }
+        metrics.route("read", "c/", second);
+        let text = metrics.prometheus(false);
+        // Both are told as `a_b_`.
+        assert!(text.contains("vault_route_read_a_b__count 2\n"), "{text}");
+        assert!(text.contains("vault_route_read_c__sum 2000\nvault_route_read_c__count 2\n"), "{text}");
+        for mount in 0..ROUTES_MAX {
+            metrics.route("list", &mount.to_string(), second);
+        }
+        let text = metrics.prometheus(false);
+        assert!(text.contains("vault_route_other_count 3\n"), "{text}");
+    }
 }

@@ -52,6 +52,8 @@ impl Capabilities {
             Operation::Patch => Self::PATCH,
             Operation::Delete => Self::DELETE,
             Operation::List => Self::LIST,
+            // Whoever has a token may ask what a path is for.
+            Operation::Help => Self::default(),
         }
     }
 

@@ -164,10 +164,21 @@ impl Seal {
     /// # Errors
     /// When it was done before, the configuration cannot be, or nothing can be stored.
     pub async fn initialize(&self, config: SealConfig) -> Result<Initialized, SealError> {
+        self.initialize_beside(config, |_, _| Ok(Batch::default())).await
+    }
+
+    /// The same, with entries below the barrier that follow from the root key and its shares in the same batch.
+    pub(crate) async fn initialize_beside(
+        &self,
+        config: SealConfig,
+        beside: impl FnOnce(&RootKey, &[Share]) -> Result<Batch, StorageError>,
+    ) -> Result<Initialized, SealError> {
         config.check()?;
         let root = RootKey::generate()?;
         let shares = config.split(&root)?;
-        self.barrier.initialize_with(&root, config.stored()).await?;
+        let mut batch = config.stored();
+        batch.writes.extend(beside(&root, &shares)?.writes);
+        self.barrier.initialize_with(&root, batch).await?;
         Ok(Initialized { root, shares })
     }
 

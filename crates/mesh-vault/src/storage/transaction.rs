@@ -9,13 +9,15 @@ pub struct Transaction<'a> {
     store: &'a dyn Read,
     prefix: String,
     batch: Batch,
+    /// What is written even if the request is refused.
+    standing: Batch,
 }
 
 impl<'a> Transaction<'a> {
     /// A window on the keys under `prefix`, which is empty or ends with `/`.
     #[must_use]
     pub fn new(store: &'a dyn Read, prefix: impl Into<String>) -> Self {
-        Self { store, prefix: prefix.into(), batch: Batch::default() }
+        Self { store, prefix: prefix.into(), batch: Batch::default(), standing: Batch::default() }
     }
 
     /// A value, as this transaction sees it.
@@ -68,6 +70,21 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Stores a value as JSON, or deletes it, even if the request is refused: what a failed login leaves behind. Not
+    /// seen by this transaction's own reads.
+    ///
+    /// # Errors
+    /// `Corrupt` where the value has no JSON form.
+    pub fn stand_json<T: Serialize>(&mut self, key: &str, value: Option<&T>) -> Result<(), StorageError> {
+        let key = self.key(key);
+        let bytes = match value.map(serde_json::to_vec).transpose() {
+            Ok(bytes) => bytes,
+            Err(_) => return Err(StorageError::Corrupt { key }),
+        };
+        self.standing.writes.insert(key, bytes);
+        Ok(())
+    }
+
     /// Deletes a value; one that is not there is no error.
     pub fn delete(&mut self, key: &str) {
         self.batch.writes.insert(self.key(key), None);
@@ -75,12 +92,19 @@ impl<'a> Transaction<'a> {
 
     /// What is to be committed.
     #[must_use]
-    pub fn into_batch(self) -> Batch {
+    pub fn into_batch(mut self) -> Batch {
+        self.batch.writes.append(&mut self.standing.writes);
         self.batch
     }
 
+    /// What is to be committed of a request that was refused.
+    #[must_use]
+    pub fn into_standing(self) -> Batch {
+        self.standing
+    }
+
     fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
+        [&self.prefix, key].concat()
     }
 
     /// Children of the store with this transaction's writes over them. A folder of the store stays only while

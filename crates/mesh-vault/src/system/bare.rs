@@ -44,7 +44,7 @@ pub(crate) async fn answer(
     incoming: &crate::core::Incoming,
 ) -> Option<Answer> {
     let path = incoming.path.strip_prefix("sys/")?.trim_end_matches('/');
-    if incoming.operation == Operation::List {
+    if matches!(incoming.operation, Operation::List | Operation::Help) {
         return None;
     }
     let plain = Plain { core, call, data: &incoming.data };

@@ -1,6 +1,9 @@
 //! `sys/init`: the key ring, its shares, and the first root token.
 
-use super::bare::{Plain, seal_refusal, wrong_method};
+use super::{
+    bare::{Plain, seal_refusal, wrong_method},
+    kept_answer::{CallerKey, KEY_LETTERS_MAX, KEY_LETTERS_MIN},
+};
 use crate::{
     core::{Answer, Core, random, work::Work},
     moment, policy,
@@ -47,20 +50,20 @@ impl Core {
     ) -> Result<InitKeys, InitError> {
         let made = self.seal.initialize(config).await?;
         self.barrier.unseal(&made.root).map_err(SealError::from)?;
-        let token = self.prepare(root_token).await;
+        let token = match self.prepare().await {
+            Ok(()) => self.new_root_token(root_token).await,
+            Err(error) => Err(error),
+        };
         self.seal().await;
         Ok(InitKeys { shares: made.shares, root_token: token? })
     }
 
-    async fn prepare(
-        self: &Arc<Self>,
-        root_token: Option<Secret<String>>,
-    ) -> Result<Secret<String>, StorageError> {
+    /// What every vault has, before its first root token.
+    pub(super) async fn prepare(self: &Arc<Self>) -> Result<(), StorageError> {
         let id = json!({ "id": random::uuid()?, "name": self.cluster_name()? });
         let batch = Batch { writes: [(CLUSTER.to_owned(), Some(id.to_string().into_bytes()))].into() };
         self.barrier.commit(batch).await?;
-        self.open().await?;
-        self.new_root_token(root_token).await
+        self.open().await
     }
 
     fn cluster_name(&self) -> Result<String, StorageError> {
@@ -80,11 +83,25 @@ impl Core {
         &self,
         chosen: Option<Secret<String>>,
     ) -> Result<Secret<String>, StorageError> {
+        // Vault makes one that was chosen as a token of the first one's, and shows it so.
+        let (path, display_name) = match &chosen {
+            Some(_) => ("auth/token/create", "token"),
+            None => ("auth/token/root", "root"),
+        };
+        self.root_token_of(chosen, path, display_name).await
+    }
+
+    pub(super) async fn root_token_of(
+        &self,
+        chosen: Option<Secret<String>>,
+        path: &str,
+        display_name: &str,
+    ) -> Result<Secret<String>, StorageError> {
         let active = self.active().ok_or(StorageError::Sealed)?;
         let entry = TokenEntry {
             policies: vec![policy::ROOT.to_owned()],
-            path: "auth/token/root".to_owned(),
-            display_name: "root".to_owned(),
+            path: path.to_owned(),
+            display_name: display_name.to_owned(),
             issued: moment::nanos(SystemTime::now()),
             ..TokenEntry::default()
         };
@@ -139,13 +156,29 @@ async fn initialize(plain: &Plain<'_>) -> Result<Answer, Answer> {
     let threshold = fields.integer("secret_threshold").map_err(|error| bad(&error))?.unwrap_or(0);
     let config = SealConfig::new(shares, threshold)
         .map_err(|error| Answer::errors(400, &[&format!("invalid seal configuration: {error}")]))?;
-    if plain.core.barrier.initialized().map_err(|error| bad(&error))? {
-        return Err(Answer::errors(400, &["Vault is already initialized"]));
-    }
-    let made = plain.core.initialize(config, None).await.map_err(|error| match &error {
+    let key = match plain.text("idempotency_key") {
+        text if text.is_empty() => None,
+        text => Some(CallerKey::of(&text).ok_or_else(|| {
+            let text = format!("idempotency_key has {KEY_LETTERS_MIN} to {KEY_LETTERS_MAX} bytes");
+            Answer::errors(400, &[&text])
+        })?),
+    };
+    let failed = |error: InitError| match &error {
         InitError::Seal(error) => seal_refusal(error),
         InitError::Storage(_) => Answer::errors(500, &[&error.to_string()]),
-    })?;
+    };
+    let core = plain.core;
+    let made = match (core.barrier.initialized().map_err(|error| bad(&error))?, &key) {
+        (false, None) => core.initialize(config, None).await.map_err(failed)?,
+        (false, Some(key)) => core.initialize_kept(config, key).await.map_err(failed)?,
+        (true, key) => {
+            let again = match key {
+                Some(key) => core.kept_answer(key).await.map_err(failed)?,
+                None => None,
+            };
+            again.ok_or_else(|| Answer::errors(400, &["Vault is already initialized"]))?
+        }
+    };
     let (hex, base64) = encoded(&made.shares);
     let body = json!({ "keys": hex, "keys_base64": base64, "root_token": made.root_token.expose() });
     Ok(Answer::json(200, &body))

@@ -10,6 +10,7 @@ mod generate_root;
 mod health;
 mod init;
 mod internal;
+mod kept_answer;
 mod keys;
 mod leases;
 mod mount_fields;

@@ -195,7 +195,7 @@ fn entry(active: &Active, ask: &Ask, auth: bool) -> Result<MountEntry, Refusal> 
             return Err(Refusal::invalid(format!("invalid KV version {version:?}")));
         }
     }
-    let mut entry = MountEntry::new(&kind, &fields.string("description")?.unwrap_or_default())?;
+    let mut entry = MountEntry::new(auth, &kind, &fields.string("description")?.unwrap_or_default())?;
     entry.options = options;
     entry.local = fields.boolean("local")?.unwrap_or(false);
     entry.seal_wrap = fields.boolean("seal_wrap")?.unwrap_or(false);

@@ -22,6 +22,7 @@ impl Core {
             return Ok(false);
         }
         self.open().await?;
+        self.forget_kept_answer().await;
         Ok(true)
     }
 }

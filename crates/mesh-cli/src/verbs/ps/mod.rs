@@ -2,7 +2,7 @@
 
 mod row;
 
-use super::summary;
+use super::{stack, summary};
 use crate::{
     console,
     context::{Context, Target},
@@ -102,6 +102,12 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
         console::out_line(&names.join("\n"));
     } else {
         console::out(&render(&containers, &arguments, now_unix_ms())?);
+        if arguments.all
+            && let Some(client) = target.attend().await?
+            && let Some(text) = stack::brought_up(&client).await?.as_deref().and_then(stack::left_out)
+        {
+            console::err_line(&format!("note: {text}"));
+        }
     }
     Ok(0)
 }

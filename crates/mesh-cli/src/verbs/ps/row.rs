@@ -78,7 +78,8 @@ pub(super) fn subject(container: &ContainerStatus, now: u64, whole: bool) -> Sub
 
 /// All that is known of why it waits, failed, or lacks something.
 fn whole_detail(container: &ContainerStatus) -> Option<String> {
-    let parts: Vec<&str> = container.detail.iter().chain(&container.lost_ports).map(String::as_str).collect();
+    let lacks = container.lost_ports.iter().chain(&container.certificate_troubles);
+    let parts: Vec<&str> = container.detail.iter().chain(lacks).map(String::as_str).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
@@ -99,9 +100,11 @@ fn created(container: &ContainerStatus, now: u64) -> String {
 /// Docker's words for how a container is.
 pub(crate) fn status(container: &ContainerStatus, now: u64) -> String {
     let mut status = plain_status(container, now);
-    if let [first, rest @ ..] = container.lost_ports.as_slice() {
-        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
-        status.push_str(&format!(" ({}{more})", reason(first)));
+    for lacks in [&container.lost_ports, &container.certificate_troubles] {
+        if let [first, rest @ ..] = lacks.as_slice() {
+            let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+            status.push_str(&format!(" ({}{more})", reason(first)));
+        }
     }
     status
 }

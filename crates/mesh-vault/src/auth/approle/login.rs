@@ -35,7 +35,7 @@ pub(super) fn login(
     }
     let invalid = || Refusal::invalid(INVALID);
     let (name, role) = Role::by_id(&role_id, transaction)?.ok_or_else(invalid)?;
-    lockout.check(context, &role_id)?;
+    lockout.check(context, &role_id, transaction)?;
 
     let mut auth = role.token.auth();
     if role.bind_secret_id {
@@ -44,7 +44,7 @@ pub(super) fn login(
             return Err(Refusal::invalid("missing secret_id"));
         }
         let Some(used) = used(&secret_id, &name, &role, request.remote, context, transaction)? else {
-            lockout.failed(context, &role_id);
+            lockout.failed(context, &role_id, transaction)?;
             return Err(invalid());
         };
         auth.metadata = used.metadata;
@@ -53,7 +53,7 @@ pub(super) fn login(
         }
     }
     check_address(request.remote, role.login_cidrs(), "by CIDR restrictions on the role")?;
-    lockout.succeeded(context, &role_id);
+    lockout.succeeded(context, &role_id, transaction);
     Ok(Response { auth: Some(named(auth, name, role_id, context)), ..Response::empty() })
 }
 

@@ -7,6 +7,7 @@
 //! | `role_id/<hash>` | the name of the role that has the identifier |
 //! | `secret_id/<name>/<hash>` | a secret identifier: uses, end, networks, metadata |
 //! | `accessor/<hash>` | whose accessor it is |
+//! | `lockout/<hash>` | when a role was locked |
 //! | `expiry/<hour>/<second>.<name>.<hash>` | what tidying looks at |
 //!
 //! No secret identifier is stored. A login burns its use in the batch that makes its token.
@@ -121,6 +122,7 @@ impl Engine for AppRole {
     }
 
     fn tick(&self, context: &Context, transaction: &mut Transaction<'_>) -> Result<(), Refusal> {
+        self.lockout.tidy(context, transaction)?;
         tidy::tidy(context, transaction)
     }
 }

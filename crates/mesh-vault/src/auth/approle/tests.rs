@@ -438,6 +438,12 @@ fn failures_lock_a_role_for_a_while() {
         assert_eq!(login(&mut mount, &role_id, "guess").unwrap_err(), INVALID);
     }
     assert_eq!(login(&mut mount, &role_id, &secret_id).unwrap_err(), Refusal::Denied.to_string());
+    mount.engine = AppRole::default();
+    assert_eq!(
+        login(&mut mount, &role_id, &secret_id).unwrap_err(),
+        Refusal::Denied.to_string(),
+        "after a restart"
+    );
     mount.pass(900);
     login(&mut mount, &role_id, &secret_id).unwrap();
 }

@@ -16,26 +16,26 @@ pub(super) fn login(
     name: &str,
     request: &Request,
     context: &Context,
-    transaction: &Transaction<'_>,
+    transaction: &mut Transaction<'_>,
 ) -> Result<Response, Refusal> {
     let given = request.fields().string("password")?.unwrap_or_default();
     if given.is_empty() {
         return Err(Refusal::Status { status: 500, text: "missing password".to_owned() });
     }
-    lockout.check(context, name)?;
+    lockout.check(context, name, transaction)?;
     let user = User::read(name, transaction)?;
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let matched = password::matches(&given, hash);
     let Some(user) = user else { return Err(Refusal::invalid(INVALID)) };
     if !matched {
-        lockout.failed(context, name);
+        lockout.failed(context, name, transaction)?;
         return Err(Refusal::invalid(INVALID));
     }
     let bound = &user.token.bound_cidrs;
     if !bound.is_empty() && !request.remote.is_some_and(|remote| cidr::any_contains(bound, remote)) {
         return Err(Refusal::Denied);
     }
-    lockout.succeeded(context, name);
+    lockout.succeeded(context, name, transaction);
     let auth = named(user.token.auth(), name, context);
     Ok(Response { auth: Some(auth), ..Response::empty() })
 }

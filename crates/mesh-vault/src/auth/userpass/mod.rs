@@ -102,6 +102,10 @@ impl Engine for UserPass {
             _ => Err(Refusal::UnsupportedOperation),
         }
     }
+
+    fn tick(&self, context: &Context, transaction: &mut Transaction<'_>) -> Result<(), Refusal> {
+        Ok(self.lockout.tidy(context, transaction)?)
+    }
 }
 
 fn path(path: &str) -> Option<Path> {

@@ -8,6 +8,7 @@ use crate::{
         Operation::{self, Delete, List, Read, Renew, Update},
         Refusal, Request, Weight,
     },
+    storage::Read as _,
 };
 use serde_json::{Value, json};
 
@@ -141,6 +142,32 @@ fn failures_lock_a_user_for_a_while() {
             "who is not there is not counted"
         );
     }
+}
+
+#[test]
+fn a_restart_does_not_unlock_a_user() {
+    let mut mount = mount();
+    mount.write("users/bob", json!({"password": "right"}));
+    for _ in 0..5 {
+        assert_eq!(login(&mut mount, "bob", "wrong").unwrap_err(), INVALID);
+    }
+    mount.engine = UserPass::default();
+    assert_eq!(login(&mut mount, "bob", "right").unwrap_err(), Refusal::Denied.to_string());
+    mount.tick();
+    assert_eq!(login(&mut mount, "bob", "right").unwrap_err(), Refusal::Denied.to_string());
+    mount.pass(900);
+    login(&mut mount, "bob", "right").unwrap();
+    mount.engine = UserPass::default();
+    login(&mut mount, "bob", "right").unwrap();
+    // A lock that is over goes by itself too.
+    for _ in 0..5 {
+        assert_eq!(login(&mut mount, "bob", "wrong").unwrap_err(), INVALID);
+    }
+    let locks = |mount: &Mount<UserPass>| mount.store.list("logical/1/lockout/").unwrap().len();
+    assert_eq!(locks(&mount), 1);
+    mount.pass(900);
+    mount.tick();
+    assert_eq!(locks(&mount), 0);
 }
 
 #[test]

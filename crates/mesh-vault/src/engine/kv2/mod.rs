@@ -117,7 +117,7 @@ fn misused(request: &Request) -> Refusal {
 }
 
 fn meta_entry(path: &str) -> String {
-    format!("meta/{path}")
+    ["meta/", path].concat()
 }
 
 fn version_entry(path: &str, number: u64) -> String {

@@ -2,13 +2,15 @@
 //!
 //! One thread writes. It takes whatever batches wait, up to a bound, and commits them in one transaction: under load
 //! the price of a sync is shared. Each caller hears of it after the sync. Readers see the tree as of the last commit
-//! and wait for no sync: what they share with the writer is a lock held to exchange that view.
+//! and wait for no sync: what they share with the writer is a lock held to exchange that view. What was read lately is
+//! kept, encrypted as it is, until it is written.
 //!
 //! The file's space is reserved when it grows, so that a full disk is told before anything is written. Any error of
 //! the disk closes the file and opens it anew, which rolls back what was not acknowledged; until that succeeds reads
 //! fail as well.
 
 mod backend;
+mod cache;
 mod view;
 mod writer;
 
@@ -17,11 +19,12 @@ mod tests;
 
 use super::{Batch, Boxed, Read, StorageError, Store};
 use backend::Reserving;
+use cache::Cache;
 use std::{
     fmt, fs, io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     thread::JoinHandle,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -32,15 +35,23 @@ const FILE_NAME: &str = "vault.redb";
 /// Largest value of an entry, in bytes, as the default `max_entry_size` of Vault's integrated storage is.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Pages of the file that are kept in memory, in bytes.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 /// Batches that may wait for the writer; a caller that finds the queue full waits for its place.
 const QUEUE_MAX: usize = 1024;
 
 /// What opens the file: the disk's, or one that fails for a test.
 type Opener = Box<dyn Fn() -> Result<::redb::Database, StorageError> + Send>;
 
-/// The view of the last commit; none while the file is closed after an error.
-type Shared = Arc<RwLock<Option<View>>>;
+/// What readers share with the writer. Whoever reads holds the lock until what was read is in the cache, so the cache
+/// has nothing of an older view.
+#[derive(Default)]
+struct Current {
+    /// The view of the last commit; none while the file is closed after an error.
+    view: Option<View>,
+    cache: Cache,
+}
+
+type Shared = Arc<RwLock<Current>>;
 
 /// A batch, and whom to tell.
 struct Order {
@@ -76,7 +87,8 @@ impl Redb {
 
     fn with(opener: Opener) -> Result<Self, StorageError> {
         let database = opener()?;
-        let view: Shared = Arc::new(RwLock::new(Some(View::of(&database)?)));
+        let view: Shared =
+            Arc::new(RwLock::new(Current { view: Some(View::of(&database)?), ..Current::default() }));
         let (orders, inbox) = mpsc::channel(QUEUE_MAX);
         let state = writer::Writer { opener, database: Some(database), view: view.clone() };
         let thread = std::thread::Builder::new().name("vault-writer".to_owned());
@@ -85,11 +97,8 @@ impl Redb {
         Ok(Self { view, orders: Some(orders), writer: Some(writer) })
     }
 
-    fn read<T>(&self, look: impl FnOnce(&View) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        match &*self.view.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(view) => look(view),
-            None => Err(closed()),
-        }
+    fn current(&self) -> RwLockReadGuard<'_, Current> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,11 +116,20 @@ impl Drop for Redb {
 
 impl Read for Redb {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        self.read(|view| view.get(key))
+        let current = self.current();
+        let view = current.view.as_ref().ok_or_else(closed)?;
+        if let Some(found) = current.cache.get(key) {
+            return Ok(Some(found));
+        }
+        let found = view.get(key)?;
+        if let Some(value) = &found {
+            current.cache.keep(key, value);
+        }
+        Ok(found)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
-        self.read(|view| view.list(prefix))
+        self.current().view.as_ref().ok_or_else(closed)?.list(prefix)
     }
 }
 

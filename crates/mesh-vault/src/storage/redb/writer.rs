@@ -1,6 +1,6 @@
 //! The one who writes.
 
-use super::{Opener, Order, Shared, View, closed, io_error, view::ENTRIES};
+use super::{Current, Opener, Order, Shared, View, closed, io_error, view::ENTRIES};
 use crate::storage::{Batch, StorageError};
 use redb::{CommitError, Database};
 use std::{io, sync::PoisonError, time::Duration};
@@ -66,14 +66,16 @@ impl Writer {
         }
     }
 
-    fn write<'a>(&mut self, batches: impl Iterator<Item = &'a Batch>) -> Result<(), StorageError> {
+    fn write<'a>(&mut self, batches: impl Iterator<Item = &'a Batch> + Clone) -> Result<(), StorageError> {
         if self.database.is_none() {
             self.reopen()?;
         }
         let database = self.database.as_ref().ok_or_else(closed)?;
-        match transact(database, batches).and_then(|()| View::of(database)) {
+        match transact(database, batches.clone()).and_then(|()| View::of(database)) {
             Ok(view) => {
-                *self.view.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+                let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
+                current.view = Some(view);
+                current.cache.forget(batches.flat_map(|batch| batch.writes.keys().map(String::as_str)));
                 Ok(())
             }
             Err(error) => {
@@ -88,7 +90,7 @@ impl Writer {
     }
 
     fn close(&mut self) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Current::default();
         self.database = None;
     }
 
@@ -103,7 +105,8 @@ impl Writer {
             std::thread::sleep(REOPEN_PAUSE);
         };
         let view = View::of(&database)?;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        let current = Current { view: Some(view), ..Current::default() };
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = current;
         self.database = Some(database);
         Ok(())
     }

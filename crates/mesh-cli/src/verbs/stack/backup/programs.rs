@@ -1,0 +1,102 @@
+//! Programs in containers, and copies of their files, as streams from and to files of this machine.
+
+use super::folder::Writing;
+use crate::{failure::CliError, invocation::command, supervisor::Client};
+use mesh_api::{message::Message, options::ExecOptions, request::Request};
+use std::{
+    fs::File,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncReadExt as _,
+    process::Child,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+/// Longest time for one file of a backup.
+const FILE_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Bytes passed on at once.
+const BLOCK_BYTES: usize = 128 * 1024;
+
+/// A program in a container of a service, its streams still to be chosen.
+pub(super) async fn program(
+    client: &Client,
+    service: &str,
+    words: &[String],
+    user: Option<&String>,
+) -> Result<Command, CliError> {
+    let options = ExecOptions {
+        service: service.to_owned(),
+        command: words.to_vec(),
+        user: user.cloned(),
+        ..ExecOptions::default()
+    };
+    let mut ignore = |_: Message| {};
+    command(client.call(Request::Exec(options), &mut ignore, None).await?)
+}
+
+/// Runs a program to its end, and writes what it says on standard output.
+pub(super) async fn keep(what: &str, mut command: Command, to: &mut Writing) -> Result<(), CliError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = start(what, command)?;
+    let Some(mut output) = child.stdout.take() else {
+        return Err(CliError::said(format!("{what} has no output")));
+    };
+    let passing = async {
+        let mut block = vec![0; BLOCK_BYTES];
+        loop {
+            let count = output.read(&mut block).await.map_err(CliError::io(format!("read from {what}")))?;
+            match block.get(..count).filter(|bytes| !bytes.is_empty()) {
+                Some(bytes) => to.write(bytes)?,
+                None => break,
+            }
+        }
+        end(what, &mut child).await
+    };
+    in_time(what, passing).await
+}
+
+/// Runs a program to its end, which reads a file on standard input; what it says is not shown, its errors are.
+pub(super) async fn feed(what: &str, mut command: Command, from: File) -> Result<(), CliError> {
+    command.stdin(Stdio::from(from)).stdout(Stdio::null());
+    let mut child = start(what, command)?;
+    in_time(what, end(what, &mut child)).await
+}
+
+fn start(what: &str, command: Command) -> Result<Child, CliError> {
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    command.spawn().map_err(CliError::io(format!("start {what}")))
+}
+
+async fn end(what: &str, child: &mut Child) -> Result<(), CliError> {
+    let status = child.wait().await.map_err(CliError::io(format!("wait for {what}")))?;
+    match status.success() {
+        true => Ok(()),
+        // It said more on standard error.
+        false => Err(CliError::said(format!("{what} failed: {status}"))),
+    }
+}
+
+async fn in_time(what: &str, work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let late = |_| CliError::said(format!("{what} took longer than {} hours", FILE_MAX.as_secs() / 3600));
+    timeout(FILE_MAX, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+}
+
+/// Does the work, unless a signal ends it before: whoever called it can still put things right.
+pub(super) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let watch = |kind| signal(kind).map_err(CliError::io("watch for signals"));
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut hang_up = watch(SignalKind::hangup())?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => Err(CliError::Interrupted),
+        _ = terminate.recv() => Err(CliError::Interrupted),
+        _ = hang_up.recv() => Err(CliError::Interrupted),
+    }
+}

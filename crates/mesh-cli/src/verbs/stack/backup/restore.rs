@@ -1,0 +1,260 @@
+//! `restore`: the data of a project becomes that of a backup.
+//!
+//! Nothing is touched before every file was found as it was written. Volumes are filled while nothing runs; then the
+//! services that read their data themselves are started, with what they need, and given theirs; at last the rest is.
+
+use super::{
+    Place,
+    folder::Whole,
+    manifest::{Content, Manifest, Verdict},
+    plan::{parent_and_folder, through},
+    programs::{feed, program, unless_interrupted},
+    verify::check,
+};
+use crate::{
+    console,
+    context::{Context, Target, containers},
+    failure::CliError,
+    files::Files,
+    supervisor::Client,
+    verbs::stack::{There, brought_up, confirmed},
+};
+use clap::Args;
+use mesh_api::{
+    options::{CreateOptions, FileOperation},
+    request::Request,
+    status::ContainerStatus,
+};
+use mesh_model::project::Project;
+use std::{collections::BTreeSet, fs::File};
+
+/// Times that a volume is looked at again because more was in it than one list has.
+const CLEARINGS_MAX: usize = 1000;
+/// What is said where a backup does not fit what is there.
+const ELSEWHERE: &str = "nothing was changed; a backup is restored into the services that it was made of: bring them up \
+                         (with their profiles), or remove all of it (`mesh reset`), and restore again";
+/// Files of a list that is whole for certain: longer ones may have been cut.
+const LISTED_WHOLE: usize = 100_000;
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// Name of the backup (default: the latest)
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Result<u8, CliError> {
+    let target = context.own_target()?;
+    let folder = arguments.place.folder(&target)?;
+    let backup = Whole::find(&folder, arguments.name.as_deref())?;
+    let (manifest, verdicts) = check(&backup)?;
+    if let Some((file, verdict)) = verdicts.iter().find(|(_, verdict)| *verdict != Verdict::Same) {
+        return Err(CliError::said(format!("backup {}: {file} {}", backup.name, verdict.words()))
+            .with_hint("nothing was changed; `mesh verify --all` tells which backups are whole"));
+    }
+    if manifest.project != target.name {
+        console::err_line(&format!("warning: this is a backup of project {}", manifest.project));
+    }
+    if context.settings.dry_run {
+        for (file, entry) in &manifest.files {
+            console::out_line(&match &entry.content {
+                Content::Volume { key, .. } => {
+                    format!("Volume {key} would have what is in {file}, and nothing else")
+                }
+                Content::Dump { service } => format!("Service {service} would read {file}"),
+            });
+        }
+        return Ok(0);
+    }
+    let question = format!(
+        "This stops project {}, and replaces its data by that of backup {}. Go on?",
+        target.name, backup.name
+    );
+    if !arguments.yes && !confirmed(&question)? {
+        return Err(CliError::said("nothing was changed").with_hint("`--yes` restores without asking"));
+    }
+    let work = Work::prepare(context, &target, backup, manifest).await?;
+    if let Err(error) = work.restore(context).await {
+        console::err_line(
+            "note: a part of the data may be that of the backup, and services may be stopped; restore again",
+        );
+        return Err(error);
+    }
+    console::err_line(&format!(" Backup {}  Restored", work.backup.name));
+    Ok(0)
+}
+
+/// Whatever has containers is started, and waited for.
+fn start(services: Vec<String>) -> Request {
+    Request::Start { services, wait: true, wait_timeout_ms: None }
+}
+
+struct Work {
+    backup: Whole,
+    manifest: Manifest,
+    client: Client,
+    project: Box<Project>,
+    containers: Vec<ContainerStatus>,
+}
+
+impl Work {
+    /// Makes containers where there are none, and stops those that run, once everything has a place to go to.
+    async fn prepare(
+        context: &Context,
+        target: &Target,
+        backup: Whole,
+        manifest: Manifest,
+    ) -> Result<Self, CliError> {
+        let there = There::find(target).await?.filter(|there| !there.containers.is_empty());
+        let client = match there {
+            Some(there) => there.client,
+            None => {
+                let project = as_backed_up(context, &manifest)?;
+                let client = target.supervise().await?;
+                let options = CreateOptions {
+                    substitute: context.settings.substitute,
+                    ports: context.settings.ports,
+                    take_over: context.settings.take_over,
+                    ..CreateOptions::default()
+                };
+                context.ask(&client, Request::Create { project, options }).await?;
+                client
+            }
+        };
+        let project = brought_up(&client).await?;
+        let project = project.ok_or_else(|| CliError::said("the supervisor knows nothing of the project"))?;
+        let mut containers = containers(&client).await?;
+        containers.retain(|container| !container.one_off);
+        let work = Self { backup, manifest, client, project, containers };
+        work.check_places()?;
+        let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
+        context.ask(&work.client, stop).await?;
+        Ok(work)
+    }
+
+    async fn restore(&self, context: &Context) -> Result<(), CliError> {
+        self.fill_volumes().await?;
+        self.read_dumps(context).await?;
+        context.ask(&self.client, start(Vec::new())).await.map(drop)
+    }
+
+    /// Refuses, before anything is changed, what has no place to go to.
+    fn check_places(&self) -> Result<(), CliError> {
+        for (file, entry) in &self.manifest.files {
+            match &entry.content {
+                Content::Volume { key, folder } => drop(self.place(key, folder)?),
+                Content::Dump { service } => {
+                    let reads = self.project.services.get(service).is_some_and(|found| found.dump.is_some());
+                    let there = self.containers.iter().any(|one| one.service == *service);
+                    if !reads || !there {
+                        return Err(CliError::said(format!("no service {service} is there to read {file}"))
+                            .with_hint(ELSEWHERE));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The container and the path by which a volume is filled.
+    fn place(&self, key: &str, folder: &str) -> Result<(String, String), CliError> {
+        let found = through(&self.project, &self.containers, key, false);
+        match found {
+            Some((container, target)) if parent_and_folder(&target).1 == folder => Ok((container, target)),
+            Some((_, target)) => {
+                let said = format!("volume {key} was at a folder {folder}, and is at {target} now");
+                Err(CliError::said(said).with_hint(ELSEWHERE))
+            }
+            None => Err(CliError::said(format!("no container may write the whole of volume {key}"))
+                .with_hint(ELSEWHERE)),
+        }
+    }
+
+    async fn fill_volumes(&self) -> Result<(), CliError> {
+        let files = Files { client: self.client.clone(), containers: Vec::new() };
+        for (file, entry) in &self.manifest.files {
+            let Content::Volume { key, folder } = &entry.content else { continue };
+            let (container, target) = self.place(key, folder)?;
+            let directory = parent_and_folder(&target).0.to_owned();
+            unless_interrupted(async {
+                clear(&files, &container, &target).await?;
+                let operation = FileOperation::In { directory, archive: false };
+                let command = files.command(&container, operation).await?;
+                feed(&format!("filling volume {key}"), command, self.open(file)?).await
+            })
+            .await?;
+            console::err_line(&format!(" Volume {key}  Filled"));
+        }
+        Ok(())
+    }
+
+    async fn read_dumps(&self, context: &Context) -> Result<(), CliError> {
+        let dumps: Vec<(&String, &String)> = self
+            .manifest
+            .files
+            .iter()
+            .filter_map(|(file, entry)| match &entry.content {
+                Content::Dump { service } => Some((file, service)),
+                Content::Volume { .. } => None,
+            })
+            .collect();
+        if dumps.is_empty() {
+            return Ok(());
+        }
+        let services: BTreeSet<String> = dumps.iter().map(|(_, service)| (*service).clone()).collect();
+        context.ask(&self.client, start(services.into_iter().collect())).await?;
+        for (file, service) in dumps {
+            let dump = self.project.services.get(service).and_then(|found| found.dump.as_ref());
+            let Some(dump) = dump else { continue };
+            let command = program(&self.client, service, &dump.restore, dump.user.as_ref()).await?;
+            let what = format!("the restore of service {service}");
+            unless_interrupted(feed(&what, command, self.open(file)?)).await?;
+            console::err_line(&format!(" Service {service}  Read {file}"));
+        }
+        Ok(())
+    }
+
+    fn open(&self, file: &str) -> Result<File, CliError> {
+        let path = self.backup.path.join(file);
+        File::open(&path).map_err(CliError::io(format!("open {}", path.display())))
+    }
+}
+
+/// The project with those services active that the backup was made of.
+fn as_backed_up(context: &Context, manifest: &Manifest) -> Result<Box<Project>, CliError> {
+    let services: Vec<String> = manifest.services.iter().cloned().collect();
+    let target = context.load(&services)?;
+    context.refuse_unsupported(&target, &services, true)?;
+    let mut project = target.required_project()?;
+    let others: Vec<String> =
+        project.services.keys().filter(|name| !manifest.services.contains(*name)).cloned().collect();
+    project.services.retain(|name, _| manifest.services.contains(name));
+    project.inactive.extend(others);
+    Ok(project)
+}
+
+/// Removes everything in a directory of a container, not the directory itself. What the image has there comes again by
+/// itself, as it does in every volume that is empty.
+async fn clear(files: &Files, container: &str, directory: &str) -> Result<(), CliError> {
+    for _ in 0..CLEARINGS_MAX {
+        let listed = files.list(container, directory).await?;
+        let first = |path: &String| path.split('/').next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let entries: BTreeSet<String> = listed.keys().filter_map(first).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let directory = directory.trim_end_matches('/');
+        files.remove(container, entries.iter().map(|entry| format!("{directory}/{entry}")).collect()).await?;
+        if listed.len() < LISTED_WHOLE {
+            return Ok(());
+        }
+    }
+    Err(CliError::said(format!("{directory} of container {container} does not become empty")))
+}

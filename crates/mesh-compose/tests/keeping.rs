@@ -1,0 +1,48 @@
+//! `x-mesh.backup` and `x-mesh.when-no-source` of services.
+
+mod support;
+
+use mesh_model::{backup::Dump, project::WhenNoSource};
+use support::service;
+
+fn found(text: &str) -> (WhenNoSource, Option<Dump>) {
+    let service = service(text).loaded().project.services.remove("a").expect("a service");
+    (service.when_no_source, service.dump)
+}
+
+#[test]
+fn a_service_may_be_left_out_where_the_file_says_so() {
+    for (text, want) in [
+        ("restart: always", WhenNoSource::Fail),
+        ("x-mesh: {when-no-source: fail}", WhenNoSource::Fail),
+        ("x-mesh: {when-no-source: skip}", WhenNoSource::Skip),
+    ] {
+        assert_eq!(found(text).0, want, "{text}");
+    }
+    let told = service("x-mesh: {when-no-source: maybe}").errors();
+    assert!(format!("{told:?}").contains("fail or skip"), "{told:?}");
+}
+
+#[test]
+fn backups_are_programs_that_write_and_read_a_file() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(found("restart: always").1, None);
+    let want = Dump {
+        file: "a.dump".to_owned(),
+        command: words(&["sh", "-c", "dump | cat $HOME"]),
+        restore: words(&["load", "-f", "5"]),
+        user: None,
+    };
+    let text = "x-mesh: {backup: {command: 'dump | cat $$HOME', restore: [load, -f, 5]}}";
+    assert_eq!(found(text).1, Some(want.clone()));
+    let text =
+        "x-mesh: {backup: {file: all.sql, user: db, command: 'dump | cat $$HOME', restore: [load, -f, 5]}}";
+    let want = Dump { file: "all.sql".to_owned(), user: Some("db".to_owned()), ..want };
+    assert_eq!(found(text).1, Some(want));
+    for file in ["../a", "a/b", ".a", "-a", "manifest.json"] {
+        let text = format!("x-mesh: {{backup: {{file: {file}, command: a, restore: b}}}}");
+        let told = service(&text).errors();
+        assert!(format!("{told:?}").contains("the name of one file"), "{file}: {told:?}");
+    }
+    assert!(!service("x-mesh: {backup: {command: a}}").errors().is_empty());
+}

@@ -1,0 +1,192 @@
+//! `backup`, `verify` and `restore`: what was kept comes back, and what changed in it is found.
+
+mod harness;
+
+use harness::{Stack, is_root};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+const FILE: &str = "
+services:
+  db:
+    image: postgres:16
+    environment: {POSTGRES_PASSWORD: p, POSTGRES_USER: app}
+    volumes: ['db:/var/lib/postgresql/data']
+    healthcheck: {test: [CMD, pg_isready, --quiet, --host=127.0.0.1, --username=app], start_period: 60s}
+    x-mesh:
+      backup:
+        file: db_all.sql
+        command: |
+          set -e
+          pg_dumpall --username=app --clean --if-exists > /tmp/all.sql
+          sed '1,/^.connect /{/^DROP ROLE IF EXISTS app;$$/d; /^CREATE ROLE app;$$/d}' /tmp/all.sql
+          rm /tmp/all.sql
+        restore: [psql, --username=app, --dbname=postgres, --no-psqlrc, --quiet, --set=ON_ERROR_STOP=1]
+  cache:
+    image: redis:7
+    command: [redis-server, --appendonly, 'yes']
+    volumes: ['cache:/data']
+    healthcheck: {test: [CMD, redis-cli, ping]}
+  other:
+    image: busybox
+    command: [sleep, infinity]
+    profiles: [more]
+volumes:
+  db:
+  cache:
+";
+
+fn sql(stack: &Stack, line: &str) -> String {
+    stack.shell("db", &format!("psql -U app -d app -Atc \"{line}\""))
+}
+
+/// The folder of the one backup that is there.
+fn only(folder: &Path) -> PathBuf {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn what_was_kept_comes_back_after_everything_is_gone() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(FILE);
+    stack.up();
+    sql(&stack, "create table t as select generate_series(1, 5000) as n; create role reader;");
+    stack.shell("cache", "redis-cli set kept yes");
+    stack.shell(
+        "cache",
+        "ln -s nowhere /data/link && mkdir -m 0711 /data/folder && chown redis:8 /data/folder",
+    );
+
+    // What would be done, and nothing is.
+    let folder = stack.directory().join("backups");
+    let dry = stack.mesh(&["--dry-run", "backup"]).succeeded();
+    assert!(dry.stdout.contains("db_all.sql would be written by service db"), "{}", dry.text());
+    assert!(!folder.exists());
+
+    let path = stack.mesh(&["backup"]).succeeded().stdout.trim_end().to_owned();
+    let backup = only(&folder);
+    assert_eq!(Path::new(&path), backup);
+    for entry in fs::read_dir(&backup).expect("a backup") {
+        let entry = entry.expect("a file");
+        assert_eq!(entry.metadata().expect("metadata").permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+    assert_eq!(fs::metadata(&backup).expect("metadata").permissions().mode() & 0o777, 0o700);
+    // Whoever was frozen for it runs again.
+    assert_eq!(stack.container("cache")["State"], "running");
+    assert_eq!(stack.shell("cache", "redis-cli get kept"), "yes");
+
+    // Over data that went on.
+    sql(&stack, "drop table t; create table later (n int);");
+    stack.shell("cache", "redis-cli set kept no && redis-cli set later yes && touch /data/later");
+    assert!(stack.mesh(&["restore"]).failed_saying(&["nothing was changed"]).code == 1);
+    stack.mesh(&["restore", "-y"]).succeeded();
+    let holds = |stack: &Stack| {
+        assert_eq!(sql(stack, "select count(*), sum(n) from t"), "5000|12502500");
+        assert_eq!(sql(stack, "select count(*) from pg_roles where rolname = 'reader'"), "1");
+        assert_eq!(stack.shell("cache", "redis-cli get kept"), "yes");
+        assert_eq!(stack.shell("cache", "redis-cli exists later"), "0");
+        assert_eq!(
+            stack.shell("cache", "stat -c '%U:%g %a' /data/folder; readlink /data/link"),
+            "redis:8 711\nnowhere"
+        );
+        assert_eq!(stack.shell("cache", "stat -c %U /data"), "redis");
+        assert_eq!(stack.shell("cache", "ls /data/later 2> /dev/null || echo none"), "none");
+    };
+    holds(&stack);
+    assert_eq!(sql(&stack, "select count(*) from pg_tables where tablename = 'later'"), "0");
+
+    // With nothing left but the backup.
+    stack.mesh(&["reset"]).failed_saying(&["nothing was removed"]);
+    stack.mesh(&["reset", "-y"]).succeeded();
+    assert_eq!(stack.mesh(&["volumes", "-q"]).succeeded().stdout.trim(), "");
+    stack.mesh(&["restore", "-y"]).succeeded();
+    holds(&stack);
+    assert_eq!(stack.mesh(&["health"]).code, 0);
+    let profiles = stack.mesh(&["profiles"]).succeeded().stdout;
+    assert!(profiles.contains("2 of 2") && profiles.contains("0 of 1"), "{profiles}");
+}
+
+#[test]
+fn a_byte_that_changed_is_found_and_not_restored() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "services:\n  a: {image: busybox, init: true, command: [sleep, infinity], volumes: ['data:/data']}\nvolumes: {data: }\n",
+    );
+    stack.mesh(&["verify"]).failed_saying(&["there is no backup"]);
+    stack.up();
+    stack.shell(
+        "a",
+        "echo one > /data/file && chown 7:8 /data/file && chmod 4711 /data/file && chown 9:9 /data",
+    );
+    let kept = stack.directory().join("kept");
+    stack.mesh(&["backup", "--output", "kept"]).succeeded();
+    let backup = only(&kept);
+    let name = backup.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    let verified = stack.mesh(&["verify", &name, "-o", "kept"]).succeeded();
+    assert!(verified.stdout.contains("volume-data.tar: OK"), "{}", verified.text());
+
+    let flip = |file: &str| {
+        let path = backup.join(file);
+        let mut bytes = fs::read(&path).expect("a file");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).expect("a file");
+    };
+    for (file, words) in [("volume-data.tar", "volume-data.tar: differs"), ("manifest.json", "manifest")] {
+        flip(file);
+        stack
+            .mesh(&["verify", "--all", "-o", "kept"])
+            .failed_saying(&[words, "1 of 1 backups not as written"]);
+        stack.mesh(&["restore", "-y", "-o", "kept"]).failed_saying(&[&name]);
+        flip(file);
+        stack.mesh(&["verify", "-o", "kept"]).succeeded();
+    }
+    // What is not damaged comes back with its owners, that of the volume itself among them.
+    stack.shell("a", "rm /data/file && chown 0:0 /data && touch /data/later");
+    stack.mesh(&["restore", "-y", "-o", "kept"]).succeeded();
+    assert_eq!(stack.shell("a", "stat -c '%u:%g %a' /data /data/file; ls /data"), "9:9 755\n7:8 4711\nfile");
+
+    fs::remove_file(backup.join("volume-data.tar")).expect("it is there");
+    stack.mesh(&["verify", "-o", "kept"]).failed_saying(&["volume-data.tar: is missing"]);
+    // Nothing of it was touched.
+    assert_eq!(stack.shell("a", "cat /data/file"), "one");
+    stack
+        .mesh(&["restore", "20000101_000000", "-o", "kept"])
+        .failed_saying(&["no backup 20000101_000000", &name]);
+}
+
+#[test]
+fn a_backup_that_fails_leaves_nothing_and_thaws() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "services:
+  a:
+    image: busybox
+    command: [sleep, infinity]
+    volumes: ['data:/data']
+  b:
+    image: busybox
+    command: [sleep, infinity]
+    volumes: ['rest:/rest']
+    x-mesh: {backup: {command: 'echo half; exit 3', restore: [cat]}}
+volumes: {data: , rest: }
+",
+    );
+    stack.up();
+    stack.mesh(&["backup"]).failed_saying(&["the backup of service b failed"]);
+    let left: Vec<_> = fs::read_dir(stack.directory().join("backups")).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(stack.container("a")["State"], "running");
+}
