@@ -156,6 +156,18 @@ fn a_byte_that_changed_is_found_and_not_restored() {
     stack.mesh(&["restore", "-y", "-o", "kept"]).succeeded();
     assert_eq!(stack.shell("a", "stat -c '%u:%g %a' /data /data/file; ls /data"), "9:9 755\n7:8 4711\nfile");
 
+    // One that is none tells nothing of the others; what else is in the folder is nobody's business.
+    let empty = kept.join("20200101_000000");
+    fs::create_dir(&empty).expect("a folder");
+    let told = stack.mesh(&["verify", "--all", "-o", "kept"]);
+    let told = told.failed_saying(&["20200101_000000: ", "1 of 2 backups not as written"]);
+    assert!(told.stdout.contains("volume-data.tar: OK"), "{}", told.text());
+    fs::remove_dir(&empty).expect("it is empty");
+    let pipe = std::process::Command::new("mkfifo").arg(kept.join("pipe")).status().expect("mkfifo");
+    assert!(pipe.success());
+    let later = stack.mesh(&["backup", "--output", "kept"]).succeeded().stdout;
+    fs::remove_dir_all(later.trim_end()).expect("another one");
+
     fs::remove_file(backup.join("volume-data.tar")).expect("it is there");
     stack.mesh(&["verify", "-o", "kept"]).failed_saying(&["volume-data.tar: is missing"]);
     // Nothing of it was touched.
@@ -179,14 +191,88 @@ fn a_backup_that_fails_leaves_nothing_and_thaws() {
   b:
     image: busybox
     command: [sleep, infinity]
-    volumes: ['rest:/rest']
-    x-mesh: {backup: {command: 'echo half; exit 3', restore: [cat]}}
+    volumes: ['rest:/rest', './backups:/backups']
+    x-mesh:
+      backup:
+        command: |
+          echo half
+          test ! -e /rest/broken || exit 3
+          # The file of a volume that is read after this: it cannot be made.
+          cd /backups/.*.partial && touch volume-data.tar
+        restore: [cat]
 volumes: {data: , rest: }
 ",
     );
     stack.up();
+    let events = || stack.mesh(&["events", "--since", "10m", "--until", "0s"]).succeeded().stdout;
+    let nothing_is_left = || {
+        let left: Vec<_> = fs::read_dir(stack.directory().join("backups")).expect("a folder").collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(stack.container("a")["State"], "running");
+    };
+    stack.shell("b", "touch /rest/broken");
     stack.mesh(&["backup"]).failed_saying(&["the backup of service b failed"]);
-    let left: Vec<_> = fs::read_dir(stack.directory().join("backups")).expect("a folder").collect();
-    assert!(left.is_empty(), "{left:?}");
-    assert_eq!(stack.container("a")["State"], "running");
+    nothing_is_left();
+    assert!(!events().contains("pause"), "{}", events());
+    // While volumes are frozen.
+    stack.shell("b", "rm /rest/broken");
+    stack.mesh(&["backup"]).failed_saying(&["volume-data.tar"]);
+    nothing_is_left();
+    assert!(events().contains(" unpause "), "{}", events());
+}
+
+#[test]
+fn what_is_mounted_in_a_volume_is_left_alone_and_nobody_is_overlooked() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "services:
+  web:
+    image: busybox
+    init: true
+    command: [sleep, infinity]
+    volumes: ['wp:/www', './themes:/www/themes', 'data:/data']
+  tool:
+    image: busybox
+    init: true
+    command: [sleep, infinity]
+    profiles: [more]
+    volumes: ['wp:/all']
+volumes: {wp: , data: }
+",
+    );
+    stack.up();
+    stack.shell("web", "echo mine > /www/themes/mine; echo page > /www/page; echo one > /data/one");
+    let mine = || fs::read_to_string(stack.directory().join("themes/mine")).expect("it is the user's");
+    let told = stack.mesh(&["backup"]).succeeded();
+    assert!(told.text().contains("no container has the whole of volume wp"), "{}", told.text());
+    stack.shell("web", "rm /data/one");
+    stack.mesh(&["restore", "-y"]).succeeded();
+    assert_eq!(
+        (mine().trim(), stack.shell("web", "cat /data/one /www/page").as_str()),
+        ("mine", "one\npage")
+    );
+
+    // Through a container that has nothing in it.
+    stack.mesh(&["--profile", "more", "up", "--wait"]).succeeded();
+    let kept = stack.mesh(&["backup"]).succeeded();
+    assert!(kept.text().contains("volume-wp.tar"), "{}", kept.text());
+    stack.shell("web", "rm /www/page");
+    stack.mesh(&["restore", "-y"]).succeeded();
+    assert_eq!((mine().trim(), stack.shell("web", "cat /www/page").as_str()), ("mine", "page"));
+
+    // One that the last `up` did not name.
+    stack.up();
+    stack.mesh(&["backup"]).failed_saying(&["tool", "--profile"]);
+    stack.mesh(&["--profile", "more", "up", "--wait"]).succeeded();
+    // One that nobody freezes.
+    let name = stack.mesh(&["run", "-d", "web", "sleep", "infinity"]).succeeded().stdout;
+    assert!(!name.trim().is_empty());
+    stack.mesh(&["backup"]).failed_saying(&["may be written meanwhile by", "run"]);
+    stack.mesh(&["restore", "-y"]).failed_saying(&["may be written meanwhile by"]);
+    assert_eq!(stack.container("web")["State"], "running");
+    stack.mesh(&["reset", "-y"]).succeeded();
+    assert_eq!(stack.mesh(&["volumes", "-q"]).succeeded().stdout.trim(), "");
+    assert_eq!(mine().trim(), "mine");
 }

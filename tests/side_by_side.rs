@@ -141,7 +141,7 @@ fn each_checkout_has_an_address_of_its_own() {
     let (ip, got) = address.split_once(':').expect("address and port");
     assert!(ip.starts_with("127.") && !ip.starts_with("127.0.") && got == port.to_string(), "{address}");
     assert!(
-        told.stdout.contains(&address) && told.text().contains(&format!("{ip}, its own address")),
+        told.text().contains(&address) && told.text().contains(&format!("{ip}, its own address")),
         "{}",
         told.text()
     );

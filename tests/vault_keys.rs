@@ -6,6 +6,7 @@ mod harness;
 mod vault;
 
 use harness::Stack;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -78,16 +79,25 @@ fn keys_whose_way_was_cut_are_asked_for_again() {
     let (file, pending) = (keys.join("keys.json"), keys.join("keys.pending.json"));
     let at = |verb: &str, address: SocketAddr| {
         let (address, keys) = (format!("http://{address}"), keys.display().to_string());
-        stack.mesh(&["vault", verb, "--address", &address, "--keys", &keys])
+        let mut words = vec!["vault", "--address", &address, "--keys", &keys];
+        words.extend(verb.split(' '));
+        stack.mesh(&words)
     };
     let said = at("init", way_that_loses(vault.address));
     assert_ne!(said.code, 0, "{}", said.text());
     assert_eq!((mode(&pending), file.exists()), (0o600, false), "{}", said.text());
+    let begun: Value =
+        serde_json::from_str(&fs::read_to_string(&pending).expect("what was begun")).expect("JSON");
     let state = at("status", vault.address);
     assert_eq!(state.code, 2, "it is initialised and sealed: {}", state.text());
 
     // The server was killed too, and the next command goes on.
     vault.kill_and_leave_sealed();
+    let other = ["3 of 5 shares", "not 3 of 7", "--shares 5 --threshold 3"];
+    at("init --shares 7", vault.address).failed_saying(&other);
+    at("init --shares 7 --dry-run", vault.address).failed_saying(&other);
+    let said = at("unseal --dry-run", vault.address).succeeded();
+    assert!(said.stdout.contains("would be initialised and opened") && pending.exists(), "{}", said.text());
     let said = at("init", vault.address).succeeded();
     assert!(said.stdout.contains("The vault is initialised and open"), "{}", said.text());
     assert_eq!((mode(&file), pending.exists()), (0o600, false));
@@ -96,11 +106,21 @@ fn keys_whose_way_was_cut_are_asked_for_again() {
     let mut client = vault::Client::connect(vault.address, &token).expect("a connection");
     let (status, body) = client.call("GET", "auth/token/lookup-self", None);
     assert_eq!((status, &body["data"]["display_name"]), (200, &"root".into()), "{body}");
-    // Kept for nobody any more.
-    let store = fs::read(vault::store_of(&vault)).expect("the store");
-    assert!(!store.windows(token.len()).any(|window| window == token.as_bytes()));
+    // Kept for nobody any more, whoever has the key of it.
+    let asked = json!({
+        "secret_shares": begun["shares"],
+        "secret_threshold": begun["threshold"],
+        "idempotency_key": begun["idempotency_key"],
+    });
+    let again = |vault: &Vault| {
+        let mut nobody = vault::Client::connect(vault.address, "").expect("a connection");
+        let (status, body) = nobody.call("PUT", "sys/init", Some(&asked));
+        assert_eq!((status, &body["errors"][0]), (400, &"Vault is already initialized".into()), "{body}");
+    };
+    again(&vault);
 
     vault.kill_and_leave_sealed();
+    again(&vault);
     let said = at("unseal", vault.address).succeeded();
     assert!(said.stdout.contains("The vault is open."), "{}", said.text());
 }
@@ -134,6 +154,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     };
     let address = format!("http://{}", vault.address);
     at("unseal", &address, &keys).failed_saying(&["is not initialised", "mesh vault init"]);
+    assert!(!keys.exists(), "a look for keys makes no directory of them");
+    let place = ["--address", &address, "--keys", &keys.display().to_string()].map(str::to_owned);
+    let words = ["--dry-run", "vault", "init", "--shares", "2", "--threshold", "3"];
+    let words: Vec<&str> = words.into_iter().chain(place.iter().map(String::as_str)).collect();
+    stack.mesh(&words).failed_saying(&["3 of 2 shares cannot open a vault"]);
     at("init", &address, &keys).succeeded();
     vault.kill_and_leave_sealed();
     let address = format!("http://{}", vault.address);
@@ -151,7 +176,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     at("unseal", &address, &other).failed_saying(&["do not open the vault"]);
     let file = keys.join("keys.json");
     let whole = fs::read_to_string(&file).expect("keys");
-    let few: serde_json::Value = serde_json::from_str(&whole).expect("JSON");
+    let few: Value = serde_json::from_str(&whole).expect("JSON");
     let mut few = few;
     few["unseal_keys_b64"].as_array_mut().expect("keys").truncate(2);
     fs::write(&file, few.to_string()).expect("written");
@@ -160,6 +185,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
     let said = at("unseal", &address, &keys).succeeded();
     assert!(said.stderr.contains("has mode 0644") && said.stdout.contains("is open"), "{}", said.text());
+    fs::set_permissions(keys.join("root-token"), fs::Permissions::from_mode(0o640)).expect("a mode");
+    let said = at("init", &address, &keys).succeeded();
+    for warned in ["keys.json has mode 0644", "root-token has mode 0640"] {
+        assert!(said.stderr.contains(warned), "{}", said.text());
+    }
     let third = Vault::start();
     at("init", &format!("http://{}", third.address), &keys).failed_saying(&["the keys of another one"]);
 }

@@ -20,20 +20,20 @@ header = \"X-Vault-Token: ${token:-}\"
 ${3:+data = \"$(sed 's/["\\]/\\&/g' <<< "$3")\"}"
 }
 
-# Services wait for a vault that starts; a renewal is tried again.
-tries=0 tries_max=600
-if [ "$1" = renew ]; then tries_max=5; fi
-until curl --silent --fail --max-time 2 --output /dev/null "$vault/v1/sys/health?standbyok=true"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt "$tries_max" ] || fail "the vault at $vault is not ready"
-    sleep 0.2
-done
-
-[ -r "$login/role-id" ] && [ -r "$login/secret-id" ] || fail "nothing to log in with in $login"
-answer=$(ask POST auth/approle/login \
-    "$(jq -nc --rawfile r "$login/role-id" --rawfile s "$login/secret-id" '{role_id: $r, secret_id: $s}')") \
-    || fail "the vault refused the login of $service; mesh vault bootstrap makes one that has expired anew"
-token=$(jq -er .auth.client_token <<< "$answer")
+# log_in TRIES: waits for the vault so often, and takes a token of it.
+log_in() {
+    local tries=0
+    until curl --silent --fail --max-time 2 --output /dev/null "$vault/v1/sys/health?standbyok=true"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt "$1" ] || fail "the vault at $vault is not ready"
+        sleep 0.2
+    done
+    [ -r "$login/role-id" ] && [ -r "$login/secret-id" ] || fail "nothing to log in with in $login"
+    answer=$(ask POST auth/approle/login \
+        "$(jq -nc --rawfile r "$login/role-id" --rawfile s "$login/secret-id" '{role_id: $r, secret_id: $s}')") \
+        || fail "the vault refused the login of $service; mesh vault bootstrap makes one that has expired anew"
+    token=$(jq -er .auth.client_token <<< "$answer")
+}
 
 # secret SERVICE: its credentials as JSON.
 secret() { ask GET "secret/data/$1" | jq -ce .data.data || fail "the vault has no credentials of $1"; }
@@ -189,6 +189,12 @@ start_reload() {
 
 start=$1
 shift
+# Services wait for a vault that starts; a renewal is tried again; a server is told without it.
+case $start in
+    reload) ;;
+    renew) log_in 5 ;;
+    *) log_in 600 ;;
+esac
 case $start in
     postgres | pgbouncer | mysql | redis | rabbitmq | cluster | exporter | renew | reload) "start_$start" "$@" ;;
     *) fail "there is no start of $start" ;;

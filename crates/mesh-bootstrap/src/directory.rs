@@ -117,10 +117,40 @@ impl Directory {
         }
     }
 
+    /// The same where somebody may be at work at all; `None` where the directory is not there or may not be written
+    /// into.
+    ///
+    /// # Errors
+    /// Those of [`lock`](Self::lock).
+    pub fn lock_if_there(&self) -> Result<Option<Lock>, FileError> {
+        if !self.path.is_dir() {
+            return Ok(None);
+        }
+        match self.lock() {
+            Err(FileError { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Ok(None)
+            }
+            locked => locked.map(Some),
+        }
+    }
+
     fn make(&self, directory: &Path) -> io::Result<()> {
         // Whoever may read may enter.
         let mode = 0o700 | ((self.secret_mode & 0o044) >> 2) | (self.secret_mode & 0o044);
-        DirBuilder::new().recursive(true).mode(mode).create(directory)
+        let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let missing: Vec<&Path> = missing.collect();
+        DirBuilder::new().recursive(true).mode(mode).create(directory)?;
+        // The name of each that was made is on disk with the directory that has it.
+        for made in missing {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Writes a file that is secret.
@@ -163,5 +193,41 @@ impl Directory {
             // The name is on disk with the directory that has it.
             .and_then(|()| File::open(parent)?.sync_all());
         written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(failed("write"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_at_once_take_turns() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::private(home.path().join("a/keys"));
+        assert!(directory.lock_if_there().unwrap().is_none() && !directory.path().exists());
+        let held = directory.lock().unwrap();
+        let file = File::open(directory.path().join(LOCK_FILE)).unwrap();
+        assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        let second = thread::spawn({
+            let directory = directory.clone();
+            move || directory.lock_if_there().map(|lock| lock.is_some())
+        });
+        drop(held);
+        assert!(second.join().unwrap().unwrap());
+        file.try_lock().unwrap();
+    }
+
+    #[test]
+    fn directories_are_made_for_their_owner_and_those_that_were_there_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let directory = Directory::private(home.path().join("a/b"));
+        directory.write_secret("c/secret", "x").unwrap();
+        directory.write_secret("c/secret", "y").unwrap();
+        for (path, expected) in [("", 0o755), ("a", 0o700), ("a/b", 0o700), ("a/b/c", 0o700)] {
+            assert_eq!(mode(&home.path().join(path)), expected, "{path}");
+        }
+        assert_eq!(directory.read("c/secret").unwrap().as_deref(), Some("y"));
     }
 }

@@ -43,6 +43,9 @@ pub enum Unsealed {
 }
 
 impl Keys {
+    /// Files of a directory that open the vault, or lead to what does: nobody else is to read them.
+    pub const FILES: [&str; 3] = [FILE, TOKEN_FILE, Pending::FILE];
+
     /// Those of a directory, if they are there.
     ///
     /// # Errors
@@ -62,6 +65,18 @@ impl Keys {
     }
 }
 
+/// What opening a vault takes.
+enum Way {
+    /// It is new: an initialization, with as many shares of which as many open it.
+    Begin(u32, u32),
+    /// An initialization was begun, and its answer is not here.
+    GoOn(Pending),
+    /// It is sealed, and these open it.
+    Open(Keys),
+    /// It is open.
+    Nothing(Option<Keys>),
+}
+
 /// Opens a vault with the keys of a directory. One that nobody initialised is, if `shares` says into how many shares
 /// the key is split and how many of them open it.
 ///
@@ -72,65 +87,119 @@ pub fn unseal(
     directory: &Directory,
     shares: Option<(u32, u32)>,
 ) -> Result<(Unsealed, Option<Keys>), BootstrapError> {
-    let status = status(vault)?;
-    let flag = |name: &'static str| {
-        let missing = || VaultError::Unexpected { attempt: "read sys/seal-status".to_owned(), missing: name };
-        status.get(name).and_then(Value::as_bool).ok_or_else(missing)
-    };
-    let (initialised, sealed) = (flag("initialized")?, flag("sealed")?);
-    let path = || directory.path().join(FILE);
-    let there = Keys::read(directory)?;
-    let pending = Pending::read(directory)?;
-    match (initialised, there) {
-        // They may be all that opens a vault whose data is elsewhere now.
-        (false, Some(_)) => Err(BootstrapError::KeysOfAnother { path: path() }),
-        (false, None) => {
-            let (count, threshold) = shares.ok_or(BootstrapError::NotInitialised)?;
-            let pending = pending.map_or_else(|| Pending::begin(directory, count, threshold), Ok)?;
-            let keys = initialise(vault, &pending)?;
-            keep_and_open(vault, directory, keys)
+    match way(vault, directory, shares)? {
+        Way::Begin(count, threshold) => {
+            initialise_and_open(vault, directory, &Pending::begin(directory, count, threshold)?)
         }
-        (true, None) if sealed => {
-            // Begun by an earlier one who did not live to see the answer: it is asked for again.
-            let pending = pending.ok_or(BootstrapError::NoKeys { path: path() })?;
-            match initialise(vault, &pending) {
-                Err(VaultError::Refused { status: 400, .. }) => {
-                    Err(BootstrapError::KeysLost { path: Pending::path(directory), begun: pending.begun() })
-                }
-                answered => keep_and_open(vault, directory, answered?),
-            }
+        Way::GoOn(pending) => initialise_and_open(vault, directory, &pending),
+        Way::Open(keys) => {
+            forget_pending(directory)?;
+            open(vault, &keys, directory)?;
+            Ok((Unsealed::Opened, Some(keys)))
         }
-        (true, keys) => {
-            if pending.is_some() && keys.is_some() {
-                Pending::forget(directory)?;
+        Way::Nothing(keys) => {
+            if keys.is_some() {
+                forget_pending(directory)?;
             }
-            match keys {
-                Some(keys) if sealed => {
-                    open(vault, &keys, directory)?;
-                    Ok((Unsealed::Opened, Some(keys)))
-                }
-                keys => Ok((Unsealed::Already, keys)),
-            }
+            Ok((Unsealed::Already, keys))
         }
     }
 }
 
-fn keep_and_open(
+/// What [`unseal`] would do, as far as that can be known without doing it.
+///
+/// # Errors
+/// The same.
+pub fn foresee(
     vault: &dyn Vault,
     directory: &Directory,
-    keys: Keys,
+    shares: Option<(u32, u32)>,
+) -> Result<Unsealed, BootstrapError> {
+    Ok(match way(vault, directory, shares)? {
+        Way::Begin(..) | Way::GoOn(_) => Unsealed::Initialised,
+        Way::Open(_) => Unsealed::Opened,
+        Way::Nothing(_) => Unsealed::Already,
+    })
+}
+
+/// Looks what there is to do. Changes nothing.
+fn way(vault: &dyn Vault, directory: &Directory, shares: Option<(u32, u32)>) -> Result<Way, BootstrapError> {
+    let seal = SealStatus::read(vault)?;
+    let path = || directory.path().join(FILE);
+    let pending = Pending::read(directory)?;
+    match (seal.initialised, Keys::read(directory)?) {
+        // They may be all that opens a vault whose data is elsewhere now.
+        (false, Some(_)) => Err(BootstrapError::KeysOfAnother { path: path() }),
+        (false, None) => {
+            let (count, threshold) = shares.ok_or(BootstrapError::NotInitialised)?;
+            match pending {
+                // Its request may still be under way: under another key, its answer would be nobody's.
+                Some(pending) => pending.checked(directory, shares).map(Way::GoOn),
+                None => Ok(Way::Begin(count, threshold)),
+            }
+        }
+        (true, Some(keys)) if seal.sealed => Ok(Way::Open(keys)),
+        (true, Some(keys)) => Ok(Way::Nothing(Some(keys))),
+        // An initialization has the vault open for a moment, so one that is open may be ours as well.
+        (true, None) => match pending {
+            Some(pending) => pending.checked(directory, shares).map(Way::GoOn),
+            None if seal.sealed => Err(BootstrapError::NoKeys { path: path() }),
+            None => Ok(Way::Nothing(None)),
+        },
+    }
+}
+
+fn forget_pending(directory: &Directory) -> Result<(), BootstrapError> {
+    // A disk that is read-only refuses to remove even what is not there.
+    if Pending::path(directory).exists() { Pending::forget(directory) } else { Ok(()) }
+}
+
+/// Initialises it, or asks again for the answer to that, and opens it.
+fn initialise_and_open(
+    vault: &dyn Vault,
+    directory: &Directory,
+    pending: &Pending,
 ) -> Result<(Unsealed, Option<Keys>), BootstrapError> {
-    Pending::end(directory, &keys)?;
-    open(vault, &keys, directory)?;
-    Ok((Unsealed::Initialised, Some(keys)))
+    let error = match initialise(vault, pending) {
+        Err(error @ VaultError::Refused { status: 400, .. }) => error,
+        answered => {
+            let keys = answered?;
+            Pending::end(directory, &keys)?;
+            open(vault, &keys, directory)?;
+            return Ok((Unsealed::Initialised, Some(keys)));
+        }
+    };
+    // Somebody initialised it or opened it before us. That alone says nothing about where its keys are.
+    let seal = SealStatus::read(vault)?;
+    match Keys::read(directory)? {
+        Some(keys) if seal.initialised && seal.sealed => {
+            open(vault, &keys, directory)?;
+            Ok((Unsealed::Opened, Some(keys)))
+        }
+        keys if seal.initialised && !seal.sealed => Ok((Unsealed::Already, keys)),
+        None if seal.initialised => {
+            Err(BootstrapError::NoAnswer { path: Pending::path(directory), begun: pending.begun() })
+        }
+        _ => Err(error.into()),
+    }
 }
 
 /// What `sys/seal-status` says.
-fn status(vault: &dyn Vault) -> Result<Value, VaultError> {
-    let answer = vault.ask(Method::Read, "sys/seal-status", None, None)?;
-    answer
-        .data()
-        .ok_or(VaultError::Unexpected { attempt: "read sys/seal-status".to_owned(), missing: "body" })
+struct SealStatus {
+    initialised: bool,
+    sealed: bool,
+}
+
+impl SealStatus {
+    fn read(vault: &dyn Vault) -> Result<Self, VaultError> {
+        let missing =
+            |missing| VaultError::Unexpected { attempt: "read sys/seal-status".to_owned(), missing };
+        let answer = vault.ask(Method::Read, "sys/seal-status", None, None)?;
+        let status = answer.data().ok_or_else(|| missing("body"))?;
+        let flag =
+            |name: &'static str| status.get(name).and_then(Value::as_bool).ok_or_else(|| missing(name));
+        Ok(Self { initialised: flag("initialized")?, sealed: flag("sealed")? })
+    }
 }
 
 fn initialise(vault: &dyn Vault, pending: &Pending) -> Result<Keys, VaultError> {
@@ -188,6 +257,8 @@ mod tests {
     struct Fake {
         /// It answers an initialization again to who brings the same key.
         repeats: bool,
+        /// It says that it is open until it has answered one.
+        opens: bool,
         state: RefCell<State>,
     }
 
@@ -196,6 +267,7 @@ mod tests {
         /// The next answer to an initialization gets lost.
         loses: bool,
         initialised_for: Option<String>,
+        answered: bool,
         opened: bool,
         given: Vec<String>,
     }
@@ -215,7 +287,8 @@ mod tests {
                 |name: &str| body.and_then(|body| body.get(name)?.as_str()).unwrap_or_default().to_owned();
             let body = match path {
                 "sys/seal-status" => {
-                    json!({"initialized": state.initialised_for.is_some(), "sealed": !state.opened})
+                    let opened = state.opened || (self.opens && !state.answered);
+                    json!({"initialized": state.initialised_for.is_some(), "sealed": !opened})
                 }
                 "sys/init" => {
                     let key = text("idempotency_key");
@@ -230,6 +303,7 @@ mod tests {
                             reason: "reset".to_owned(),
                         });
                     }
+                    state.answered = true;
                     json!({"keys_base64": ["a", "b", "c"], "root_token": "t"})
                 }
                 _ => {
@@ -288,17 +362,81 @@ mod tests {
     }
 
     #[test]
-    fn a_vault_that_does_not_repeat_itself_is_told_as_lost() {
+    fn a_vault_that_does_not_repeat_itself_may_have_its_keys_elsewhere() {
         let (_home, directory) = home();
         let vault = Fake::default();
         vault.state.borrow_mut().loses = true;
         assert!(unseal(&vault, &directory, SHARES).is_err());
+        assert_eq!(foresee(&vault, &directory, SHARES).unwrap(), Unsealed::Initialised);
         let error = unseal(&vault, &directory, SHARES).unwrap_err();
-        assert!(matches!(error, BootstrapError::KeysLost { .. }), "{error}");
-        assert!(error.to_string().contains("nobody has them"), "{error}");
+        assert!(matches!(error, BootstrapError::NoAnswer { .. }), "{error}");
+        assert!(error.to_string().contains("somebody else initialised it"), "{error}");
+        // One that somebody opened is well, whoever has its keys.
+        vault.state.borrow_mut().opened = true;
+        let (done, keys) = unseal(&vault, &directory, SHARES).unwrap();
+        assert!(done == Unsealed::Already && keys.is_none() && Pending::path(&directory).exists());
+        vault.state.borrow_mut().opened = false;
         // One of somebody else is not taken for ours.
         Pending::forget(&directory).unwrap();
         assert!(matches!(unseal(&vault, &directory, SHARES), Err(BootstrapError::NoKeys { .. })));
+    }
+
+    #[test]
+    fn keys_that_arrived_meanwhile_are_used() {
+        let (_home, directory) = home();
+        let vault = Fake::default();
+        let pending = Pending::begin(&directory, 3, 2).unwrap();
+        let keys = initialise(&vault, &pending).unwrap();
+        keys.write(&directory).unwrap();
+        let (done, keys) = initialise_and_open(&vault, &directory, &pending).unwrap();
+        assert!(done == Unsealed::Opened && keys.is_some());
+        let (done, _) = initialise_and_open(&vault, &directory, &pending).unwrap();
+        assert_eq!(done, Unsealed::Already);
+    }
+
+    #[test]
+    fn the_answer_is_asked_for_while_an_initialization_has_the_vault_open() {
+        let (_home, directory) = home();
+        let vault = Fake { repeats: true, opens: true, ..Fake::default() };
+        vault.state.borrow_mut().loses = true;
+        assert!(unseal(&vault, &directory, SHARES).is_err());
+        let (done, keys) = unseal(&vault, &directory, SHARES).unwrap();
+        assert!(done == Unsealed::Initialised && keys.is_some());
+    }
+
+    #[test]
+    fn other_shares_than_were_begun_are_refused_and_not_ignored() {
+        let (_home, directory) = home();
+        let vault = Fake { repeats: true, ..Fake::default() };
+        let pending = Pending::begin(&directory, 3, 2).unwrap();
+        for initialised in [false, true] {
+            let error = unseal(&vault, &directory, Some((5, 3))).unwrap_err();
+            assert!(matches!(error, BootstrapError::OtherShares { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("2 of 3 shares") && said.contains("3 of 5"), "{said}");
+            assert!(foresee(&vault, &directory, Some((5, 3))).is_err());
+            if !initialised {
+                initialise(&vault, &pending).unwrap();
+            }
+        }
+        assert_eq!(unseal(&vault, &directory, None).unwrap().0, Unsealed::Initialised);
+    }
+
+    #[test]
+    fn what_would_be_done_is_foreseen_and_nothing_is_written() {
+        let (_home, directory) = home();
+        let vault = Fake::default();
+        let foreseen = |shares| foresee(&vault, &directory, shares);
+        assert!(matches!(foreseen(None), Err(BootstrapError::NotInitialised)));
+        assert_eq!(foreseen(SHARES).unwrap(), Unsealed::Initialised);
+        assert!(!directory.path().exists());
+        unseal(&vault, &directory, SHARES).unwrap();
+        assert_eq!(foreseen(None).unwrap(), Unsealed::Already);
+        vault.state.borrow_mut().opened = false;
+        assert_eq!(foreseen(None).unwrap(), Unsealed::Opened);
+        fs::remove_file(directory.path().join(FILE)).unwrap();
+        assert!(matches!(foreseen(SHARES), Err(BootstrapError::NoKeys { .. })));
+        assert!(!vault.state.borrow().opened);
     }
 
     #[test]
@@ -333,17 +471,5 @@ mod tests {
         // A new vault is not initialised over the keys of another one.
         let other = Fake::default();
         assert!(matches!(unseal(&other, &directory, SHARES), Err(BootstrapError::KeysOfAnother { .. })));
-    }
-
-    #[test]
-    fn two_at_once_take_turns() {
-        let (_home, directory) = home();
-        let held = directory.lock().unwrap();
-        let second = std::thread::spawn({
-            let directory = directory.clone();
-            move || directory.lock().map(drop)
-        });
-        drop(held);
-        second.join().unwrap().unwrap();
     }
 }

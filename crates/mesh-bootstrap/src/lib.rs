@@ -16,7 +16,7 @@ mod vault;
 mod wanted;
 
 pub use directory::{Directory, FileError, Lock};
-pub use keys::{Keys, Unsealed, unseal};
+pub use keys::{Keys, Unsealed, foresee, unseal};
 pub use step::{BootstrapError, Found, Outcome, Step};
 pub use steps::{Bench, steps};
 pub use vault::{Answer, Method, Vault, VaultError};

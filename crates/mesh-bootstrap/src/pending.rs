@@ -13,8 +13,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The file in the directory of keys.
-const FILE: &str = "keys.pending.json";
 /// Letters and digits of the key: 256 bits.
 const KEY_LETTERS: usize = 43;
 const CHARACTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -34,9 +32,12 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// The file in the directory of keys.
+    pub(crate) const FILE: &str = "keys.pending.json";
+
     /// The one of a directory, if one was begun there.
     pub(crate) fn read(directory: &Directory) -> Result<Option<Self>, BootstrapError> {
-        let Some(text) = directory.read(FILE)? else { return Ok(None) };
+        let Some(text) = directory.read(Self::FILE)? else { return Ok(None) };
         let wrong = |_| BootstrapError::Keys { path: Self::path(directory) };
         serde_json::from_str(&text).map(Some).map_err(wrong)
     }
@@ -47,8 +48,21 @@ impl Pending {
         let idempotency_key = secrets::generate(&recipe)?;
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let pending = Self { idempotency_key, shares, threshold, begun_unix_seconds: begun.as_secs() };
-        directory.write_secret(FILE, &serde_json::to_string(&pending).unwrap_or_default())?;
+        directory.write_secret(Self::FILE, &serde_json::to_string(&pending).unwrap_or_default())?;
         Ok(pending)
+    }
+
+    /// It, unless other shares are asked for than it was begun with: what the vault answers is as it was begun.
+    pub(crate) fn checked(
+        self,
+        directory: &Directory,
+        asked: Option<(u32, u32)>,
+    ) -> Result<Self, BootstrapError> {
+        let begun = (self.shares, self.threshold);
+        match asked.filter(|asked| *asked != begun) {
+            Some(asked) => Err(BootstrapError::OtherShares { path: Self::path(directory), begun, asked }),
+            None => Ok(self),
+        }
     }
 
     /// Writes the keys that it gave, and ends it.
@@ -59,11 +73,11 @@ impl Pending {
 
     /// Removes it, if it is there.
     pub(crate) fn forget(directory: &Directory) -> Result<(), BootstrapError> {
-        Ok(directory.remove(FILE)?)
+        Ok(directory.remove(Self::FILE)?)
     }
 
     pub(crate) fn path(directory: &Directory) -> PathBuf {
-        directory.path().join(FILE)
+        directory.path().join(Self::FILE)
     }
 
     /// When it was begun.

@@ -59,16 +59,30 @@ pub enum BootstrapError {
         /// How many it takes.
         threshold: u32,
     },
-    /// It was initialised by us, and we were ended before its keys arrived.
+    /// It was about to be initialised by us, and it does not say with which keys it was.
     #[error(
-        "the vault was initialised at about {}, and whoever did that was ended before its keys arrived: nobody has \
-         them, and nothing is in it", humantime::format_rfc3339_seconds(*begun)
+        "an initialisation was begun at about {} and its answer did not arrive, and the vault does not give it again: \
+         somebody else initialised it or has opened it since, or its keys got lost with the answer",
+        humantime::format_rfc3339_seconds(*begun)
     )]
-    KeysLost {
+    NoAnswer {
         /// The file that says that it was begun.
         path: PathBuf,
         /// When it was begun.
         begun: SystemTime,
+    },
+    /// One with other shares was begun.
+    #[error(
+        "{} says that an initialisation was begun in which {} of {} shares open the vault, not {} of {}",
+        path.display(), begun.1, begun.0, asked.1, asked.0
+    )]
+    OtherShares {
+        /// The file that says that it was begun.
+        path: PathBuf,
+        /// Its shares, and how many of them open the vault.
+        begun: (u32, u32),
+        /// Those that are asked for.
+        asked: (u32, u32),
     },
     /// What is there is something else, and is not replaced.
     #[error("{what} is there and is something else: {difference}")]

@@ -189,10 +189,14 @@ fn bootstrap_hint(error: &BootstrapError) -> Option<String> {
         BootstrapError::NoKeys { .. } => {
             "`--keys DIRECTORY` says where they are; without them nobody can open it".to_owned()
         }
-        BootstrapError::KeysLost { path, .. } => format!(
-            "end the vault, remove the volume or directory of its storage and {}, and start it anew",
+        BootstrapError::NoAnswer { path, .. } => format!(
+            "whoever initialised or opened it has its keys: `--keys DIRECTORY` says where they are; {} is what was \
+             begun here",
             path.display()
         ),
+        BootstrapError::OtherShares { begun: (shares, threshold), .. } => {
+            format!("`--shares {shares} --threshold {threshold}` goes on with it")
+        }
         BootstrapError::KeysOfAnother { .. } => {
             "is its storage elsewhere now? If nothing needs these keys, move them away".to_owned()
         }

@@ -39,7 +39,7 @@ fn backups_are_programs_that_write_and_read_a_file() {
         "x-mesh: {backup: {file: all.sql, user: db, command: 'dump | cat $$HOME', restore: [load, -f, 5]}}";
     let want = Dump { file: "all.sql".to_owned(), user: Some("db".to_owned()), ..want };
     assert_eq!(found(text).1, Some(want));
-    for file in ["../a", "a/b", ".a", "-a", "manifest.json"] {
+    for file in ["../a", "a/b", ".a", "-a", "manifest.json", "manifest.json.sha256"] {
         let text = format!("x-mesh: {{backup: {{file: {file}, command: a, restore: b}}}}");
         let told = service(&text).errors();
         assert!(format!("{told:?}").contains("the name of one file"), "{file}: {told:?}");

@@ -18,7 +18,7 @@ use crate::{
 use mesh_archive::{Owners, Packer, Rename, Rules, unpack};
 use mesh_linux::{
     namespace,
-    process::{SingleThreaded, exit_now, fork, wait_child},
+    process::{SingleThreaded, die_with_parent, exit_now, fork, wait_child},
 };
 use nix::{
     fcntl::OFlag,
@@ -70,7 +70,12 @@ fn start() -> Result<i32, Failure> {
     match fork(evidence).attempt(|| "fork the copier")? {
         ForkResult::Parent { child } => wait_child(child).attempt(|| "wait for the copier"),
         ForkResult::Child => {
-            exit_now(match namespaces.join_after_fork().and_then(|_| copy(&specification.operation)) {
+            let copied = namespaces.join_after_fork().and_then(|_| {
+                // Joining a user namespace would undo it.
+                die_with_parent().attempt(|| "tie the copier to its parent")?;
+                copy(&specification.operation)
+            });
+            exit_now(match copied {
                 Ok(()) => 0,
                 Err(failure) => {
                     if let Report::SetupFailed { step, reason } = failure.report() {

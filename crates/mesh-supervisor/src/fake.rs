@@ -34,6 +34,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// First argument of a program that writes its file and may fail after that.
+pub(crate) const FAILS_LATE: &str = "late";
+
 /// How the containers of one service behave.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
@@ -122,7 +125,8 @@ impl Fake {
         }
     }
 
-    /// A program writes this when it next ends well, after what it was given before.
+    /// A program writes this when it next ends well, after what it was given before. One of [`FAILS_LATE`] writes it
+    /// whatever its end.
     pub(crate) fn writes(&self, program: &str, path: &str, content: &str) {
         let letter = (path.to_owned(), content.as_bytes().to_vec());
         self.lock().letters.entry(program.to_owned()).or_default().push_back(letter);
@@ -522,7 +526,7 @@ impl Runtime for FakeRuntime {
             return Err(RuntimeError::NotRunning);
         }
         let code = (took <= longest).then_some(code);
-        if code == Some(0) {
+        if code == Some(0) || request.command.get(1).is_some_and(|word| word == FAILS_LATE) {
             let mut state = self.0.lock();
             let service = state.containers.get(id).map(|found| found.spec.service.name.clone());
             let letter = state.letters.get_mut(&request.command[0]).and_then(VecDeque::pop_front);

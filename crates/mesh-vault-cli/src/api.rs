@@ -30,16 +30,43 @@ pub enum Fault {
     Silent(String),
 }
 
+/// Why a server cannot be asked, for a person.
+#[derive(Debug)]
+pub enum Unusable {
+    /// Its address is none.
+    Address(String),
+    /// A variable says what cannot be done.
+    Variable(String),
+}
+
+/// Variables that say how a server is asked. Those that say which one, for whom, or that answers are wrapped, would
+/// overrule the program.
+const VARIABLES: [&str; 8] = [
+    "VAULT_CACERT",
+    "VAULT_CAPATH",
+    "VAULT_CLIENT_CERT",
+    "VAULT_CLIENT_KEY",
+    "VAULT_CLIENT_TIMEOUT",
+    "VAULT_DISABLE_REDIRECTS",
+    "VAULT_SKIP_VERIFY",
+    "VAULT_TLS_SERVER_NAME",
+];
+
 impl Api {
-    /// A server by its address, with `VAULT_CACERT`, `VAULT_CLIENT_TIMEOUT` and the like as `get` has them.
+    /// A server by its address, with `VAULT_CACERT`, `VAULT_CLIENT_TIMEOUT` and the like as `get` has them; neither
+    /// `VAULT_AGENT_ADDR` nor `VAULT_NAMESPACE` nor `VAULT_WRAP_TTL` counts.
     ///
     /// # Errors
-    /// What is wrong with the address or those variables, for a person.
-    pub fn new(address: &str, get: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let get = |name: &str| if name == "VAULT_ADDR" { Some(address.to_owned()) } else { get(name) };
+    /// See [`Unusable`].
+    pub fn new(address: &str, get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Unusable> {
+        Client::check_address(address).map_err(Unusable::Address)?;
+        let get = |name: &str| match name {
+            "VAULT_ADDR" => Some(address.to_owned()),
+            name => get(name).filter(|_| VARIABLES.contains(&name)),
+        };
         let environment = Environment::new(&get);
-        let (flags, _) = Flags::parse(&[], &[])?;
-        Ok(Self { client: Client::new(&environment, &flags)? })
+        let (flags, _) = Flags::parse(&[], &[]).map_err(Unusable::Variable)?;
+        Ok(Self { client: Client::new(&environment, &flags).map_err(Unusable::Variable)? })
     }
 
     /// Asks: `GET`, `LIST` or, with a body, `PUT`.

@@ -156,6 +156,11 @@ impl Client {
         })
     }
 
+    /// Whether an address is one.
+    pub(crate) fn check_address(address: &str) -> Result<(), String> {
+        Address::parse(address).map(drop)
+    }
+
     /// The token that requests carry.
     pub(crate) fn token(&self) -> Option<&Secret<String>> {
         self.token.as_ref()

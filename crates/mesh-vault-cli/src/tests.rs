@@ -1,6 +1,10 @@
 //! Command lines against a server of the tests: what is asked, what is shown, and the exit code.
 
-use crate::{Streams, run};
+use crate::{
+    Streams,
+    api::{Api, Unusable},
+    run,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -353,4 +357,28 @@ fn a_root_token_is_generated_a_key_at_a_time() {
     }
     let read = server.run_with("operator generate-root -decode=- -otp=ab", "GyY\n", &[("VAULT_TOKEN", "x")]);
     assert_eq!((read.code, read.output.as_str()), (0, "zD"));
+}
+
+#[test]
+fn a_program_asks_where_and_as_it_says_whatever_the_environment_has() {
+    let server = Server::start(|_| ok(&json!({"data": {"a": "1"}})));
+    let set = |timeout: &'static str| {
+        move |name: &str| match name {
+            "VAULT_ADDR" | "VAULT_AGENT_ADDR" => Some("http://127.0.0.1:1".to_owned()),
+            "VAULT_NAMESPACE" => Some("team".to_owned()),
+            "VAULT_WRAP_TTL" => Some("5m".to_owned()),
+            "VAULT_TOKEN" => Some("s.hunter2".to_owned()),
+            "VAULT_CLIENT_TIMEOUT" => Some(timeout.to_owned()),
+            _ => None,
+        }
+    };
+    let address = format!("http://{}", server.address);
+    let mut api = Api::new(&address, &set("20")).unwrap();
+    assert_eq!(api.ask(false, "a", None, None).unwrap().body["data"]["a"], "1");
+    let headers = server.last().headers;
+    for name in ["x-vault-namespace", "x-vault-wrap-ttl", "x-vault-token"] {
+        assert!(!headers.contains_key(name), "{name}: {headers:?}");
+    }
+    assert!(matches!(Api::new("127.0.0.1:8200", &set("20")), Err(Unusable::Address(_))));
+    assert!(matches!(Api::new(&address, &set("soon")), Err(Unusable::Variable(_))));
 }

@@ -39,9 +39,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Those for everything with its volumes.
+    /// Those for everything with its volumes: nothing that holds one may stay.
     pub(super) fn with_volumes() -> Self {
-        Self { services: Vec::new(), volumes: true, rmi: None, remove_orphans: None, timeout: None }
+        Self { services: Vec::new(), volumes: true, rmi: None, remove_orphans: Some(true), timeout: None }
     }
 }
 

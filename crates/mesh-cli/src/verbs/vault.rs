@@ -3,12 +3,10 @@
 use crate::{console, context::Context, failure::CliError, table};
 use clap::{Args, Subcommand};
 use mesh_api::status::ContainerStatus;
-use mesh_bootstrap::{
-    Bench, BootstrapError, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted,
-};
+use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted};
 use mesh_model::{mount::MountSource, project::Project};
 use mesh_redact::Secret;
-use mesh_vault_cli::api::{Api, Fault};
+use mesh_vault_cli::api::{Api, Fault, Unusable};
 use serde_json::Value;
 use std::{
     cell::RefCell,
@@ -21,8 +19,6 @@ use std::{
 const KEYS_TARGET: &str = "/vault/keys";
 const LOGINS_TARGET: &str = "/vault/approles";
 const AUTHORITIES_TARGET: &str = "/vault/ca";
-/// The file of the keys.
-const KEYS_FILE: &str = "keys.json";
 /// Port of a vault.
 const PORT: u16 = 8200;
 /// Bytes of a plan.
@@ -116,9 +112,14 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
     match verb {
         Verb::Token => console::out_line(place.kept()?.root_token.expose()),
         Verb::Status => return status(&place.server()?),
-        Verb::Init { .. } | Verb::Unseal if dry => rehearse(place, matches!(verb, Verb::Init { .. }))?,
+        Verb::Init { shares, threshold } if dry => {
+            check_shares(*shares, *threshold)?;
+            rehearse(place, Some((*shares, *threshold)))?;
+        }
+        Verb::Unseal if dry => rehearse(place, None)?,
         Verb::Init { shares, threshold } => {
             check_shares(*shares, *threshold)?;
+            place.warn_of_readers();
             let _lock = place.keys.lock()?;
             let (done, _) =
                 mesh_bootstrap::unseal(&place.server()?, &place.keys, Some((*shares, *threshold)))?;
@@ -126,7 +127,10 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
         }
         Verb::Unseal => {
             place.warn_of_readers();
-            let (done, _) = mesh_bootstrap::unseal(&place.server()?, &place.keys, None)?;
+            let server = place.server()?;
+            // One that initialises it is to end first, or its answer would be asked for beside it.
+            let _lock = place.keys.lock_if_there()?;
+            let (done, _) = mesh_bootstrap::unseal(&server, &place.keys, None)?;
             tell_unsealed(done, &place.keys);
         }
         Verb::Bootstrap(bootstrap) => make(place, bootstrap, dry)?,
@@ -158,17 +162,12 @@ fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
 }
 
 /// What `init` or `unseal` would do.
-fn rehearse(place: &Place, initialises: bool) -> Result<(), CliError> {
-    let status = seal_status(&place.server()?)?;
-    let is = |name: &str| status.get(name).and_then(Value::as_bool).unwrap_or_default();
-    console::out_line(match (is("initialized"), is("sealed")) {
-        (false, _) if initialises => "The vault would be initialised and opened.",
-        (false, _) => return Err(BootstrapError::NotInitialised.into()),
-        (true, true) => {
-            place.kept()?;
-            "The vault would be opened."
-        }
-        (true, false) => "The vault is open.",
+fn rehearse(place: &Place, shares: Option<(u32, u32)>) -> Result<(), CliError> {
+    place.warn_of_readers();
+    console::out_line(match mesh_bootstrap::foresee(&place.server()?, &place.keys, shares)? {
+        Unsealed::Initialised => "The vault would be initialised and opened.",
+        Unsealed::Opened => "The vault would be opened.",
+        Unsealed::Already => "The vault is open.",
     });
     Ok(())
 }
@@ -189,6 +188,9 @@ fn make(place: &Place, bootstrap: &Bootstrap, dry: bool) -> Result<(), CliError>
     check_shares(bootstrap.shares, bootstrap.threshold)?;
     let plan = read_plan(&bootstrap.plan)?;
     let server = place.server()?;
+    if !dry {
+        place.warn_of_readers();
+    }
     // Of two at once the second one finds what the first one made.
     let _lock = if dry { None } else { Some(place.keys.lock()?) };
     let keys = if dry {
@@ -345,23 +347,27 @@ impl Place {
 
     /// Keys that others can read are told of: whoever has them has all of the vault.
     fn warn_of_readers(&self) {
-        let path = self.keys.path().join(KEYS_FILE);
-        if let Ok(data) = path.metadata()
-            && data.mode() & 0o077 != 0
-        {
-            let (mode, path) = (data.mode() & 0o777, path.display());
-            console::err_line(&format!(
-                "warning: {path} has mode {mode:04o}, so others may read the keys of the vault; `chmod 600` it"
-            ));
+        for path in Keys::FILES.map(|file| self.keys.path().join(file)) {
+            if let Ok(data) = path.metadata()
+                && data.mode() & 0o077 != 0
+            {
+                let (mode, path) = (data.mode() & 0o777, path.display());
+                console::err_line(&format!(
+                    "warning: {path} has mode {mode:04o}, so others may read what opens the vault; `chmod 600` it"
+                ));
+            }
         }
     }
 
     /// The server, once it answers.
     fn server(&self) -> Result<Server, CliError> {
         let get = |name: &str| std::env::var(name).ok();
-        let api = Api::new(&self.address, &get).map_err(|reason| {
-            let reason = reason.trim_start_matches("failed to create client: ").to_owned();
-            CliError::said(reason).with_hint("an address is such as http://127.0.0.1:8200")
+        let api = Api::new(&self.address, &get).map_err(|unusable| match unusable {
+            Unusable::Address(reason) => {
+                CliError::said(reason.trim_start_matches("failed to create client: "))
+                    .with_hint("an address is such as http://127.0.0.1:8200")
+            }
+            Unusable::Variable(reason) => CliError::said(reason),
         })?;
         let server = Server { address: self.address.clone(), api: RefCell::new(api) };
         let until = Instant::now() + self.wait;

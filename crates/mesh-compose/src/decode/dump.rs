@@ -13,7 +13,7 @@ pub(crate) fn is_file_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= FILE_NAME_BYTES_MAX
         && !text.starts_with(['.', '-'])
-        && text != "manifest.json"
+        && !["manifest.json", "manifest.json.sha256"].contains(&text)
         && text.bytes().all(fits)
 }
 

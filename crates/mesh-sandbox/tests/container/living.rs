@@ -96,15 +96,14 @@ pub(crate) fn inherited(world: &World) {
 
 pub(crate) fn copy(world: &World) {
     let container = long_running(world);
-    let copy = |operation: CopyOperation, input: Vec<u8>| {
-        let specification = CopySpecification {
-            pid: container.pid(),
-            at_rest: None,
-            operation,
-            user_namespace: world.namespace,
-        };
-        crate::world::run_copy(&specification, input)
+    let specification = |operation: CopyOperation| CopySpecification {
+        pid: container.pid(),
+        at_rest: None,
+        operation,
+        user_namespace: world.namespace,
     };
+    let copy =
+        |operation: CopyOperation, input: Vec<u8>| crate::world::run_copy(&specification(operation), input);
     let out = |path: &str| CopyOperation::Out { path: path.to_owned() };
     let into = |directory: &str| CopyOperation::In { directory: directory.to_owned(), owner: None };
     let output = copy(out("/srv/data"), Vec::new());
@@ -121,6 +120,17 @@ pub(crate) fn copy(world: &World) {
     let look = world.exec(&container, world.process(&["cat", "/tmp/data/seed"]));
     assert_eq!(world.run_exec(&look).stdout, b"seed");
     assert_eq!(copy(out("/absent"), Vec::new()).status.code(), Some(1));
+
+    // Killed, it leaves no copier behind that goes on.
+    let whole = copy(out("/bin"), Vec::new()).stdout.len();
+    let mut killed = crate::world::start_copy(&specification(out("/bin")));
+    let mut stdout = killed.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() + 1 < whole, "{whole} bytes came of a copy that was killed");
     container.stop();
 }
 

@@ -270,17 +270,24 @@ pub(crate) fn run_copy(
     specification: &mesh_sandbox::specification::CopySpecification,
     input: Vec<u8>,
 ) -> Captured {
+    use std::io::Write as _;
+    let mut child = start_copy(specification);
+    child.stdin.take().unwrap().write_all(&input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+pub(crate) fn start_copy(
+    specification: &mesh_sandbox::specification::CopySpecification,
+) -> std::process::Child {
     use mesh_linux::{
         command::{Inheritance, inherit},
         descriptor::sealed_memory,
     };
-    use std::{io::Write as _, process::Stdio};
+    use std::process::Stdio;
     let payload = sealed_memory(c"test", &serde_json::to_vec(specification).unwrap()).unwrap();
     let mut command = Command::new(binary());
     command.args(["shim", "copy"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let placed = vec![(payload, 3)];
     inherit(&mut command, Inheritance { placed, ..Inheritance::default() }).unwrap();
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&input).unwrap();
-    child.wait_with_output().unwrap()
+    command.spawn().unwrap()
 }

@@ -5,8 +5,9 @@
 //! of a cluster never two at once.
 //!
 //! Invariants: a renewal under way is brought to its end before the supervisor ends, as far as that goes within
-//! [`END_MAX`]; one that was written and of which the service could not be told is only told again. Absent on
-//! purpose: who issues certificates, which the renewing command knows.
+//! [`END_MAX`]; one that was written and of which the service could not be told is only told again, as long as this
+//! supervisor and this life of the container last, unless a command forces a new one. Absent on purpose: who issues
+//! certificates, which the renewing command knows.
 
 mod renewal;
 mod requests;
@@ -137,9 +138,10 @@ impl Certificates {
 
     /// Looks after those whose time has come. Gives the time until the next look; none where nothing is declared.
     async fn round(&self, stop: &CancellationToken) -> Option<Duration> {
-        let subjects = self.subjects(true);
-        let keys: Vec<Key> = subjects.iter().map(Subject::key).collect();
+        // Of one that is frozen or ends nothing is forgotten: its service may still have to be told.
+        let keys: Vec<Key> = self.subjects_where(&is_up).iter().map(Subject::key).collect();
         self.known().retain(|key, _| keys.contains(key));
+        let subjects = self.subjects(true);
         for subject in &subjects {
             let next = self.known().get(&subject.key()).map_or(0, |known| known.next_ms);
             if next <= self.now_ms() && !stop.is_cancelled() {
@@ -148,20 +150,26 @@ impl Certificates {
             }
         }
         let now = self.now_ms();
-        let first = self.known().values().map(|known| known.next_ms.saturating_sub(now)).min();
+        let known = self.known();
+        let turns = subjects.iter().filter_map(|subject| known.get(&subject.key()));
+        let first = turns.map(|known| known.next_ms.saturating_sub(now)).min();
         first.map(|milliseconds| Duration::from_millis(milliseconds.max(100)).min(LOOK_EVERY))
     }
 
     /// What is declared and runs; with `settled` without those whose health is not known yet.
     fn subjects(&self, settled: bool) -> Vec<Subject> {
+        self.subjects_where(&|found| {
+            let runs = matches!(found.phase, Phase::Up { paused: false, leaving: None, .. });
+            runs && !(settled && found.phase.verdict() == Some(Verdict::Starting))
+        })
+    }
+
+    /// What containers of services declare that are as asked for.
+    fn subjects_where(&self, admits: &dyn Fn(&Container) -> bool) -> Vec<Subject> {
         let view = self.owner.now();
         let project = view.project(&self.name);
-        let runs = |found: &&Container| {
-            let up = matches!(found.phase, Phase::Up { paused: false, leaving: None, .. });
-            up && !found.spec.one_off && !(settled && found.phase.verdict() == Some(Verdict::Starting))
-        };
         let mut subjects = Vec::new();
-        for container in view.containers.values().filter(runs) {
+        for container in view.containers.values().filter(|found| !found.spec.one_off && admits(found)) {
             let service = project.services.get(container.service()).unwrap_or(&container.spec.service);
             subjects.extend(service.certificates.iter().map(|certificate| Subject {
                 id: container.spec.id.clone(),
@@ -198,7 +206,8 @@ impl Certificates {
         let certificate = &subject.certificate;
         let read = renewal::read(&self.runtime, &subject.id, &certificate.file).await;
         let untold = self.known().get(&subject.key()).is_some_and(|known| known.untold);
-        if let (true, Ok(facts)) = (untold, &read) {
+        // Whoever forces a new one gets it although the service does not take the last one.
+        if let (true, Ok(facts)) = (untold && asked != Asked::Forced, &read) {
             self.tell_service(subject).await?;
             return Ok(Attended::Renewed(facts.clone()));
         }
@@ -310,6 +319,11 @@ impl Asked {
             Self::Forced => true,
         }
     }
+}
+
+/// Whether it has a process that may be told of something, now or once it is thawed.
+fn is_up(container: &Container) -> bool {
+    matches!(container.phase, Phase::Up { .. })
 }
 
 fn milliseconds(duration: Duration) -> u64 {

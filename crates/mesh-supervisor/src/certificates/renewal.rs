@@ -1,6 +1,6 @@
 //! One renewal: the command that writes a new certificate, a look whether it did, and telling the service.
 
-use crate::hooks::last_lines;
+use crate::{hooks::last_lines, words};
 use mesh_model::{
     certificate::{Certificate, Reload},
     container::ContainerId,
@@ -80,21 +80,34 @@ pub(crate) async fn read(
     Facts::of_pem(&content).map_err(|source| RenewalError::Facts { file: named(), source })
 }
 
-/// Has a new certificate written in place of `before`; what it says.
+/// Has a new certificate written in place of `before`; what it says. A command that wrote one and failed after that has
+/// made one all the same.
 pub(crate) async fn write(
     runtime: &SharedRuntime,
     id: &ContainerId,
     certificate: &Certificate,
-    words: &[String],
+    command: &[String],
     before: Option<&Facts>,
 ) -> Result<Facts, RenewalError> {
-    run(runtime, id, certificate, ("renew", words), RENEW_MAX).await?;
-    let after = read(runtime, id, &certificate.file).await?;
-    let is_same = |before: &Facts| (&before.serial, &before.issuer) == (&after.serial, &after.issuer);
-    if before.is_some_and(is_same) {
-        return Err(RenewalError::Same { file: certificate.file.clone() });
+    let ran = run(runtime, id, certificate, ("renew", command), RENEW_MAX).await;
+    let after = read(runtime, id, &certificate.file).await;
+    let is_another = |after: &Facts| {
+        before.is_none_or(|before| (&before.serial, &before.issuer) != (&after.serial, &after.issuer))
+    };
+    match (ran, after) {
+        (Ok(()), Ok(after)) if is_another(&after) => Ok(after),
+        (Ok(()), Ok(_)) => Err(RenewalError::Same { file: certificate.file.clone() }),
+        (Err(error), Ok(after)) if is_another(&after) => {
+            let trouble = words::chain(&error);
+            tracing::warn!(
+                file = certificate.file,
+                trouble,
+                "a certificate was written, and its command failed"
+            );
+            Ok(after)
+        }
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
     }
-    Ok(after)
 }
 
 /// Tells the service that its certificate is another one.
@@ -131,7 +144,7 @@ async fn run(
         privileged: false,
         detach: false,
     };
-    // What it prints is told with a failure alone; lines for which there is no room are dropped.
+    // What it says of a failure is told with that alone; lines for which there is no room are dropped.
     let (lines, _unread) = mpsc::channel(LINES_MAX);
     let file = || certificate.file.clone();
     let ended = runtime.execute(id, &request, longest, lines).await;
@@ -141,12 +154,13 @@ async fn run(
     }
 }
 
+/// What it wrote on standard error alone: the answer of an issuer, with the key, is on the other.
 fn how(ended: &Executed, longest: Duration) -> String {
     let how = match ended.code {
         Some(code) => format!("exited with status {code}"),
         None => format!("did not end within {} s", longest.as_secs()),
     };
-    let lines: Vec<&str> = last_lines(&ended.stdout).chain(last_lines(&ended.stderr)).collect();
+    let lines: Vec<&str> = last_lines(&ended.stderr).collect();
     if lines.is_empty() { how } else { format!("{how}: {}", lines.join(" | ")) }
 }
 
@@ -154,5 +168,21 @@ fn late() -> RuntimeError {
     RuntimeError::System {
         attempted: "the container took no signal".to_owned(),
         source: std::io::ErrorKind::TimedOut.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_failure_holds_nothing_of_standard_output() {
+        let told = |code, stderr: &str| {
+            let ended = Executed { code, stdout: "PRIVATE KEY".into(), stderr: stderr.into() };
+            how(&ended, Duration::from_secs(5))
+        };
+        assert_eq!(told(Some(3), "no\nlogin\n"), "exited with status 3: no | login");
+        assert_eq!(told(Some(3), ""), "exited with status 3");
+        assert_eq!(told(None, ""), "did not end within 5 s");
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates: renewed in time, told to their services, and what comes of renewals that fail.
 
 use super::Rig;
-use crate::fake::{Script, project, service};
+use crate::fake::{FAILS_LATE, Script, project, service};
 use mesh_api::{
     message::{Answer, Progress},
     request::Request,
@@ -115,7 +115,7 @@ async fn a_renewal_that_fails_is_told_and_tried_again() {
     assert!((4..20).contains(&attempts.len()), "{}", attempts.len());
     assert!(attempts.iter().all(|words| words == "hook renew p-web-1"), "the service was told of nothing");
     let told = rig.status("web").await.certificate_troubles;
-    assert_eq!(told, [format!("renew of {FILE} exited with status 3: done")]);
+    assert_eq!(told, [format!("renew of {FILE} exited with status 3")]);
     assert_eq!(rows(&rig).await[0].standing, CertificateStanding::Due);
 
     // A command that ends well and writes nothing is no renewal.
@@ -143,11 +143,51 @@ async fn a_service_that_could_not_be_told_is_only_told_again() {
     assert_eq!(log.iter().filter(|words| *words == "hook renew p-web-1").count(), 1, "{log:?}");
     assert!(log.iter().filter(|words| *words == "hook reload p-web-1").count() > 3, "{log:?}");
     let told = rig.status("web").await.certificate_troubles;
-    assert_eq!(told, [format!("reload of {FILE} exited with status 1: done")]);
-    rig.fake.script("web", reloads(0));
+    assert_eq!(told, [format!("reload of {FILE} exited with status 1")]);
+    // That it was frozen meanwhile is no reason to forget it.
+    rig.done(Request::Pause { services: vec!["web".into()] }).await;
     sleep(Duration::from_secs(2 * 3600)).await;
-    assert_eq!(rig.fake.take_log(), ["hook reload p-web-1"]);
+    rig.fake.script("web", reloads(0));
+    rig.fake.take_log();
+    rig.done(Request::Unpause { services: vec!["web".into()] }).await;
+    sleep(Duration::from_secs(2 * 3600)).await;
+    let log = rig.fake.take_log();
+    assert_eq!(
+        log.iter().filter(|words| words.starts_with("hook")).collect::<Vec<_>>(),
+        ["hook reload p-web-1"]
+    );
     assert_eq!(rig.status("web").await.certificate_troubles, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_the_service_does_not_take_is_made_anew_where_that_is_forced() {
+    let reload = Some(Reload::Command(vec!["reload".into()]));
+    let (rig, _task) = watching(&web(vec![Certificate { reload, ..declared() }])).await;
+    let hooks = [("reload".to_owned(), (Duration::ZERO, 1))].into();
+    rig.fake.script("web", Script { hooks, ..Script::default() });
+    for serial in 2..4 {
+        rig.fake.writes("renew", FILE, &pem(serial, 0, 90 * DAY));
+        let force = Request::RenewCertificates { services: vec![], force: true };
+        rig.ask(force).await.0.unwrap_err();
+        assert_eq!(rig.fake.take_log(), ["hook renew p-web-1", "hook reload p-web-1"]);
+    }
+    assert_eq!(serial(&rig).await, "03");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_loaded_although_its_command_failed_after_it_was_written() {
+    let renew = Some(vec!["renew".into(), FAILS_LATE.into()]);
+    // An exit code, and one that does not end.
+    for end in [(Duration::from_secs(1), 3), (Duration::from_secs(600), 0)] {
+        let (rig, _task) = watching(&web(vec![Certificate { renew: renew.clone(), ..declared() }])).await;
+        let hooks = [("renew".to_owned(), end)].into();
+        rig.fake.script("web", Script { hooks, ..Script::default() });
+        rig.fake.writes("renew", FILE, &pem(2, 60 * DAY, 150 * DAY));
+        sleep(days(64)).await;
+        assert_eq!(rig.fake.take_log(), ["hook renew late p-web-1", "signal 1 p-web-1"], "{end:?}");
+        assert_eq!(serial(&rig).await, "02");
+        assert_eq!(rig.status("web").await.certificate_troubles, [""; 0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

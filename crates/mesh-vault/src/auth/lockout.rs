@@ -44,6 +44,19 @@ impl Failures {
         Self { count: FAILURES_MAX, last: UNIX_EPOCH + Duration::from_nanos(locked.last) }
     }
 
+    /// Takes none to be of the future: under a clock that was ahead, a lock would last until that date. Whether
+    /// that changed anything.
+    fn bound(&mut self, now: SystemTime) -> bool {
+        let ahead = self.last > now;
+        self.last = self.last.min(now);
+        ahead
+    }
+
+    /// As it is stored.
+    fn stored(&self) -> Locked {
+        Locked { last: moment::nanos(self.last) }
+    }
+
     /// Whether they still count. A clock that went back makes nothing older.
     fn fresh(&self, now: SystemTime) -> bool {
         now.duration_since(self.last).unwrap_or_default() < LOCKED
@@ -66,17 +79,16 @@ impl Lockout {
         &self,
         context: &Context,
         name: &str,
-        transaction: &Transaction<'_>,
+        transaction: &mut Transaction<'_>,
     ) -> Result<(), Refusal> {
-        let known = self.lock().get(&key(context, name)).copied();
-        let known = match known {
-            Some(failures) => Some(failures),
-            None => self.remember(context, name, transaction)?,
-        };
-        match known {
-            Some(failures) if failures.too_many() && failures.fresh(context.now) => Err(Refusal::Denied),
-            _ => Ok(()),
+        self.remember(context, name, transaction)?;
+        let mut all = self.lock();
+        let Some(failures) = all.get_mut(&key(context, name)) else { return Ok(()) };
+        if failures.bound(context.now) && failures.too_many() {
+            // It stands although the login is refused, or each restart would begin the while anew.
+            transaction.stand_json(&entry(name), Some(&failures.stored()))?;
         }
+        if failures.too_many() && failures.fresh(context.now) { Err(Refusal::Denied) } else { Ok(()) }
     }
 
     /// Takes up a lock of the time before a restart.
@@ -85,11 +97,13 @@ impl Lockout {
         context: &Context,
         name: &str,
         transaction: &Transaction<'_>,
-    ) -> Result<Option<Failures>, StorageError> {
-        let Some(stored) = transaction.get_json::<Locked>(&entry(name))? else { return Ok(None) };
-        let failures = Failures::locked(&stored);
-        let mut all = self.lock();
-        Ok(Some(*all.entry(key(context, name)).or_insert(failures)))
+    ) -> Result<(), StorageError> {
+        if !self.lock().contains_key(&key(context, name))
+            && let Some(stored) = transaction.get_json::<Locked>(&entry(name))?
+        {
+            self.lock().entry(key(context, name)).or_insert(Failures::locked(&stored));
+        }
+        Ok(())
     }
 
     /// Counts a failure; the one that locks the name is stored, although the login is refused.
@@ -102,7 +116,10 @@ impl Lockout {
         let mut failures = self.lock();
         let key = key(context, name);
         if failures.len() >= NAMES_MAX && !failures.contains_key(&key) {
-            failures.retain(|_, failures| failures.fresh(context.now));
+            failures.retain(|_, failures| {
+                failures.bound(context.now);
+                failures.fresh(context.now)
+            });
             if failures.len() >= NAMES_MAX {
                 return Ok(());
             }
@@ -111,8 +128,7 @@ impl Lockout {
         counted.count = if counted.fresh(context.now) { counted.count.saturating_add(1) } else { 1 };
         counted.last = context.now;
         if counted.too_many() {
-            let locked = Locked { last: moment::nanos(counted.last) };
-            return transaction.stand_json(&entry(name), Some(&locked));
+            return transaction.stand_json(&entry(name), Some(&counted.stored()));
         }
         Ok(())
     }
@@ -133,10 +149,16 @@ impl Lockout {
         context: &Context,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), StorageError> {
+        for failures in self.lock().values_mut() {
+            failures.bound(context.now);
+        }
         for name in transaction.list(FOLDER)?.into_iter().take(TIDIED_MAX) {
             let entry = format!("{FOLDER}{name}");
-            let stored = transaction.get_json::<Locked>(&entry)?;
-            if stored.is_some_and(|stored| !Failures::locked(&stored).fresh(context.now)) {
+            let Some(stored) = transaction.get_json::<Locked>(&entry)? else { continue };
+            let mut locked = Failures::locked(&stored);
+            if locked.bound(context.now) {
+                transaction.put_json(&entry, &locked.stored())?;
+            } else if !locked.fresh(context.now) {
                 transaction.delete(&entry);
             }
         }

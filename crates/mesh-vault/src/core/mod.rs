@@ -54,7 +54,10 @@ pub struct Core {
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) root_generation: tokio::sync::Mutex<Option<bare::Generation>>,
-    /// One initialization, unsealing or sealing at a time.
+    /// One answer to an initialization at a time, from the look whether there was one: it unseals and seals in
+    /// between, so no unsealing comes in between either.
+    pub(crate) initializing: tokio::sync::Mutex<()>,
+    /// One opening or sealing at a time.
     changing: tokio::sync::Mutex<()>,
     active: RwLock<Option<Arc<Active>>>,
 }
@@ -76,6 +79,7 @@ impl Core {
             settings: Arc::new(settings),
             metrics: Arc::new(Metrics::default()),
             root_generation: tokio::sync::Mutex::default(),
+            initializing: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             active: RwLock::new(None),
         })

@@ -9,7 +9,7 @@ mod system;
 
 use crate::logical::{Object, Raw, Refusal, Response};
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::{cmp::Reverse, fmt::Write as _};
 
 /// What a type of mount is, and its paths.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ struct Guide {
     paths: &'static [Path],
 }
 
-/// A path below a mount: `<name>` stands for one part, and for any rest where it is the last and ends with `...>`.
+/// A path below a mount: `<name>` stands for one part, `<name...>` for one or more.
 #[derive(Debug)]
 struct Path {
     pattern: &'static str,
@@ -74,24 +74,28 @@ fn overview(guide: &Guide) -> String {
 /// What is said of a path, by the most exact of the patterns that fit.
 fn about(guide: &Guide, relative: &str) -> Option<String> {
     let fitting = guide.paths.iter().filter(|path| fits(path.pattern, relative));
-    let found = fitting.min_by_key(|path| path.pattern.matches('<').count())?;
+    let found = fitting.min_by_key(|path| {
+        let (open, parts) = (path.pattern.matches('<').count(), path.pattern.split('/').count());
+        (open, Reverse(parts))
+    })?;
     Some(format!("Request:        {relative}\nMatching Route: {}\n\n{}\n", found.pattern, found.says))
 }
 
 fn fits(pattern: &str, relative: &str) -> bool {
-    let mut parts = relative.split('/');
-    let mut rules = pattern.split('/').peekable();
-    while let Some(rule) = rules.next() {
-        let Some(part) = parts.next() else { return false };
-        let any = rule.starts_with('<');
-        if any && rule.ends_with("...>") && rules.peek().is_none() {
-            return true;
-        }
-        if part.is_empty() || !(any || rule == part) {
-            return false;
-        }
-    }
-    parts.next().is_none()
+    let (rules, parts): (Vec<&str>, Vec<&str>) =
+        (pattern.split('/').collect(), relative.split('/').collect());
+    // No pattern has more than one that stands for several parts, so what is behind that one is at the end.
+    let Some(several) = rules.iter().position(|rule| rule.ends_with("...>")) else {
+        return each_fits(&rules, &parts);
+    };
+    let behind = rules.len() - several - 1;
+    let Some(end) = parts.len().checked_sub(behind).filter(|end| *end > several) else { return false };
+    each_fits(&rules[..several], &parts[..several]) && each_fits(&rules[several + 1..], &parts[end..])
+}
+
+fn each_fits(rules: &[&str], parts: &[&str]) -> bool {
+    let fits = |(rule, part): (&&str, &&str)| !part.is_empty() && (rule.starts_with('<') || rule == part);
+    rules.len() == parts.len() && rules.iter().zip(parts).all(fits)
 }
 
 #[cfg(test)]
@@ -108,6 +112,10 @@ mod tests {
             ("issuer/<issuer>/crl", "issuer/a/crl", true),
             ("issuer/<issuer>/crl", "issuer/a/b", false),
             ("<path...>", "anything/at/all", true),
+            ("mounts/<path...>/tune", "mounts/a/tune", true),
+            ("mounts/<path...>/tune", "mounts/a/b/tune", true),
+            ("mounts/<path...>/tune", "mounts/tune", false),
+            ("mounts/<path...>/tune", "mounts/a/tune/b", false),
         ] {
             assert_eq!(fits(pattern, path), expected, "{pattern} {path}");
         }
@@ -130,6 +138,21 @@ mod tests {
         says("pki", None, "cert/12-34", "cert/<serial>");
         says("approle", None, "role/app/secret-id/destroy", "role/<name>/secret-id/destroy");
         says("system", None, "policies/acl/app", "policies/acl/<name>");
+        for (kind, path, route) in [
+            ("system", "mounts/secret", "mounts/<path...>"),
+            ("system", "mounts/team/secret/tune", "mounts/<path...>/tune"),
+            ("system", "auth/approle/tune", "auth/<path...>/tune"),
+            ("system", "renew", "renew"),
+            ("system", "renew/pki/issue/app/1", "renew/<lease...>"),
+            ("system", "leases/revoke/pki/issue/app/1", "leases/revoke/<lease...>"),
+            ("system", "internal/ui/resultant-acl", "internal/ui/resultant-acl"),
+            ("pki", "crl/delta", "crl/delta"),
+            ("pki", "cert/delta-crl", "cert/delta-crl"),
+            ("pki", "crl/rotate-delta", "crl/rotate-delta"),
+            ("pki", "issuer/default/crl/delta", "issuer/<issuer>/crl/delta"),
+        ] {
+            says(kind, None, path, route);
+        }
         assert!(text("kv", Some("2"), "").unwrap().contains("\n    metadata/<path...>\n"));
         assert_eq!(text("pki", None, "nowhere"), None);
         assert_eq!(text("identity", None, ""), None);

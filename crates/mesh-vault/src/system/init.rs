@@ -168,6 +168,8 @@ async fn initialize(plain: &Plain<'_>) -> Result<Answer, Answer> {
         InitError::Storage(_) => Answer::errors(500, &[&error.to_string()]),
     };
     let core = plain.core;
+    // A caller that repeats itself while it is answered waits for that answer.
+    let _turn = core.initializing.lock().await;
     let made = match (core.barrier.initialized().map_err(|error| bad(&error))?, &key) {
         (false, None) => core.initialize(config, None).await.map_err(failed)?,
         (false, Some(key)) => core.initialize_kept(config, key).await.map_err(failed)?,

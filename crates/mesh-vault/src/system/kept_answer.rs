@@ -151,7 +151,7 @@ impl Core {
         Ok(())
     }
 
-    /// Forgets what is kept: whoever unsealed has the shares.
+    /// Forgets what is kept: whoever unsealed has the shares. To be called in the turn of `initializing`.
     pub(super) async fn forget_kept_answer(&self) {
         let forgotten = async {
             if self.barrier.under().get(KEPT_ANSWER_PATH)?.is_some() {
@@ -236,6 +236,37 @@ mod tests {
         unseal(&client, &answer).await;
         let root = Client { token: Some("hvs.chosen".to_owned()), ..client.clone() };
         root.get("auth/token/lookup-self").await.ok();
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_at_once_is_answered_once_and_unsealing_waits_for_it() {
+        let client = sealed();
+        let turn = client.core.initializing.lock().await;
+        let asked: Vec<_> = (0..4)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { init(&client, KEY).await.ok() })
+            })
+            .collect();
+        let unsealing = tokio::spawn({
+            let core = Arc::clone(&client.core);
+            async move { core.unseal(&"0".repeat(64)).await }
+        });
+        // All of them come as far as they can.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!client.core.barrier.initialized().unwrap() && !unsealing.is_finished());
+        drop(turn);
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap());
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert!(client.core.sealed());
+        let _ = unsealing.await.unwrap();
+        client.core.seal.reset();
+        unseal(&client, &answers[0]).await;
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ impl Core {
     /// When it is no share, or too many of them are wrong.
     pub async fn unseal(self: &Arc<Self>, share: &str) -> Result<bool, SealError> {
         let share = decode_share(share)?;
+        let _turn = self.initializing.lock().await;
         if !self.seal.submit(&share)? {
             return Ok(false);
         }

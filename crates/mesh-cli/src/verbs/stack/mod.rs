@@ -34,6 +34,8 @@ struct There {
     client: Client,
     /// Its containers, those of `run` left out.
     containers: Vec<ContainerStatus>,
+    /// Those of `run`.
+    one_offs: Vec<ContainerStatus>,
     /// What was brought up, as far as that is known.
     project: Option<Box<Project>>,
 }
@@ -42,10 +44,9 @@ impl There {
     /// `None`: nothing of the project is there.
     async fn find(target: &Target) -> Result<Option<Self>, CliError> {
         let Some(client) = target.attend().await? else { return Ok(None) };
-        let mut containers = containers(&client).await?;
-        containers.retain(|container| !container.one_off);
+        let (one_offs, containers) = containers(&client).await?.into_iter().partition(|one| one.one_off);
         let project = brought_up(&client).await?;
-        Ok(Some(Self { client, containers, project }))
+        Ok(Some(Self { client, containers, one_offs, project }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `reset`: `down -v`, once it was confirmed.
+//! `reset`: `down -v --remove-orphans`, once it was confirmed.
 
 use super::confirmed;
 use crate::{context::Context, failure::CliError, verbs::down};

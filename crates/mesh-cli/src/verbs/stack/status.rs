@@ -32,14 +32,15 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// Of a whole: the worst of its parts.
+    /// Of a whole: the worst of its parts; one that rests beside others that run changes nothing.
     pub(super) fn of(containers: &[ContainerStatus]) -> Self {
         let rests = |one: &ContainerStatus| matches!(one.state, State::Created | State::Exited | State::Dead);
         let failed = |one: &ContainerStatus| Self::of_one(one) == Self::Failing;
         if !containers.is_empty() && containers.iter().all(rests) && !containers.iter().any(failed) {
             return Self::Stopped;
         }
-        containers.iter().map(Self::of_one).max().unwrap_or(Self::Down)
+        let parts = containers.iter().map(Self::of_one).filter(|part| *part != Self::Stopped);
+        parts.max().unwrap_or(Self::Down)
     }
 
     /// Of one container.
@@ -169,6 +170,17 @@ mod tests {
             vec![completed(), container(State::Exited, None, Some(1))],
             "s is failing: 1 completed, 1 ended",
         );
+        for rests in [container(State::Created, None, None), container(State::Exited, None, Some(143))]
+            .map(|one| vec![one])
+        {
+            let of = |others: Vec<ContainerStatus>| Condition::of(&[others, rests.clone()].concat());
+            assert_eq!(of(vec![]), Condition::Stopped);
+            assert_eq!(of(vec![completed()]), Condition::Stopped);
+            assert_eq!(of(vec![healthy()]), Condition::Up);
+            assert_eq!(of(vec![healthy(), completed()]), Condition::Up);
+            assert_eq!(of(vec![container(State::Paused, None, None)]), Condition::Paused);
+        }
+        check(vec![healthy(), container(State::Created, None, None)], "s is up: 1 running, 1 not started");
         check(vec![healthy(), container(State::Waiting, None, None)], "s is starting: 1 running, 1 waiting");
     }
 }

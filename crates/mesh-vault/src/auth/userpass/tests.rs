@@ -171,6 +171,40 @@ fn a_restart_does_not_unlock_a_user() {
 }
 
 #[test]
+fn a_lock_of_a_clock_that_was_ahead_ends() {
+    const YEAR: u64 = 365 * 86_400;
+    let mut mount = mount();
+    mount.write("users/bob", json!({"password": "right"}));
+    let lock_ahead = |mount: &mut Mount<UserPass>| {
+        mount.pass(YEAR);
+        for _ in 0..5 {
+            assert_eq!(login(mount, "bob", "wrong").unwrap_err(), INVALID);
+        }
+        mount.context.now -= std::time::Duration::from_secs(YEAR);
+    };
+    let locks = |mount: &Mount<UserPass>| mount.store.list("logical/1/lockout/").unwrap().len();
+    lock_ahead(&mut mount);
+    mount.engine = UserPass::default();
+    assert!(login(&mut mount, "bob", "right").is_err());
+    // The while has begun; no restart begins it anew.
+    mount.pass(899);
+    mount.engine = UserPass::default();
+    assert!(login(&mut mount, "bob", "right").is_err());
+    mount.pass(1);
+    login(&mut mount, "bob", "right").unwrap();
+    assert_eq!(locks(&mount), 0);
+    // Tidying does the same: to what is stored, and to what is in memory.
+    lock_ahead(&mut mount);
+    mount.tick();
+    mount.pass(899);
+    assert!(login(&mut mount, "bob", "right").is_err());
+    mount.pass(1);
+    mount.tick();
+    assert_eq!(locks(&mount), 0);
+    login(&mut mount, "bob", "right").unwrap();
+}
+
+#[test]
 fn networks_are_looked_at() {
     let mut mount = mount();
     mount.write("users/bob", json!({"password": "right", "token_bound_cidrs": "10.0.0.0/8"}));

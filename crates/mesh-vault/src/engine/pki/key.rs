@@ -75,8 +75,10 @@ impl PrivateKey {
                     4_096 => KeySize::Rsa4096,
                     other => return Err(KeyError::Size(other)),
                 };
-                let _slot = RSA_SLOTS.take();
-                RsaKeyPair::generate(size).map(|key| Self::Rsa(Box::new(key))).map_err(failed)
+                let made = RSA_SLOTS.work(|| RsaKeyPair::generate(size));
+                made.ok_or(KeyError::Library("start a thread for a private key"))?
+                    .map(|key| Self::Rsa(Box::new(key)))
+                    .map_err(failed)
             }
             Kind::Ec => {
                 let curve = Curve::of_bits(bits).ok_or(KeyError::Library("generate a key on this curve"))?;

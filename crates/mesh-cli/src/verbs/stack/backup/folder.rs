@@ -224,9 +224,12 @@ fn clear(folder: &Path) -> Result<(), CliError> {
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let stem = name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL));
+        // Whatever else is in the folder is not ours to open: a pipe would make us wait for its writer.
+        if !stem.is_some_and(name::is_name) || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
         let Ok(lock) = File::open(entry.path()) else { continue };
-        let free = || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if stem.is_some_and(name::is_name) && free() {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // One that stays is in nobody's way.
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -112,7 +112,8 @@ impl Manifest {
 
 /// Whether a text is one part of a path, and no special one.
 fn is_part(text: &str) -> bool {
-    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0']) && text != FILE
+    let taken = [".", "..", FILE, DIGEST_FILE].contains(&text);
+    !text.is_empty() && !taken && !text.contains(['/', '\0'])
 }
 
 /// What was found of a file.
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_leads_elsewhere_is_refused() {
-        for name in ["../etc", "a/b", "..", ".", "", "manifest.json"] {
+        for name in ["../etc", "a/b", "..", ".", "", "manifest.json", "manifest.json.sha256"] {
             let text = manifest(name).to_text().unwrap();
             assert!(matches!(Manifest::parse(text.as_bytes()), Err(ManifestError::Name(_))), "{name}");
         }

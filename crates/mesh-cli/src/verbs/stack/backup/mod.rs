@@ -18,7 +18,7 @@ pub(crate) use verify::{VerifyArguments, run as verify};
 use super::There;
 use crate::{
     console,
-    context::{Context, Target},
+    context::{Context, Target, containers},
     failure::CliError,
     files::Files,
     words,
@@ -26,9 +26,10 @@ use crate::{
 use clap::Args;
 use folder::Partial;
 use manifest::{Content, Entry, Manifest};
-use mesh_api::{options::FileOperation, request::Request};
-use plan::{Plan, plan};
-use programs::{keep, program, unless_interrupted};
+use mesh_api::{options::FileOperation, request::Request, status::State};
+use mesh_model::project::Project;
+use plan::{Plan, at_work, is_still, plan, unknown};
+use programs::{Signals, keep, program};
 use std::path::PathBuf;
 
 /// The folder of backups beside a Compose file.
@@ -71,6 +72,7 @@ pub(crate) async fn run(context: &Context, arguments: BackupArguments) -> Result
     };
     let there = There::find(&target).await?.ok_or_else(nothing)?;
     let project = there.project.as_deref().filter(|_| !there.containers.is_empty()).ok_or_else(nothing)?;
+    refuse_unknown(project, &there)?;
     let plan = plan(project, &there.containers).map_err(CliError::said)?;
     for sentence in &plan.absent {
         console::err_line(&format!("warning: {sentence}, and is not in the backup"));
@@ -78,19 +80,51 @@ pub(crate) async fn run(context: &Context, arguments: BackupArguments) -> Result
     if plan.dumps.is_empty() && plan.volumes.is_empty() {
         return Err(CliError::said(format!("project `{}` has no data to keep", target.name)));
     }
+    refuse_writers(&expected_writers(project, &there, &plan))?;
     if context.settings.dry_run {
         rehearse(&plan, &folder);
         return Ok(0);
     }
+    let mut signals = Signals::watch()?;
     let begun_unix_ms = words::now_unix_ms();
     let partial = Partial::begin(&folder, begun_unix_ms)?;
     let services = project.services.keys().cloned().collect();
     let mut manifest = Manifest::new(target.name.clone(), begun_unix_ms, services);
-    unless_interrupted(take_dumps(&there, &plan, &partial, &mut manifest)).await?;
-    take_volumes(context, &there, &plan, &partial, &mut manifest).await?;
-    let path = partial.finish(&manifest)?;
+    signals.unless_interrupted(take_dumps(&there, &plan, &partial, &mut manifest)).await?;
+    let volumes = Volumes { context, there: &there, project, plan: &plan };
+    volumes.take(&mut signals, &partial, &mut manifest).await?;
+    let path = signals.unless_interrupted(async { partial.finish(&manifest) }).await?;
     console::out_line(&path.display().to_string());
     Ok(0)
+}
+
+/// A service that is there and not known may have data of which nothing would be in the backup.
+fn refuse_unknown(project: &Project, there: &There) -> Result<(), CliError> {
+    let names: Vec<&str> = unknown(project, &there.containers).into_iter().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let said = format!("services have containers and were not part of the last `up`: {}", names.join(", "));
+    Err(CliError::said(said).with_hint(
+        "bring them up with their profiles (`mesh --profile NAME up`, `--profile '*'` for all), or remove their containers",
+    ))
+}
+
+/// Those that cannot be frozen: services that are about to write, and containers of `run`.
+fn expected_writers(project: &Project, there: &There, plan: &Plan) -> Vec<String> {
+    let keys = plan.keys();
+    let mut names =
+        at_work(project, &there.containers, &keys, |state| state == State::Running || is_still(state));
+    names.extend(at_work(project, &there.one_offs, &keys, is_still));
+    names
+}
+
+fn refuse_writers(names: &[String]) -> Result<(), CliError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let said = format!("a volume of the backup may be written meanwhile by {}", names.join(", "));
+    Err(CliError::said(said).with_hint("wait until these have ended, or have started; or stop them"))
 }
 
 fn rehearse(plan: &Plan, folder: &std::path::Path) {
@@ -125,47 +159,58 @@ async fn take_dumps(
     Ok(())
 }
 
-/// The volumes, while whoever writes into them is frozen; they are thawed whatever comes of it.
-async fn take_volumes(
-    context: &Context,
-    there: &There,
-    plan: &Plan,
-    partial: &Partial,
-    manifest: &mut Manifest,
-) -> Result<(), CliError> {
-    let services: Vec<String> = plan.pause.iter().cloned().collect();
-    let frozen = !services.is_empty();
-    if frozen
-        && let Err(error) = context.ask(&there.client, Request::Pause { services: services.clone() }).await
-    {
-        console::err_line("note: where services cannot be frozen, `mesh stop` before a backup does as well");
-        // Some may have been.
-        let _ = context.ask(&there.client, Request::Unpause { services }).await;
-        return Err(error);
-    }
-    let taken = unless_interrupted(read_volumes(there, plan, partial, manifest)).await;
-    if frozen {
-        context.ask(&there.client, Request::Unpause { services }).await?;
-    }
-    taken
+/// The volumes of a backup, and who has them.
+struct Volumes<'a> {
+    context: &'a Context,
+    there: &'a There,
+    project: &'a Project,
+    plan: &'a Plan,
 }
 
-async fn read_volumes(
-    there: &There,
-    plan: &Plan,
-    partial: &Partial,
-    manifest: &mut Manifest,
-) -> Result<(), CliError> {
-    let files = Files { client: there.client.clone(), containers: Vec::new() };
-    for volume in &plan.volumes {
-        let operation = FileOperation::Out { path: volume.target.clone() };
-        let command = files.command(&volume.container, operation).await?;
-        let mut file = partial.file(&volume.file)?;
-        keep(&format!("the copy of volume {}", volume.key), command, &mut file).await?;
-        let content = Content::Volume { key: volume.key.clone(), folder: volume.folder().to_owned() };
-        note(manifest, &volume.file, content, file)?;
+impl Volumes<'_> {
+    /// Reads them while whoever writes into them is frozen; they are thawed whatever comes of it.
+    async fn take(
+        &self,
+        signals: &mut Signals,
+        partial: &Partial,
+        manifest: &mut Manifest,
+    ) -> Result<(), CliError> {
+        if self.plan.pause.is_empty() {
+            return signals.unless_interrupted(self.read(partial, manifest)).await;
+        }
+        let services: Vec<String> = self.plan.pause.iter().cloned().collect();
+        let (context, client) = (self.context, &self.there.client);
+        let pause = context.ask(client, Request::Pause { services: services.clone() });
+        if let Err(error) = signals.unless_interrupted(pause).await {
+            if !matches!(error, CliError::Interrupted) {
+                console::err_line(
+                    "note: where services cannot be frozen, `mesh stop` before a backup does as well",
+                );
+            }
+            // Some may have been.
+            let _ = context.ask(client, Request::Unpause { services }).await;
+            return Err(error);
+        }
+        let taken = signals.unless_interrupted(self.read(partial, manifest)).await;
+        // Not to be interrupted: nobody else would thaw them.
+        let thawed = context.ask(client, Request::Unpause { services }).await;
+        taken.and(thawed.map(drop))
     }
-    Ok(())
+
+    async fn read(&self, partial: &Partial, manifest: &mut Manifest) -> Result<(), CliError> {
+        let now = containers(&self.there.client).await?;
+        refuse_writers(&at_work(self.project, &now, &self.plan.keys(), is_still))?;
+        let files = Files { client: self.there.client.clone(), containers: Vec::new() };
+        for volume in &self.plan.volumes {
+            let operation = FileOperation::Out { path: volume.target.clone() };
+            let command = files.command(&volume.container, operation).await?;
+            let mut file = partial.file(&volume.file)?;
+            keep(&format!("the copy of volume {}", volume.key), command, &mut file).await?;
+            let content = Content::Volume { key: volume.key.clone(), folder: volume.folder().to_owned() };
+            note(manifest, &volume.file, content, file)?;
+        }
+        Ok(())
+    }
 }
 
 /// Ends a file, notes it, and tells it.

@@ -6,8 +6,12 @@ use mesh_model::{
     backup::Dump,
     mount::{Mount, MountSource},
     project::Project,
+    service::Service,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// A backup to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,6 +41,13 @@ pub(super) struct VolumeFile {
     /// Name of the container.
     pub(super) container: String,
     pub(super) target: String,
+}
+
+impl Plan {
+    /// The volumes that are read.
+    pub(super) fn keys(&self) -> BTreeSet<&str> {
+        self.volumes.iter().map(|volume| volume.key.as_str()).collect()
+    }
 }
 
 impl VolumeFile {
@@ -69,10 +80,11 @@ pub(super) fn plan(project: &Project, containers: &[ContainerStatus]) -> Result<
         }
     }
     let dumped: BTreeSet<&str> = plan.dumps.iter().map(|dump| dump.service.as_str()).collect();
-    let mut pause = BTreeSet::new();
+    let (mut pause, mut skipped) = (BTreeSet::new(), Vec::new());
     for (key, volume) in &project.volumes {
         let users = users(project, key, true);
-        if users.is_empty() || users.iter().all(|service| dumped.contains(service)) {
+        if users.iter().all(|service| dumped.contains(service)) {
+            skipped.push((key, users));
             continue;
         }
         if volume.external {
@@ -90,16 +102,65 @@ pub(super) fn plan(project: &Project, containers: &[ContainerStatus]) -> Result<
                 let writers = self::users(project, key, false).into_iter();
                 pause.extend(writers.filter(|service| runs(service)).map(str::to_owned));
             }
-            None => plan.absent.push(format!("no container has the whole of volume {key}")),
+            None => {
+                plan.absent.push(format!("no container has the whole of volume {key} and nothing else in it"))
+            }
         }
+    }
+    // The one volume of a server is where it keeps what its dump has. Of several nobody knows.
+    let among_others =
+        |service: &&str| skipped.iter().filter(|(_, users)| users.contains(service)).count() > 1;
+    for (key, users) in skipped.iter().filter(|(_, users)| users.iter().any(among_others)) {
+        let owners = users.iter().copied().collect::<Vec<_>>().join(", ");
+        plan.absent.push(format!("volume {key} is left to the command of service {owners}"));
     }
     plan.pause = pause;
     check_names(&plan)?;
     Ok(plan)
 }
 
-/// A container that has the whole of a volume, and where: one that may write there, unless `read_only` will do. One
-/// that runs comes before others.
+/// Services that have containers, and of which the project that is known has nothing: their profiles were not named when
+/// it was brought up last, or the file has them no more.
+pub(super) fn unknown<'a>(project: &Project, containers: &'a [ContainerStatus]) -> BTreeSet<&'a str> {
+    let services = containers.iter().map(|container| container.service.as_str());
+    services.filter(|service| !project.services.contains_key(*service)).collect()
+}
+
+/// Whether nothing of a container writes as long as nobody starts or thaws it.
+pub(super) fn is_still(state: State) -> bool {
+    state == State::Paused || is_at_rest(state)
+}
+
+/// Whether a container has no process.
+pub(super) fn is_at_rest(state: State) -> bool {
+    matches!(state, State::Created | State::Exited | State::Dead)
+}
+
+/// The containers that may write into one of these volumes, and whose state is not admitted. Of a container of `run`, and
+/// of a service that is not known, every mount counts: what it may do there is not known.
+pub(super) fn at_work(
+    project: &Project,
+    containers: &[ContainerStatus],
+    keys: &BTreeSet<&str>,
+    admitted: fn(State) -> bool,
+) -> Vec<String> {
+    let named = |key: &&str, container: &ContainerStatus| {
+        let name = project.volumes.get(*key).map_or(*key, |volume| volume.name.as_str());
+        container.mounts.iter().any(|mount| mount.volume && mount.name == name)
+    };
+    let writes = |container: &ContainerStatus| {
+        let known = !container.one_off && project.services.contains_key(&container.service);
+        keys.iter().any(|key| match known {
+            true => users(project, key, false).contains(container.service.as_str()),
+            false => named(key, container),
+        })
+    };
+    let busy = containers.iter().filter(|container| !admitted(container.state) && writes(container));
+    busy.map(|container| container.name.clone()).collect()
+}
+
+/// A container that has the whole of a volume and nothing else in it, and where: one that may write there, unless
+/// `read_only` will do. One that runs comes before others.
 pub(super) fn through(
     project: &Project,
     containers: &[ContainerStatus],
@@ -107,17 +168,26 @@ pub(super) fn through(
     read_only: bool,
 ) -> Option<(String, String)> {
     let candidates = containers.iter().filter_map(|container| {
-        let mounts = &project.services.get(&container.service)?.mounts;
-        let mount = mounts.iter().find(|mount| {
+        let service = project.services.get(&container.service)?;
+        let mount = service.mounts.iter().find(|mount| {
             let whole =
                 matches!(&mount.source, MountSource::Volume { key: own, subpath: None, .. } if own == key);
-            whole && (read_only || !mount.read_only)
+            whole && (read_only || !mount.read_only) && !holds_others(service, mount)
         })?;
         Some((container, mount))
     });
     let best =
         candidates.min_by_key(|(container, _)| (container.state != State::Running, container.name.clone()));
     best.map(|(container, mount)| (container.name.clone(), mount.target.clone()))
+}
+
+/// Whether something else is mounted where a mount is, or below: a copy would have what is not of the volume, and emptying
+/// it would empty a folder of the host.
+fn holds_others(service: &Service, mount: &Mount) -> bool {
+    let others = service.mounts.iter().filter(|other| !std::ptr::eq(*other, mount));
+    let files = service.secrets.iter().chain(&service.configs);
+    let mut targets = others.map(|other| &other.target).chain(files.map(|file| &file.target));
+    targets.any(|target| Path::new(target).starts_with(&mount.target))
 }
 
 /// The services that have a volume, or a part of it; those that cannot write there only where `read_only` will do.
@@ -198,7 +268,10 @@ volumes: {db: , cache: , shared: , parts: , far: {external: true}}
         // One that runs is asked before one that does not.
         assert_eq!((plan.volumes[1].container.as_str(), plan.volumes[1].folder()), ("hub-cache-1", "s"));
         assert_eq!(plan.pause, BTreeSet::from(["cache".to_owned()]));
-        assert_eq!(plan.absent, ["volume far is external", "no container has the whole of volume parts"]);
+        assert_eq!(
+            plan.absent,
+            ["volume far is external", "no container has the whole of volume parts and nothing else in it"]
+        );
         // A server that does not run cannot be asked: its files are at rest.
         let plan = super::plan(&project, &containers(State::Exited)).unwrap();
         assert!(plan.dumps.is_empty());
@@ -208,6 +281,82 @@ volumes: {db: , cache: , shared: , parts: , far: {external: true}}
         assert_eq!(
             through(&project, &all, "shared", false),
             Some(("hub-job-1".to_owned(), "/all/shared".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_volume_with_other_mounts_in_it_is_not_touched() {
+        let check = |mounts: &str, want: bool| {
+            let text = format!(
+                "name: p\nservices: {{web: {{image: a, {mounts}}}}}\nvolumes: {{wp: , in: }}\n\
+                 secrets: {{s: {{file: ./s}}}}\nconfigs: {{c: {{file: ./c}}}}\n"
+            );
+            let containers = [sample("web", State::Running)];
+            let found = through(&project(&text), &containers, "wp", false);
+            assert_eq!(found.is_some(), want, "{mounts}");
+        };
+        check("volumes: ['wp:/www', './logs:/wwwlogs', 'in:/other']", true);
+        check("volumes: ['wp:/www', './themes:/www/themes']", false);
+        check("volumes: ['./one:/www/a/one.conf', 'wp:/www/']", false);
+        check("volumes: ['wp:/www', 'in:/www/in']", false);
+        check("volumes: ['wp:/www', '/www/anonymous']", false);
+        check("volumes: ['wp:/www', {type: tmpfs, target: /www/cache}]", false);
+        check("volumes: ['wp:/www'], tmpfs: /www/cache", false);
+        check("volumes: ['wp:/www'], secrets: [{source: s, target: /www/s}]", false);
+        check("volumes: ['wp:/www'], configs: [{source: c, target: /www/c}]", false);
+        // Another place of the same volume, where it is alone.
+        check("volumes: ['wp:/www', './themes:/www/themes', 'wp:/all']", true);
+    }
+
+    #[test]
+    fn volumes_beside_that_of_a_dump_are_told() {
+        let project = project(
+            &FILE
+                .replace("'db:/var/lib/db'", "'db:/var/lib/db', 'files:/files'")
+                .replace("volumes: {db: ,", "volumes: {db: , files: ,"),
+        );
+        let plan = plan(&project, &[sample("db", State::Running)]).unwrap();
+        for key in ["db", "files"] {
+            let told = format!("volume {key} is left to the command of service db");
+            assert!(plan.absent.contains(&told), "{:?}", plan.absent);
+        }
+    }
+
+    #[test]
+    fn whoever_may_write_is_named() {
+        let project = project(FILE);
+        let keys = BTreeSet::from(["shared", "cache"]);
+        let check = |container: ContainerStatus, admitted: fn(State) -> bool, want: bool| {
+            let busy = at_work(&project, std::slice::from_ref(&container), &keys, admitted);
+            assert_eq!(!busy.is_empty(), want, "{container:?}");
+        };
+        for (state, still, rests) in [
+            (State::Running, false, false),
+            (State::Starting, false, false),
+            (State::Restarting, false, false),
+            (State::Waiting, false, false),
+            (State::Paused, true, false),
+            (State::Exited, true, true),
+            (State::Created, true, true),
+            (State::Dead, true, true),
+        ] {
+            check(sample("job", state), is_still, !still);
+            check(sample("job", state), is_at_rest, !rests);
+            check(sample("db", state), is_at_rest, false);
+        }
+        // One of `run`, or of a service that is not known, by what is mounted in it.
+        let mounted = |service: &str, one_off: bool, name: &str| ContainerStatus {
+            one_off,
+            mounts: vec![mesh_api::status::MountStatus { name: name.to_owned(), volume: true }],
+            ..sample(service, State::Running)
+        };
+        check(mounted("db", true, "p_cache"), is_still, true);
+        check(mounted("job", true, "p_other"), is_still, false);
+        check(mounted("gone", false, "p_shared"), is_still, true);
+        check(mounted("gone", false, "p_other"), is_still, false);
+        assert_eq!(
+            unknown(&project, &[sample("gone", State::Exited), sample("db", State::Running)]),
+            BTreeSet::from(["gone"])
         );
     }
 

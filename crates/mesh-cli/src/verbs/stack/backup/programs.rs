@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt as _,
     process::Child,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 
@@ -85,18 +85,52 @@ async fn in_time(what: &str, work: impl Future<Output = Result<(), CliError>>) -
     timeout(FILE_MAX, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
-/// Does the work, unless a signal ends it before: whoever called it can still put things right.
-pub(super) async fn unless_interrupted<T>(
-    work: impl Future<Output = Result<T, CliError>>,
-) -> Result<T, CliError> {
-    let watch = |kind| signal(kind).map_err(CliError::io("watch for signals"));
-    let mut interrupt = watch(SignalKind::interrupt())?;
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut hang_up = watch(SignalKind::hangup())?;
-    tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(CliError::Interrupted),
-        _ = terminate.recv() => Err(CliError::Interrupted),
-        _ = hang_up.recv() => Err(CliError::Interrupted),
+/// The signals that end a command. They are watched from the first to the last: one that comes between two pieces of work
+/// ends the next.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From here on they no longer end the command by themselves.
+    pub(super) fn watch() -> Result<Self, CliError> {
+        let watch = |kind| signal(kind).map_err(CliError::io("watch for signals"));
+        Ok(Self {
+            interrupt: watch(SignalKind::interrupt())?,
+            terminate: watch(SignalKind::terminate())?,
+            hang_up: watch(SignalKind::hangup())?,
+        })
+    }
+
+    /// Does the work, unless a signal ends it before: whoever called it can still put things right.
+    pub(super) async fn unless_interrupted<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        tokio::select! { biased;
+            _ = self.interrupt.recv() => Err(CliError::Interrupted),
+            _ = self.terminate.recv() => Err(CliError::Interrupted),
+            _ = self.hang_up.recv() => Err(CliError::Interrupted),
+            done = work => done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_between_two_pieces_of_work_ends_the_next() {
+        let mut signals = Signals::watch().unwrap();
+        signals.unless_interrupted(async { Ok(()) }).await.unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+        // Told by a pipe: it is there once whoever reads that had its turn.
+        let waits = signals.unless_interrupted(std::future::pending::<Result<(), CliError>>());
+        let told = timeout(Duration::from_secs(10), waits).await.unwrap();
+        assert!(matches!(told, Err(CliError::Interrupted)));
     }
 }

@@ -7,8 +7,9 @@ use super::{
     Place,
     folder::Whole,
     manifest::{Content, Manifest, Verdict},
-    plan::{parent_and_folder, through},
-    programs::{feed, program, unless_interrupted},
+    plan::{at_work, is_at_rest, parent_and_folder, through},
+    programs::{Signals, feed, program},
+    refuse_writers,
     verify::check,
 };
 use crate::{
@@ -80,8 +81,9 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if !arguments.yes && !confirmed(&question)? {
         return Err(CliError::said("nothing was changed").with_hint("`--yes` restores without asking"));
     }
-    let work = Work::prepare(context, &target, backup, manifest).await?;
-    if let Err(error) = work.restore(context).await {
+    let mut signals = Signals::watch()?;
+    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest)).await?;
+    if let Err(error) = signals.unless_interrupted(work.restore(context)).await {
         console::err_line(
             "note: a part of the data may be that of the backup, and services may be stopped; restore again",
         );
@@ -130,13 +132,24 @@ impl Work {
         };
         let project = brought_up(&client).await?;
         let project = project.ok_or_else(|| CliError::said("the supervisor knows nothing of the project"))?;
-        let mut containers = containers(&client).await?;
-        containers.retain(|container| !container.one_off);
-        let work = Self { backup, manifest, client, project, containers };
+        let (one_offs, services) = containers(&client).await?.into_iter().partition(|one| one.one_off);
+        let work = Self { backup, manifest, client, project, containers: services };
         work.check_places()?;
+        // What `run` made is not stopped with the project.
+        work.refuse_writers(&one_offs)?;
         let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
         context.ask(&work.client, stop).await?;
+        work.refuse_writers(&containers(&work.client).await?)?;
         Ok(work)
+    }
+
+    /// Refuses while a process that may write into one of the volumes is there.
+    fn refuse_writers(&self, containers: &[ContainerStatus]) -> Result<(), CliError> {
+        let volumes = self.manifest.files.values().filter_map(|entry| match &entry.content {
+            Content::Volume { key, .. } => Some(key.as_str()),
+            Content::Dump { .. } => None,
+        });
+        refuse_writers(&at_work(&self.project, containers, &volumes.collect(), is_at_rest))
     }
 
     async fn restore(&self, context: &Context) -> Result<(), CliError> {
@@ -165,6 +178,10 @@ impl Work {
 
     /// The container and the path by which a volume is filled.
     fn place(&self, key: &str, folder: &str) -> Result<(String, String), CliError> {
+        if self.project.volumes.get(key).is_some_and(|volume| volume.external) {
+            let said = format!("volume {key} is external now: its data is not the project's alone");
+            return Err(CliError::said(said).with_hint("nothing was changed"));
+        }
         let found = through(&self.project, &self.containers, key, false);
         match found {
             Some((container, target)) if parent_and_folder(&target).1 == folder => Ok((container, target)),
@@ -172,8 +189,11 @@ impl Work {
                 let said = format!("volume {key} was at a folder {folder}, and is at {target} now");
                 Err(CliError::said(said).with_hint(ELSEWHERE))
             }
-            None => Err(CliError::said(format!("no container may write the whole of volume {key}"))
-                .with_hint(ELSEWHERE)),
+            None => {
+                let said =
+                    format!("no container may write the whole of volume {key} and has nothing else in it");
+                Err(CliError::said(said).with_hint(ELSEWHERE))
+            }
         }
     }
 
@@ -183,13 +203,10 @@ impl Work {
             let Content::Volume { key, folder } = &entry.content else { continue };
             let (container, target) = self.place(key, folder)?;
             let directory = parent_and_folder(&target).0.to_owned();
-            unless_interrupted(async {
-                clear(&files, &container, &target).await?;
-                let operation = FileOperation::In { directory, archive: false };
-                let command = files.command(&container, operation).await?;
-                feed(&format!("filling volume {key}"), command, self.open(file)?).await
-            })
-            .await?;
+            clear(&files, &container, &target).await?;
+            let operation = FileOperation::In { directory, archive: false };
+            let command = files.command(&container, operation).await?;
+            feed(&format!("filling volume {key}"), command, self.open(file)?).await?;
             console::err_line(&format!(" Volume {key}  Filled"));
         }
         Ok(())
@@ -215,7 +232,7 @@ impl Work {
             let Some(dump) = dump else { continue };
             let command = program(&self.client, service, &dump.restore, dump.user.as_ref()).await?;
             let what = format!("the restore of service {service}");
-            unless_interrupted(feed(&what, command, self.open(file)?)).await?;
+            feed(&what, command, self.open(file)?).await?;
             console::err_line(&format!(" Service {service}  Read {file}"));
         }
         Ok(())
@@ -241,7 +258,7 @@ fn as_backed_up(context: &Context, manifest: &Manifest) -> Result<Box<Project>, 
 }
 
 /// Removes everything in a directory of a container, not the directory itself. What the image has there comes again by
-/// itself, as it does in every volume that is empty.
+/// itself at the next copy, as it does in every volume that is empty; files of the backup then replace it.
 async fn clear(files: &Files, container: &str, directory: &str) -> Result<(), CliError> {
     for _ in 0..CLEARINGS_MAX {
         let listed = files.list(container, directory).await?;

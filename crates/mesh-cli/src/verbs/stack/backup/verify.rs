@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{console, context::Context, failure::CliError, words};
 use clap::Args;
+use std::error::Error as _;
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Result<u8, 
     }
     let mut damaged = 0_usize;
     for backup in &backups {
-        damaged += usize::from(!tell(backup)?);
+        damaged += usize::from(!tell(backup));
     }
     match damaged {
         0 => Ok(0),
@@ -42,14 +43,15 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Result<u8, 
 }
 
 /// Tells how each file of a backup is; whether all is well.
-fn tell(backup: &Whole) -> Result<bool, CliError> {
+fn tell(backup: &Whole) -> bool {
     let (manifest, verdicts) = match check(backup) {
         Ok(checked) => checked,
-        Err(error @ CliError::Said { .. }) => {
-            console::out_line(&format!("{}: {error}", backup.name));
-            return Ok(false);
+        // One that cannot be read at all is damaged as well, and says nothing of the others.
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            console::out_line(&format!("{}: {error}{cause}", backup.name));
+            return false;
         }
-        Err(error) => return Err(error),
     };
     console::out_line(&format!(
         "{}, of project {}, {}",
@@ -60,7 +62,7 @@ fn tell(backup: &Whole) -> Result<bool, CliError> {
     for (file, verdict) in &verdicts {
         console::out_line(&format!("  {file}: {}", verdict.words()));
     }
-    Ok(verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Same))
+    verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Same)
 }
 
 /// The manifest, and how it and each file that it names is.
