@@ -27,10 +27,17 @@ pub(crate) struct Apt {
 impl Apt {
     /// Makes the directories and the configuration file.
     pub(crate) fn open(directory: PathBuf, configured: PathBuf) -> Result<Self, ImageError> {
+        let make = |path: &Path| {
+            fs::create_dir_all(path).map_err(|source| ImageError::io("create", path, source))
+        };
+        make(&directory)?;
+        // Homes may share a store by a link. The configuration file is one for all of them, so it names
+        // the directory by the path that stays when a home goes.
+        let directory =
+            fs::canonicalize(&directory).map_err(|source| ImageError::io("resolve", &directory, source))?;
         let apt = Self { directory, configured };
         for path in ["lists/partial", "cache/archives/partial", "state", "sources.d", "plans"] {
-            let path = apt.directory.join(path);
-            fs::create_dir_all(&path).map_err(|source| ImageError::io("create", &path, source))?;
+            make(&apt.directory.join(path))?;
         }
         write_if_changed(&apt.path("empty"), "")?;
         write_if_changed(&apt.path("apt.conf"), &apt.configuration())?;

@@ -123,3 +123,16 @@ fn without_lists_and_without_a_mirror_it_says_so() {
     let outcome = apt.lists(&release(), SystemTime::UNIX_EPOCH, false, &reporter());
     assert!(matches!(outcome, Err(ImageError::NoLists { .. })), "{outcome:?}");
 }
+
+#[test]
+fn homes_that_share_a_store_by_a_link_share_its_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shared, link) = (directory.path().join("shared"), directory.path().join("link"));
+    fs::create_dir(&shared).unwrap();
+    std::os::unix::fs::symlink(&shared, &link).unwrap();
+    let configuration = |at: &Path| {
+        let apt = Apt::open(at.join("apt"), directory.path().join("etc")).unwrap();
+        fs::read_to_string(apt.path("apt.conf")).unwrap()
+    };
+    assert_eq!(configuration(&link), configuration(&shared), "the home may go, the store stays");
+}
