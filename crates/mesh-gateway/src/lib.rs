@@ -13,12 +13,14 @@
 mod certificates;
 mod config;
 mod middleware;
+mod names;
 pub mod process;
 mod proxy;
 mod rule;
 pub mod server;
 mod snapshot;
 mod upstream;
+mod watch;
 
 #[cfg(test)]
 mod suite;
