@@ -12,6 +12,7 @@
 
 mod certificates;
 mod config;
+mod handshake;
 mod middleware;
 mod names;
 pub mod process;

@@ -1,7 +1,7 @@
 //! What all requests have in common: a snapshot to be held against, and a way to their router.
 
 use super::{
-    answer::{Answer, not_found, plain},
+    answer::{Answer, not_found, plain, text},
     call::{Call, Upgrade},
     deliver::COPIES_MAX,
     forwarded::{Connected, Forwarding},
@@ -138,6 +138,10 @@ pub(super) async fn answer(
         )
     });
     let Some(route) = route else { return not_found() };
+    if route.options.as_ref().is_some_and(|options| from.tls && *options != from.options) {
+        // A name that was asked for first, with weaker options, does not lead to what stronger ones guard.
+        return text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n");
+    }
     let (layers, destination) = (route.layers.clone(), route.destination.clone());
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.

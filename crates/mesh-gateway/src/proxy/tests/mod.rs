@@ -2,6 +2,7 @@
 
 mod layers;
 mod servers;
+mod tls;
 
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},
