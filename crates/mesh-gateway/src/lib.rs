@@ -11,6 +11,7 @@
 //! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
 
 mod certificates;
+pub mod check;
 mod config;
 mod handshake;
 mod middleware;

@@ -61,6 +61,10 @@ fn watch(directories: &[PathBuf]) -> io::Result<AsyncFd<OwnedFd>> {
             tracing::debug!(directory = %directory.display(), %error, "not watched");
         }
     }
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that may close; an OwnedFd does not"
+    )]
     AsyncFd::new(descriptor)
 }
 
