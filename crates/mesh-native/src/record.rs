@@ -13,6 +13,7 @@ use mesh_runtime::{error::RuntimeError, observed::BoundPort};
 use mesh_sandbox::specification::ExitRecord;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeMap,
     fs, io,
     io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -43,6 +44,9 @@ pub(crate) struct RunRecord {
     /// Ports that were published, and that something else took since.
     #[serde(default)]
     pub(crate) lost: Vec<BoundPort>,
+    /// Variables that the start added to those of the image.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
     /// Frozen.
     pub(crate) paused: bool,
 }

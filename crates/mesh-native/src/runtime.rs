@@ -12,7 +12,7 @@ use crate::{
     registries::Registries,
     release,
     settings::NativeSettings,
-    start, statistics,
+    start, statistics, trust,
     volume::Volumes,
 };
 use async_trait::async_trait;
@@ -33,6 +33,7 @@ use mesh_runtime::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
     request::{HeldImage, ImageRequest},
+    trust::Trusted,
 };
 use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
@@ -95,6 +96,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         images,
         registries: Registries::default(),
         groups,
+        trusted: Mutex::default(),
         phases: Arc::new(Phases::default()),
         events: sender,
         populating: Arc::new(Semaphore::new(1)),
@@ -319,6 +321,10 @@ impl Runtime for NativeRuntime {
         bytes_max: usize,
     ) -> Result<Vec<u8>, RuntimeError> {
         execute::read_file(&self.ground, id, path, bytes_max).await
+    }
+
+    async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
+        self.run("have containers trust", move |ground| trust::trust(ground, authorities)).await
     }
 
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {
