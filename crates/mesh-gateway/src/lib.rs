@@ -13,11 +13,13 @@
 mod certificates;
 mod config;
 mod middleware;
+mod names;
 pub mod process;
 mod proxy;
 mod rule;
 pub mod server;
 mod snapshot;
+mod watch;
 
 #[cfg(test)]
 mod suite;
