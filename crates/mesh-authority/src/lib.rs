@@ -26,7 +26,7 @@ mod judged;
 pub use hash::subject_hash;
 pub use intermediate::Intermediate;
 pub use issuer::{Issuer, Leaf};
-pub use root::{Authorities, Root};
+pub use root::{Authorities, Root, name_in};
 pub use scope::{NAMES_MAX, Scope, name};
 
 use std::{io, path::PathBuf};

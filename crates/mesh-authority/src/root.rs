@@ -10,12 +10,13 @@ use crate::{
 };
 use mesh_redact::Secret;
 use rcgen::{BasicConstraints, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::{
     collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
 };
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// How long a root lives.
 const LIFE_SECONDS: i64 = 3_650 * DAY_SECONDS;
@@ -23,6 +24,8 @@ const LIFE_SECONDS: i64 = 3_650 * DAY_SECONDS;
 const LEFT_SECONDS_MIN: i64 = 60 * DAY_SECONDS;
 /// Authorities below a root that may be between it and what is shown.
 const PATH_LENGTH: u8 = 1;
+/// How the names of files begin that hold a certificate for other programs.
+const PUBLISHED: &str = "mesh-authority-";
 /// Characters of a project's name in that of its root.
 const PROJECT_CHARS_MAX: usize = 24;
 
@@ -96,6 +99,34 @@ impl Authorities {
         paths.iter().filter_map(|path| Self::load(path).transpose()).collect()
     }
 
+    /// Writes the certificate of a root, without its key, into a file that other programs read; gives its path.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn publish(&self, root: &Root) -> Result<PathBuf, AuthorityError> {
+        let path = self.published().join(format!("{PUBLISHED}{}.crt", root.mark()));
+        file::replace(&path, &Secret::new(root.pem()))?;
+        Ok(path)
+    }
+
+    /// Every certificate that was published, also of roots that were replaced since: its file and its text.
+    #[must_use]
+    pub fn all_published(&self) -> Vec<(PathBuf, String)> {
+        let entries = std::fs::read_dir(self.published()).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(PUBLISHED) && name.ends_with(".crt")
+        });
+        paths.sort();
+        let text = |path: &PathBuf| String::from_utf8(file::read(path).ok()??.expose().clone()).ok();
+        paths.iter().filter_map(|path| Some((path.clone(), text(path)?))).collect()
+    }
+
+    fn published(&self) -> PathBuf {
+        self.directory.join("published")
+    }
+
     fn local_path(&self) -> PathBuf {
         self.directory.join("local.pem")
     }
@@ -145,6 +176,12 @@ impl Root {
         &self.signer.certificate
     }
 
+    /// Its name, as other programs show it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name_of(&self.signer.certificate).unwrap_or_default()
+    }
+
     /// The domains that it is for.
     pub fn domains(&self) -> impl Iterator<Item = &str> {
         self.domains.iter().map(String::as_str)
@@ -160,6 +197,19 @@ impl Root {
         let names = scope.domains().all(|domain| crate::scope::permits(self.domains(), domain));
         names && now.saturating_add(LEFT_SECONDS_MIN) < self.signer.until
     }
+}
+
+/// The name of the authority in a PEM text.
+#[must_use]
+pub fn name_in(pem: &str) -> Option<String> {
+    name_of(&CertificateDer::from_pem_slice(pem.as_bytes()).ok()?)
+}
+
+/// The common name of a certificate.
+fn name_of(der: &[u8]) -> Option<String> {
+    let (_, found) = X509Certificate::from_der(der).ok()?;
+    let name = found.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.to_owned())
 }
 
 fn make(subject: &str, scope: &Scope, now: i64) -> Result<Secret<String>, AuthorityError> {
@@ -226,6 +276,17 @@ mod tests {
         let more = names(&["shop.example", "other.example"]);
         assert_ne!(authorities.root_for("shop", &more).unwrap().pem(), own.pem());
         assert_eq!(authorities.all().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_published_has_no_key_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = Authorities::of(directory.path());
+        let root = authorities.local().unwrap();
+        let path = authorities.publish(&root).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), root.pem());
+        assert_eq!(authorities.all_published(), [(path, root.pem())]);
+        assert_eq!(root.name(), format!("Mesh local authority {}", root.mark()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `down`.
 
-use super::{creation::parse_grace, image, rehearsal};
+use super::{creation::parse_grace, hosts, image, rehearsal};
 use crate::{
     console,
     context::{Context, Target},
@@ -78,7 +78,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
             return Ok(0);
         }
     };
+    let whole = options.services.is_empty();
     context.ask(&client, Request::Down(options)).await?;
+    if whole {
+        hosts::forget(&target.name);
+    }
     image::remove_those_of_a_project(&unwanted)?;
     Ok(0)
 }
