@@ -331,10 +331,12 @@ impl Runtime for NativeRuntime {
     }
 
     async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {
-        let (directory, file) = (self.ground.settings.container(id), file.clone());
+        let (directory, file, id) = (self.ground.settings.container(id), file.clone(), id.clone());
         self.run("tell a service something", move |ground| {
             let _telling = ground.telling.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange::tell(&directory, &file)
+            let running = if file.secret { ground.phases.running(&id).ok() } else { None };
+            let owner = running.and_then(|running| exchange::owner_of(running.record.process.pid));
+            exchange::tell(&directory, &file, owner)
         })
         .await
     }
