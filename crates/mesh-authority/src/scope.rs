@@ -1,7 +1,8 @@
 //! For which names an authority may speak. Pure.
 //!
 //! A scope is what stands in a certificate's name constraints (RFC 5280, 4.2.1.10): a domain allows itself and all
-//! below it, and an address is allowed where it lies in one of the networks. An authority for nothing is not made.
+//! below it, and an address is allowed where it lies in one of the networks. A name without a dot would allow all below
+//! a domain of the highest level, so that of these only `localhost` is ever in a scope.
 
 use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 use std::collections::BTreeSet;
@@ -82,24 +83,18 @@ impl Scope {
     /// These names and the machine itself. Names below others say nothing new and are left out.
     #[must_use]
     pub fn of(names: &BTreeSet<String>) -> Self {
-        let mut domains: BTreeSet<String> =
-            names.iter().filter_map(|text| name(text)).take(NAMES_MAX).collect();
+        let mut domains: BTreeSet<String> = dotted(names).take(NAMES_MAX).collect();
         domains.insert("localhost".to_owned());
         let all = domains.clone();
         domains.retain(|domain| !all.iter().any(|other| other != domain && is_below(domain, other)));
         Self { domains, networks: Networks::Loopback }
     }
 
-    /// Those of the names that are not local.
+    /// Those of the names that are not local, as far as there can be an authority for them.
     #[must_use]
     pub fn outside(names: &BTreeSet<String>) -> BTreeSet<String> {
         let local = Self::local();
-        names
-            .iter()
-            .filter_map(|text| name(text))
-            .filter(|name| !local.permits(name))
-            .take(NAMES_MAX)
-            .collect()
+        dotted(names).filter(|name| !local.permits(name)).take(NAMES_MAX).collect()
     }
 
     /// Its domains.
@@ -129,6 +124,11 @@ impl Scope {
             excluded_subtrees: Vec::new(),
         }
     }
+}
+
+/// Names that can be in a scope.
+fn dotted(names: &BTreeSet<String>) -> impl Iterator<Item = String> {
+    names.iter().filter_map(|text| name(text)).filter(|name| name.contains('.'))
 }
 
 /// The domains that a certificate is constrained to; `None`: it is for all of them, or none is to be made out.
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_scope_is_for_its_domains_and_what_is_below_them() {
-        let scope = Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "b.example"]));
+        let scope = Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "b.example", "web", "com"]));
         assert_eq!(scope.domains().collect::<Vec<_>>(), ["b.example", "localhost", "shop.test"]);
         for (name, want) in [
             ("shop.test", true),
@@ -221,7 +221,7 @@ mod tests {
             "shop.example",
             "web",
         ]);
-        assert_eq!(Scope::outside(&names), set(&["shop.example", "web"]));
+        assert_eq!(Scope::outside(&names), set(&["shop.example"]));
         let many: BTreeSet<String> = (0..NAMES_MAX + 5).map(|number| format!("a{number}.test")).collect();
         assert_eq!(Scope::of(&many).domains.len(), NAMES_MAX + 1);
     }

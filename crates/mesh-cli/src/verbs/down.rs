@@ -75,6 +75,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
                 say_nothing(&target);
             }
             image::remove_those_of_a_project(&unwanted)?;
+            if options.services.is_empty() {
+                hosts::forget(&target.name);
+            }
             return Ok(0);
         }
     };

@@ -169,11 +169,12 @@ fn address(container: &ContainerStatus) -> Option<IpAddr> {
     })
 }
 
-/// A name of a hosts file: what is not one must not get into it, whoever said it.
+/// A name of a hosts file: what is not one must not get into it, whoever said it. One without a dot would take the place
+/// of the machine's own words for its neighbours.
 fn needs_entry(name: &str) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
-    !name.is_empty() && name.bytes().all(plain) && name != "localhost" && !name.ends_with(".localhost")
+    name.contains('.') && name.bytes().all(plain) && !name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -198,8 +199,16 @@ mod tests {
 
     #[test]
     fn names_stand_with_the_address_where_their_gateway_is() {
-        let hosts =
-            ["b.test", "a.test", "a.localhost", "localhost", "x\n0.0.0.0 bank.example", "", "UPPER.test"];
+        let hosts = [
+            "b.test",
+            "a.test",
+            "a.localhost",
+            "localhost",
+            "whoami",
+            "x\n0.0.0.0 bank.example",
+            "",
+            "UPPER.test",
+        ];
         let one = gateway(&[("127.0.5.1:9000", 8080), ("0.0.0.0:443", 443), ("[::]:443", 443)], &hosts);
         let other = gateway(&[("127.0.5.1:8443", 8443)], &["c.test"]);
         let unpublished = gateway(&[], &["d.test"]);

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn without_its_program_it_is_said_what_to_install() {
         let mut browsers = Browsers { certutil: None, stores: vec!["/home/x/.pki/nssdb".into()] };
-        let one = Known { name: "x".to_owned(), file: "/x".into() };
+        let one = Known { name: "x".to_owned(), domains: String::new(), file: "/x".into() };
         let steps = browsers.steps(std::slice::from_ref(&one), &[]);
         assert!(steps.len() == 1 && steps[0].deed == Deed::Advice && steps[0].told.contains("libnss3-tools"));
         assert!(browsers.steps(&[], &[one]).is_empty(), "there is nothing to remove");
@@ -193,7 +193,11 @@ mod tests {
         let home = tempfile::tempdir().expect("a home");
         let authorities = mesh_authority::Authorities::of(home.path());
         let root = authorities.local().expect("a root");
-        let one = Known { name: root.name(), file: authorities.publish(&root).expect("published") };
+        let one = Known {
+            name: root.name(),
+            domains: String::new(),
+            file: authorities.publish(&root).expect("published"),
+        };
         let mut browsers = Browsers { certutil: Some(certutil), stores: vec![home.path().join("nssdb")] };
         for _ in 0..2 {
             for step in browsers.steps(std::slice::from_ref(&one), &[]) {

@@ -31,11 +31,16 @@ pub(crate) struct Arguments {
     print: bool,
 }
 
+/// Most domains of an authority that are told.
+const DOMAINS_SHOWN_MAX: usize = 50;
+
 /// An authority as stores know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     /// Its name in lists.
     name: String,
+    /// For which names it may speak.
+    domains: String,
     /// A file with its certificate; stores that are folders have it by the same name.
     file: PathBuf,
 }
@@ -76,7 +81,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     } else {
         let wanted = known(&authorities, &roots(&authorities, project.as_deref())?)?;
         let current = known(&authorities, &authorities.all()?)?;
-        let old = published(&authorities).into_iter().filter(|one| !current.contains(one)).collect();
+        let old = published(&authorities)
+            .into_iter()
+            .filter(|one| current.iter().all(|other| other.file != one.file))
+            .collect();
         (wanted, old)
     };
     let home = context.environment.get("HOME").map(PathBuf::from);
@@ -93,6 +101,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         };
         console::err_line(state);
         return Ok(0);
+    }
+    for one in &wanted {
+        console::err_line(&format!(
+            "{} may vouch for these names and what is below them: {}",
+            one.name, one.domains
+        ));
     }
     console::err_line("This is to be done:");
     for step in &steps {
@@ -143,12 +157,18 @@ fn roots(authorities: &Authorities, project: Option<&str>) -> Result<Vec<Root>, 
 }
 
 fn known(authorities: &Authorities, roots: &[Root]) -> Result<Vec<Known>, CliError> {
-    let one = |root: &Root| Ok(Known { name: root.name(), file: authorities.publish(root)? });
+    let one = |root: &Root| {
+        let domains: Vec<&str> = root.domains().take(DOMAINS_SHOWN_MAX).collect();
+        Ok(Known { name: root.name(), domains: domains.join(", "), file: authorities.publish(root)? })
+    };
     roots.iter().map(one).collect()
 }
 
 /// Everything that may have come to stores from here.
 fn published(authorities: &Authorities) -> Vec<Known> {
     let all = authorities.all_published().into_iter();
-    all.filter_map(|(file, pem)| Some(Known { name: mesh_authority::name_in(&pem)?, file })).collect()
+    let known = |(file, pem): (PathBuf, String)| {
+        Some(Known { name: mesh_authority::name_in(&pem)?, domains: String::new(), file })
+    };
+    all.filter_map(known).collect()
 }

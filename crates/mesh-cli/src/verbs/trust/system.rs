@@ -142,7 +142,7 @@ mod tests {
     fn known(root: &Path, name: &str) -> Known {
         let file = root.join(format!("{name}.crt"));
         fs::write(&file, format!("certificate of {name}")).expect("written");
-        Known { name: name.to_owned(), file }
+        Known { name: name.to_owned(), domains: String::new(), file }
     }
 
     #[test]
