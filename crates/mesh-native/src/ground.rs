@@ -6,8 +6,8 @@ use crate::{
 };
 use mesh_image::ImageStore;
 use mesh_network::ProjectNetwork;
-use mesh_runtime::{error::RuntimeError, events::RuntimeEvent};
-use std::sync::Arc;
+use mesh_runtime::{error::RuntimeError, events::RuntimeEvent, trust::Trusted};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,8 @@ pub(crate) struct Ground {
     pub(crate) registries: Registries,
     pub(crate) volumes: Volumes,
     pub(crate) groups: Groups,
+    /// Whom containers trust that start from now on.
+    pub(crate) trusted: Mutex<Arc<Vec<Trusted>>>,
     pub(crate) phases: Arc<Phases>,
     pub(crate) events: mpsc::Sender<RuntimeEvent>,
     /// One start at a time fills an empty volume from an image.

@@ -12,7 +12,7 @@ use crate::{
     registries::Registries,
     release,
     settings::NativeSettings,
-    start, statistics,
+    start, statistics, trust,
     volume::Volumes,
 };
 use async_trait::async_trait;
@@ -34,6 +34,7 @@ use mesh_runtime::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
     request::{HeldImage, ImageRequest},
+    trust::Trusted,
 };
 use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
@@ -97,6 +98,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         images,
         registries: Registries::default(),
         groups,
+        trusted: Mutex::default(),
         phases: Arc::new(Phases::default()),
         events: sender,
         populating: Arc::new(Semaphore::new(1)),
@@ -324,11 +326,17 @@ impl Runtime for NativeRuntime {
         execute::read_file(&self.ground, id, path, bytes_max).await
     }
 
+    async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
+        self.run("have containers trust", move |ground| trust::trust(ground, authorities)).await
+    }
+
     async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {
-        let (directory, file) = (self.ground.settings.container(id), file.clone());
+        let (directory, file, id) = (self.ground.settings.container(id), file.clone(), id.clone());
         self.run("tell a service something", move |ground| {
             let _telling = ground.telling.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange::tell(&directory, &file)
+            let running = if file.secret { ground.phases.running(&id).ok() } else { None };
+            let owner = running.and_then(|running| exchange::owner_of(running.record.process.pid));
+            exchange::tell(&directory, &file, owner)
         })
         .await
     }
