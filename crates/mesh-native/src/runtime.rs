@@ -80,6 +80,10 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
     let network = ProjectNetwork::open(network_settings)
         .await
         .map_err(|error| fault::network("open the project's network", error, &projects))?;
+    let entered = {
+        let settings = settings.clone();
+        blocking("keep the holder", move || entered.keep(&settings)).await?
+    };
     let capabilities = Capabilities {
         ground: "native".to_owned(),
         rootless: entered.rootless,
