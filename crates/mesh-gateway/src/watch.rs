@@ -61,7 +61,7 @@ fn watch(directories: &[PathBuf]) -> io::Result<AsyncFd<OwnedFd>> {
             tracing::debug!(directory = %directory.display(), %error, "not watched");
         }
     }
-    AsyncFd::new(descriptor)
+    Ok(AsyncFd::register(descriptor)?)
 }
 
 /// Takes what is there; how many events that were.
