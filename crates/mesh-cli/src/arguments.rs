@@ -275,6 +275,10 @@ pub(crate) enum Verb {
     Profiles(verbs::stack::profiles::Arguments),
     /// Show the addresses of services
     Ip(verbs::stack::ip::Arguments),
+    /// Have this machine and its browsers trust the gateway's certificates
+    Trust(verbs::trust::Arguments),
+    /// Show or keep the gateway's names in this machine's hosts file
+    Hosts(verbs::hosts::Arguments),
     /// Remove the project with its volumes
     Reset(verbs::stack::reset::Arguments),
     /// Keep the project's data in a folder
@@ -379,6 +383,10 @@ mod tests {
             "mesh profiles --format json",
             "mesh ip web --format json",
             "mesh reset -y",
+            "mesh trust --remove -y",
+            "mesh trust --print",
+            "mesh hosts --write --yes",
+            "mesh hosts --remove --hosts-file x",
             "mesh backup -o kept",
             "mesh restore -y 20251121_091530 --output kept",
             "mesh verify --all",

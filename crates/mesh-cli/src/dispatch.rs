@@ -127,6 +127,8 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Shell(arguments) => boxed(|| verbs::stack::shell::run(context, arguments)),
         Verb::Profiles(arguments) => boxed(|| verbs::stack::profiles::run(context, arguments)),
         Verb::Ip(arguments) => boxed(|| verbs::stack::ip::run(context, arguments)),
+        Verb::Trust(arguments) => boxed(|| verbs::trust::run(context, arguments)),
+        Verb::Hosts(arguments) => boxed(|| verbs::hosts::run(context, arguments)),
         Verb::Reset(arguments) => boxed(|| verbs::stack::reset::run(context, arguments)),
         Verb::Backup(arguments) => boxed(|| verbs::stack::backup::run(context, arguments)),
         Verb::Restore(arguments) => boxed(|| verbs::stack::backup::restore(context, arguments)),

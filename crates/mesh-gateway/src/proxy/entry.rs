@@ -2,10 +2,13 @@
 
 use super::{
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, answer},
+    handler::{Context, Site, Underscores, answer},
     tcp::{self, Way},
 };
-use crate::{config::statics::EntryPoint, handshake::DEFAULT, rule::NetworkError, snapshot::Ends};
+use crate::{
+    config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, rule::NetworkError,
+    snapshot::Ends,
+};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -51,6 +54,8 @@ pub(crate) enum BindError {
         #[source]
         source: io::Error,
     },
+    #[error("entry point {name}: invalid underscoreHeadersStrategy value {value:?}")]
+    Underscores { name: String, value: String },
     #[error("entry point {name}: forwardedHeaders.trustedIPs")]
     Trusted {
         name: String,
@@ -84,7 +89,18 @@ impl Entry {
         })?;
         let forwarding = Forwarding::new(&options.forwarded_headers, host_name)
             .map_err(|source| BindError::Trusted { name: name.to_owned(), source })?;
-        let context = Context { site, entry: name.to_owned(), options: options.clone(), forwarding };
+        let value = &options.http.underscore_headers_strategy;
+        let underscores = Underscores::named(value)
+            .ok_or_else(|| BindError::Underscores { name: name.to_owned(), value: value.clone() })?;
+        let characters = options.http.encoded_characters.as_ref();
+        let context = Context {
+            site,
+            entry: name.to_owned(),
+            options: options.clone(),
+            forwarding,
+            characters: characters.map(|allowed| EncodedCharacters::new(&allowed.allowed())),
+            underscores,
+        };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 

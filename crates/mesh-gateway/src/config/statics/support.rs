@@ -66,8 +66,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             entry.transport.responding_timeouts.write_timeout.get().is_some(),
             "transport.respondingTimeouts.writeTimeout",
         );
-        note(entry.http.encoded_characters.is_some(), "http.encodedCharacters");
-        note(entry.http.underscore_headers_strategy != "keep", "http.underscoreHeadersStrategy");
     }
     if options.is_empty() {
         return None;

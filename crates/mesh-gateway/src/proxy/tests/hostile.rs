@@ -291,6 +291,10 @@ async fn heads_are_bounded_in_number_size_and_time() {
     let mut statics = Statics::default();
     let mut entry = EntryPoint { address: "127.0.0.1:0".to_owned(), ..EntryPoint::default() };
     entry.http.max_header_bytes = 16 << 10;
+    entry.http.underscore_headers_strategy = "reject".to_owned();
+    let characters =
+        crate::config::statics::PathCharacters { allow_encoded_slash: false, ..Default::default() };
+    entry.http.encoded_characters = Some(characters);
     entry.transport.responding_timeouts.read_timeout = crate::config::duration::Span::milliseconds(300);
     statics.entry_points.insert("web".to_owned(), entry);
     let directory = folder.path().display().to_string();
@@ -304,6 +308,8 @@ async fn heads_are_bounded_in_number_size_and_time() {
         ("many fields", format!("GET / HTTP/1.1\r\nHost: app.test\r\n{many}\r\n")),
         ("a large field", format!("GET / HTTP/1.1\r\nHost: app.test\r\n{large}\r\n")),
         ("a long target", format!("GET /{long} HTTP/1.1\r\nHost: app.test\r\n\r\n")),
+        ("an underscore", "GET / HTTP/1.1\r\nHost: app.test\r\nX_A: 1\r\n\r\n".to_owned()),
+        ("an encoded slash", "GET /a%2fb HTTP/1.1\r\nHost: app.test\r\n\r\n".to_owned()),
         ("a long method", format!("{long} / HTTP/1.1\r\nHost: app.test\r\n\r\n")),
     ] {
         let answer = raw(web, request.as_bytes()).await;
