@@ -227,6 +227,119 @@ fn certificate(case: &Case) -> Played {
     Played::compare(&wanted, &found)
 }
 
+/// What another server is asked, as the table has it.
+fn asked(case: &Case) -> Played {
+    let settings = model::ForwardAuth {
+        address: "http://auth".to_owned(),
+        trust_forward_header: case.fields["trustForwardHeader"].as_bool(),
+        auth_request_headers: case.texts("authRequestHeaders"),
+        ..model::ForwardAuth::default()
+    };
+    let layer = match ForwardAuth::new(&settings) {
+        Ok(layer) => layer,
+        Err(error) => return Played::Different(error.to_string()),
+    };
+    let host = if case.flag("emptyHost") { "" } else { "foo.bar" };
+    let mut exchange = Exchange {
+        host: host.to_owned(),
+        path: "/path".to_owned(),
+        query: Some("q=1".to_owned()),
+        ..Exchange::default()
+    };
+    for (name, value) in case.pairs("headers") {
+        let value = HeaderValue::from_str(value.as_str().unwrap_or_default()).expect("a value");
+        exchange.headers.insert(name.parse::<hyper::header::HeaderName>().expect("a name"), value);
+    }
+    let mut found = layer.question(&exchange).headers;
+    let mut missing = Vec::new();
+    for (name, value) in case.pairs("expectedHeaders") {
+        let value = value.as_str().unwrap_or_default();
+        let told = found.remove(name);
+        // An empty one keeps Go's client from naming itself; here nobody does.
+        if told.as_ref().map_or("", |told| told.to_str().unwrap_or_default()) != value {
+            missing.push((name.to_owned(), value.to_owned(), told));
+        }
+    }
+    let unexpected = if case.flag("checkForUnexpectedHeaders") { found.len() } else { 0 };
+    match missing.is_empty() && unexpected == 0 {
+        true => Played::Same,
+        false => Played::Different(format!("missing {missing:?}, beside {found:?}")),
+    }
+}
+
+/// Who is known by a file and a list.
+fn users(case: &Case) -> Played {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), case.text("userFileContent")).expect("written");
+    let hidden = |text: &String| model::Hidden(mesh_redact::Secret::new(text.clone()));
+    let settings = model::BasicAuth {
+        users: case.texts("givenUsers").iter().map(hidden).collect(),
+        users_file: file.path().display().to_string(),
+        realm: case.text("realm").to_owned(),
+        ..model::BasicAuth::default()
+    };
+    let layer = match BasicAuth::new("test", &settings) {
+        Ok(layer) => layer,
+        Err(error) => return Played::Different(error.to_string()),
+    };
+    for (name, password) in case.pairs("expectedUsers") {
+        let both = format!("{name}:{}", password.as_str().unwrap_or_default());
+        let mut exchange = Exchange::default();
+        let shown = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, both);
+        let shown = HeaderValue::from_str(&format!("Basic {shown}")).expect("a value");
+        exchange.headers.insert(hyper::header::AUTHORIZATION, shown);
+        if layer.before(&mut exchange).is_err() {
+            return Played::Different(format!("{name} is not known"));
+        }
+    }
+    Played::compare(&false, &layer.before(&mut Exchange::default()).is_ok())
+}
+
+fn access(case: &Case) -> Played {
+    let simple = |change: &dyn Fn(&mut model::ForwardAuth)| {
+        let mut settings = model::ForwardAuth { address: "http://auth".to_owned(), ..Default::default() };
+        change(&mut settings);
+        ForwardAuth::new(&settings).expect("a layer")
+    };
+    match case.test.as_str() {
+        "TestForwardAuth_writeHeader" | "TestForwardAuth_oldWriteHeader" => asked(case),
+        "TestBasicAuthUsersFromFile" => users(case),
+        "TestForwardAuthPreserveRequestMethod" => {
+            let layer =
+                simple(&|settings| settings.preserve_request_method = case.flag("preserveRequestMethod"));
+            let method = case.text("originalReqMethod").parse().expect("a method");
+            let question = layer.question(&Exchange { method, ..Exchange::default() });
+            Played::compare(
+                &case.text("expectedReqMethodInAuthServer").to_owned(),
+                &question.method.to_string(),
+            )
+        }
+        "TestForwardAuthAuthSigninURL" => {
+            let layer = simple(&|settings| settings.auth_signin_url = case.text("authSigninURL").to_owned());
+            let status = case.fields["authServerStatus"].as_u64().and_then(|code| u16::try_from(code).ok());
+            let status = StatusCode::from_u16(status.unwrap_or_default()).expect("a status");
+            let answered =
+                layer.answered(&mut Exchange::default(), status, HeaderMap::new(), bytes::Bytes::new());
+            let (status, place) = match answered {
+                Ok(()) => (200, String::new()),
+                Err(reply) => {
+                    let place = reply.headers.get("location").map(|place| place.to_str().unwrap_or_default());
+                    (u64::from(reply.status.as_u16()), place.unwrap_or_default().to_owned())
+                }
+            };
+            let wanted = case.fields["expectedStatus"].as_u64().unwrap_or_default();
+            Played::compare(&(wanted, case.text("expectedLocation").to_owned()), &(status, place))
+        }
+        // Connections of the test's own.
+        _ => Played::Foreign,
+    }
+}
+
+#[test]
+fn whoever_may_is_who_may_with_traefik() {
+    play("pkg/middlewares/auth", &[], access);
+}
+
 #[test]
 fn answers_are_made_smaller_as_traefik_makes_them() {
     // What Traefik chooses for `*` it does not carry out: its writer of gzip looks for the word.
