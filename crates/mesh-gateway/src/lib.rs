@@ -10,7 +10,9 @@
 //!
 //! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
 
+mod api;
 mod certificates;
+mod clock;
 mod config;
 mod middleware;
 pub mod process;

@@ -4,6 +4,7 @@
 //! the place of the old one whole. What cannot be read changes nothing: the last sound configuration stays.
 
 use crate::{
+    api::Api,
     certificates::{CertificateError, Certificates, Shown},
     config::{
         Warning, containers,
@@ -130,7 +131,8 @@ impl Gateway {
             None => Shown::read(&found.tls, &[], &mut Vec::new())?,
         };
         let certificates = Certificates::new(shown, &found.tls)?;
-        let site = Site::new(found.snapshot, certificates.clone());
+        let api = Api::new(Arc::new(statics.clone()));
+        let site = Site::new(found.snapshot, certificates.clone(), api);
         let (stop, stopped) = watch::channel(false);
         let mut entries = Vec::new();
         let mut addresses = Vec::new();

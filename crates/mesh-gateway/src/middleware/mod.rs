@@ -19,7 +19,7 @@ mod retry;
 #[cfg(test)]
 mod suite;
 
-pub(crate) use exchange::{Exchange, Reply};
+pub(crate) use exchange::{Exchange, Reply, decoded};
 pub(crate) use forward_auth::{ForwardAuth, Question};
 pub(crate) use rate::RateLimit;
 pub(crate) use retry::Retry;

@@ -9,6 +9,7 @@ use super::{
     tunnel,
 };
 use crate::{
+    api::Api,
     certificates::Certificates,
     config::statics::EntryPoint,
     middleware::{Exchange, ForwardAuth, Layer, RateLimit, Reply, Retry},
@@ -32,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) struct Site {
     snapshot: ArcSwap<Snapshot>,
     pub(super) certificates: Arc<Certificates>,
+    pub(super) api: Api,
     pool: Pool,
     pub(super) tasks: TaskTracker,
     /// Ends what would go on for as long as its client likes.
@@ -39,10 +41,11 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(snapshot: Snapshot, certificates: Arc<Certificates>) -> Arc<Self> {
+    pub(crate) fn new(snapshot: Snapshot, certificates: Arc<Certificates>, api: Api) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             certificates,
+            api,
             pool: Pool::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -151,8 +154,7 @@ pub(super) async fn answer(context: &Context, from: Connected, mut request: Requ
             )
             .await
         }
-        Some(Destination::Ping) => text(StatusCode::OK, "OK"),
-        Some(Destination::Nowhere) => plain(StatusCode::IM_A_TEAPOT),
+        Some(Destination::Own(own)) => context.site.tell(*own, &exchange),
         Some(Destination::Weighted { .. }) | None => {
             text(StatusCode::SERVICE_UNAVAILABLE, "no available server\n")
         }

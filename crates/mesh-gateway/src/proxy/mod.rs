@@ -10,6 +10,7 @@ mod forwarded;
 mod handler;
 mod hop;
 mod normal;
+mod own;
 mod pool;
 mod tcp;
 mod tunnel;

@@ -9,7 +9,9 @@
 //! health checks, mirroring, failover and UDP.
 
 mod build;
+mod inventory;
 mod layers;
+mod own;
 mod place;
 mod service;
 mod tcp;
@@ -19,8 +21,9 @@ mod unsupported;
 mod tests;
 
 pub(crate) use build::build;
+pub(crate) use inventory::{Inventory, Part};
 pub(crate) use place::Place;
-pub(crate) use service::{Address, Balancer, Destination, Transport};
+pub(crate) use service::{Address, Balancer, Destination, Own, Transport};
 pub(crate) use tcp::{Ends, TcpRoute};
 
 use crate::{
@@ -38,6 +41,12 @@ pub(crate) struct Snapshot {
     pub(crate) services: Named<Status>,
     pub(crate) middlewares: Named<Status>,
     pub(crate) tcp_routers: Named<Status>,
+    pub(crate) tcp_services: Named<Status>,
+    pub(crate) tcp_middlewares: Named<Status>,
+    pub(crate) udp_routers: Named<Status>,
+    pub(crate) udp_services: Named<Status>,
+    /// What was configured, for whoever asks.
+    pub(crate) inventory: Inventory,
     /// What the rules name as hosts.
     pub(crate) hosts: Vec<String>,
     pub(crate) warnings: Vec<Warning>,
@@ -49,6 +58,13 @@ pub(crate) struct Table {
     plain: Vec<Route>,
     tls: Vec<Route>,
     tcp: Vec<TcpRoute>,
+}
+
+impl Snapshot {
+    /// Whether a service's server is taken to be well.
+    pub(crate) fn is_up(&self, _service: &str, _server: &str) -> bool {
+        true
+    }
 }
 
 impl Table {

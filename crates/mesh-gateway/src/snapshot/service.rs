@@ -28,10 +28,23 @@ pub(crate) enum Destination {
         services: Vec<Arc<Destination>>,
         turns: Turns,
     },
+    /// The gateway itself.
+    Own(Own),
+}
+
+/// What the gateway answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// What is configured, and how it stands.
+    Api,
+    /// A page of it.
+    Dashboard,
     /// Whether the gateway is there.
     Ping,
+    /// Numbers.
+    Prometheus,
     /// A redirection comes before it.
-    Nowhere,
+    Nothing,
 }
 
 /// Servers.
@@ -141,10 +154,12 @@ impl<'c> Services<'c> {
         configured: &'c Named<Service>,
         transports: &'c Named<ServersTransport>,
         default: &'c StaticTransport,
+        own: Vec<(&'static str, Result<Own, String>)>,
     ) -> Self {
         let mut made = Named::new();
-        made.insert("ping@internal".to_owned(), Ok(Arc::new(Destination::Ping)));
-        made.insert("noop@internal".to_owned(), Ok(Arc::new(Destination::Nowhere)));
+        for (name, own) in own {
+            made.insert(name.to_owned(), own.map(|own| Arc::new(Destination::Own(own))));
+        }
         let mut services = Self { configured, transports, default, made, statuses: Named::new() };
         for name in configured.keys() {
             // What is wrong stands in the service's status.

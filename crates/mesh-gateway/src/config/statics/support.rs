@@ -15,8 +15,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
     let providers = &statics.providers;
     for (unsupported, option) in [
         (&statics.tcp_servers_transport, "tcpServersTransport"),
-        (&statics.metrics, "metrics"),
-        (&statics.tracing, "tracing"),
         (&statics.host_resolver, "hostResolver"),
         (&statics.certificates_resolvers, "certificatesResolvers"),
         (&statics.experimental, "experimental"),
@@ -50,7 +48,15 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         );
     }
     note(statics.access_log.is_some(), "accessLog");
-    note(statics.api.is_some(), "api");
+    if let Some(metrics) = &statics.metrics {
+        note(metrics.prometheus.is_some(), "metrics.prometheus");
+        note(metrics.datadog.given, "metrics.datadog");
+        note(metrics.stats_d.given, "metrics.statsD");
+        note(metrics.influx_db2.given, "metrics.influxDB2");
+        note(metrics.otlp.given, "metrics.otlp");
+    }
+    note(statics.tracing.is_some(), "tracing");
+    note(statics.api.as_ref().is_some_and(|api| api.debug), "api.debug");
     note(statics.log.as_ref().is_some_and(|log| !log.file_path.is_empty()), "log.filePath");
     for (name, entry) in &statics.entry_points {
         let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
@@ -59,7 +65,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         note(entry.proxy_protocol.is_some(), "proxyProtocol");
         note(entry.http3.given, "http3");
         note(entry.udp.given, "udp");
-        note(entry.observability.given, "observability");
         note(entry.transport.keep_alive_max_time.get().is_some(), "transport.keepAliveMaxTime");
         note(entry.transport.keep_alive_max_requests > 0, "transport.keepAliveMaxRequests");
         note(
