@@ -60,7 +60,6 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 }
 
 /// `22/Nov/2026:00:22:39 +0000`.
-#[cfg_attr(not(test), expect(dead_code, reason = "the access log comes next"))]
 pub(crate) fn common(time: SystemTime) -> String {
     let civil = Civil::of(time);
     let (hour, minute, second) = civil.clock();

@@ -15,6 +15,7 @@ mod certificates;
 mod clock;
 mod config;
 mod middleware;
+mod observe;
 pub mod process;
 mod proxy;
 mod rule;

@@ -103,11 +103,18 @@ fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), Proce
 async fn serve(statics: Statics) -> Result<(), ProcessError> {
     let watch = |kind| signal(kind).map_err(ProcessError::Signals);
     let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    let mut reopen = watch(SignalKind::user_defined1())?;
     let gateway = Gateway::start(statics, std::env::var_os(CONTAINERS).map(PathBuf::from)).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");
     }
-    either(&mut terminate, &mut interrupt).await;
+    loop {
+        tokio::select! {
+            biased;
+            () = either(&mut terminate, &mut interrupt) => break,
+            _ = reopen.recv() => gateway.reopen(),
+        }
+    }
     tokio::select! {
         biased;
         () = gateway.stop() => {}

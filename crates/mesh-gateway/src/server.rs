@@ -12,6 +12,7 @@ use crate::{
         model::{Configuration, TlsConfiguration},
         statics::{Statics, not_yet},
     },
+    observe::{ObserveError, Observer},
     proxy::{BindError, Entry, Site},
     snapshot::{self, Snapshot, State},
 };
@@ -36,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the gateway")]
-pub struct ServerError(#[source] Cause);
+pub struct ServerError(#[source] Box<Cause>);
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
@@ -46,6 +47,8 @@ enum Cause {
     Address(#[source] io::Error),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
 }
 
 /// Why a provider gave nothing.
@@ -113,7 +116,7 @@ impl Gateway {
     /// # Errors
     /// If an entry point cannot listen.
     pub(crate) async fn start(statics: Statics, containers: Option<PathBuf>) -> Result<Self, ServerError> {
-        Self::begin(statics, containers).await.map_err(ServerError)
+        Self::begin(statics, containers).await.map_err(|cause| ServerError(Box::new(cause)))
     }
 
     async fn begin(statics: Statics, containers: Option<PathBuf>) -> Result<Self, Cause> {
@@ -132,7 +135,15 @@ impl Gateway {
         };
         let certificates = Certificates::new(shown, &found.tls)?;
         let api = Api::new(Arc::new(statics.clone()));
-        let site = Site::new(found.snapshot, certificates.clone(), api);
+        let mut warnings = Vec::new();
+        let observer = Observer::new(&statics, &mut warnings)?;
+        for warning in warnings {
+            tracing::warn!(place = %warning.place, "{}", warning.message);
+        }
+        if let Some(metrics) = observer.metrics() {
+            metrics.reloaded(&found.snapshot);
+        }
+        let site = Site::new(found.snapshot, certificates.clone(), api, observer);
         let (stop, stopped) = watch::channel(false);
         let mut entries = Vec::new();
         let mut addresses = Vec::new();
@@ -155,6 +166,11 @@ impl Gateway {
         &self.addresses
     }
 
+    /// Opens the log of requests anew, after somebody has moved its file away.
+    pub(crate) fn reopen(&self) {
+        self.site.observer.reopen();
+    }
+
     /// What is routed, for tests.
     #[cfg(test)]
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -171,6 +187,7 @@ impl Gateway {
             }
         }
         self.site.finish(self.grace).await;
+        self.site.observer.close().await;
     }
 }
 
@@ -211,6 +228,9 @@ fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
         tracing::error!(error = %crate::chain(&error), "the certificates stay as they were");
     }
     let (routers, services) = (found.snapshot.routers.len(), found.snapshot.services.len());
+    if let Some(metrics) = site.observer.metrics() {
+        metrics.reloaded(&found.snapshot);
+    }
     site.replace(found.snapshot);
     tracing::info!(routers, services, "the configuration was read anew");
 }

@@ -27,6 +27,7 @@ use crate::{
     snapshot::Snapshot,
 };
 use bytes::Bytes;
+pub(crate) use certificate::names;
 use hyper::{
     HeaderMap, Method, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS},

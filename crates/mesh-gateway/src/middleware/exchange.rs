@@ -1,6 +1,6 @@
 //! A request on its way, as layers see and change it.
 
-use crate::rule::encoded;
+use crate::{observe::Watch, rule::encoded};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     pub(crate) tls: bool,
     /// What the client said where it comes from, before any layer.
     pub(crate) origin: Option<HeaderValue>,
+    /// Whoever wants to know what becomes of it.
+    pub(crate) watch: Watch,
 }
 
 /// An answer of the gateway's own.

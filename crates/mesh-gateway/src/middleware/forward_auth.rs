@@ -232,6 +232,7 @@ mod tests {
             client: "10.0.0.9:1".parse().ok(),
             tls: false,
             origin: None,
+            watch: Default::default(),
         }
     }
 

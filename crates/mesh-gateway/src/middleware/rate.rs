@@ -158,6 +158,7 @@ mod tests {
             client: client.parse().ok(),
             tls: false,
             origin: None,
+            watch: Default::default(),
         }
     }
 

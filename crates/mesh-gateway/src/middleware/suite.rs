@@ -29,6 +29,7 @@ fn exchange(url: &str) -> Exchange {
         client: None,
         tls: scheme == "https",
         origin: None,
+        watch: Default::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     handler::{Context, Site, answer},
     tcp::{self, Way},
 };
-use crate::{config::statics::EntryPoint, rule::NetworkError, snapshot::Ends};
+use crate::{config::statics::EntryPoint, observe::Agreed, rule::NetworkError, snapshot::Ends};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -111,7 +111,9 @@ impl Entry {
             let _ = stream.set_nodelay(true);
             let (context, stop) = (self.context.clone(), stop.clone());
             self.context.site.tasks.spawn(async move {
+                let open = context.site.observer.opened(&context.entry);
                 greet(context, client, stream, stop).await;
+                drop(open);
                 drop(place);
             });
         }
@@ -167,7 +169,7 @@ async fn greet(
     let route = tcp::route(&context, from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
-        Way::Http if !from.tls => return converse(context, from, stream, stop).await,
+        Way::Http if !from.tls => return converse(context, from, None, stream, stop).await,
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
@@ -175,7 +177,10 @@ async fn greet(
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => match route {
             Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
-            Way::Http | Way::Nowhere => converse(context, from, stream, stop).await,
+            Way::Http | Way::Nowhere => {
+                let agreed = Agreed::of(stream.get_ref().1);
+                converse(context, from, agreed, stream, stop).await;
+            }
         },
         Ok(Err(error)) => tracing::debug!(%client, %error, "TLS was not agreed on"),
         Err(_) => tracing::debug!(%client, "TLS took too long"),
@@ -183,15 +188,24 @@ async fn greet(
 }
 
 /// Serves a connection to its end.
-async fn converse<S>(context: Arc<Context>, from: Connected, stream: S, mut stop: watch::Receiver<bool>)
-where
+async fn converse<S>(
+    context: Arc<Context>,
+    from: Connected,
+    agreed: Option<Agreed>,
+    stream: S,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&context.options);
     let cancelled = context.site.stop.clone();
     let service = service_fn(move |request| {
         let context = context.clone();
-        async move { Ok::<_, Infallible>(answer(&context, from, request).await) }
+        async move {
+            let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
+            let answer = answer(&context, from, watch.clone(), request).await;
+            Ok::<_, Infallible>(watch.end(answer))
+        }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // An error here is the client's: it broke off, or spoke no HTTP.

@@ -13,6 +13,7 @@ use crate::{
     certificates::Certificates,
     config::statics::EntryPoint,
     middleware::{Exchange, ForwardAuth, Layer, RateLimit, Reply, Retry},
+    observe::{Observer, Watch},
     rule::{Target, canonical_host, routing_path},
     snapshot::{Address, Balancer, Destination, Snapshot},
 };
@@ -34,6 +35,7 @@ pub(crate) struct Site {
     snapshot: ArcSwap<Snapshot>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) api: Api,
+    pub(crate) observer: Arc<Observer>,
     pool: Pool,
     pub(super) tasks: TaskTracker,
     /// Ends what would go on for as long as its client likes.
@@ -41,11 +43,17 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(snapshot: Snapshot, certificates: Arc<Certificates>, api: Api) -> Arc<Self> {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        certificates: Arc<Certificates>,
+        api: Api,
+        observer: Arc<Observer>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             certificates,
             api,
+            observer,
             pool: Pool::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -93,13 +101,19 @@ struct Asked<'l> {
 }
 
 /// Answers a request. Whatever goes wrong is an answer too.
-pub(super) async fn answer(context: &Context, from: Connected, mut request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(
+    context: &Context,
+    from: Connected,
+    watch: Watch,
+    mut request: Request<Incoming>,
+) -> Answer {
     let Some(mut exchange) = exchange(context, from, &request) else {
         return plain(StatusCode::BAD_REQUEST);
     };
     let upgrade = hop::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let web_socket =
         upgrade.as_ref().is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    exchange.watch = watch;
     exchange.headers = std::mem::take(request.headers_mut());
     context.forwarding.rewrite(&mut exchange.headers, &exchange.host, from, web_socket);
     hop::remove(&mut exchange.headers, Forwarding::is_managed);
@@ -123,6 +137,7 @@ pub(super) async fn answer(context: &Context, from: Connected, mut request: Requ
     });
     let Some(route) = route else { return not_found() };
     let (layers, destination) = (route.layers.clone(), route.destination.clone());
+    exchange.watch.routed(&route.told);
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.
     drop(snapshot);
@@ -228,6 +243,7 @@ fn exchange(context: &Context, from: Connected, request: &Request<Incoming>) -> 
         client: Some(from.client),
         tls: from.tls,
         origin: request.headers().get(ORIGIN).cloned(),
+        watch: Default::default(),
     })
 }
 
@@ -258,6 +274,7 @@ async fn forward(
         sent += 1;
         let received = send(&connections, outgoing, balancer, address).await;
         let status = received.as_ref().ok().map(hyper::Response::status);
+        exchange.watch.received(status);
         if let Some(wait) = retry.and_then(|retry| retry.again(sent, &exchange.method, status)) {
             tokio::time::sleep(wait).await;
             continue;
@@ -304,6 +321,7 @@ fn outgoing(
     let host =
         if balancer.pass_host && !exchange.host.is_empty() { &exchange.host } else { &address.authority };
     headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    exchange.watch.sending(&balancer.name, &format!("http://{}", address.authority), &mut headers);
     let mut outgoing = Request::new(body);
     *outgoing.method_mut() = exchange.method.clone();
     *outgoing.uri_mut() = uri;

@@ -10,8 +10,11 @@ use crate::{
         model::{Configuration, Middleware, Named, RedirectScheme, Router, TcpRouter, UdpConfiguration},
         statics::{EntryPoint, Redirection, Statics},
     },
+    observe::Told,
     rule::{HttpRule, Syntax, TcpRule, priority},
 };
+
+use std::sync::Arc;
 
 /// Largest priority that a user may give, as Traefik has it: above are the routers of the gateway's own.
 const USER_PRIORITY_MAX: i64 = i64::MAX - 1_000;
@@ -324,6 +327,7 @@ fn route(
     };
     Ok(Route {
         name: name.to_owned(),
+        told: Arc::new(Told::new(name, router, entry, statics)),
         rule,
         place,
         layers: layers.chain(&names)?,

@@ -29,6 +29,7 @@ pub(crate) use tcp::{Ends, TcpRoute};
 use crate::{
     config::{Warning, model::Named},
     middleware::Layer,
+    observe::Told,
     rule::{Connection, HttpRule, Target},
 };
 use std::sync::Arc;
@@ -103,6 +104,8 @@ impl Table {
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) name: String,
+    /// Who wants to know of its requests.
+    pub(crate) told: Arc<Told>,
     rule: HttpRule,
     place: Place,
     pub(crate) layers: Vec<Arc<Layer>>,

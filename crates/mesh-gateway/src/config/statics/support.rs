@@ -47,15 +47,13 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             "providers.docker.username and password",
         );
     }
-    note(statics.access_log.is_some(), "accessLog");
+    note(statics.access_log.as_ref().is_some_and(|log| log.otlp.given), "accessLog.otlp");
     if let Some(metrics) = &statics.metrics {
-        note(metrics.prometheus.is_some(), "metrics.prometheus");
         note(metrics.datadog.given, "metrics.datadog");
         note(metrics.stats_d.given, "metrics.statsD");
         note(metrics.influx_db2.given, "metrics.influxDB2");
         note(metrics.otlp.given, "metrics.otlp");
     }
-    note(statics.tracing.is_some(), "tracing");
     note(statics.api.as_ref().is_some_and(|api| api.debug), "api.debug");
     note(statics.log.as_ref().is_some_and(|log| !log.file_path.is_empty()), "log.filePath");
     for (name, entry) in &statics.entry_points {
