@@ -15,12 +15,14 @@ mod certificates;
 mod clock;
 mod config;
 mod middleware;
+mod names;
 mod observe;
 pub mod process;
 mod proxy;
 mod rule;
 pub mod server;
 mod snapshot;
+mod watch;
 
 #[cfg(test)]
 mod suite;

@@ -26,6 +26,8 @@ pub(crate) struct Ground {
     pub(crate) events: mpsc::Sender<RuntimeEvent>,
     /// One start at a time fills an empty volume from an image.
     pub(crate) populating: Arc<Semaphore>,
+    /// Held while a container is told something, and while its record is removed.
+    pub(crate) telling: std::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the runtime is dropped: watching ends, containers go on.
     pub(crate) stop: CancellationToken,

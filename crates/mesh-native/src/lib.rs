@@ -16,6 +16,7 @@ mod conversion;
 mod devices;
 pub mod doctor;
 mod enter;
+mod exchange;
 mod execute;
 mod fault;
 mod files;

@@ -22,6 +22,7 @@ mod events;
 mod failure;
 mod follow;
 mod gate;
+mod gateway;
 mod hooks;
 mod images;
 mod init;
@@ -51,6 +52,7 @@ mod tests;
 use crate::{
     certificates::Certificates,
     desk::Desk,
+    gateway::Gateways,
     owner::{Owner, Past},
     turn::Turns,
 };
@@ -155,6 +157,7 @@ pub async fn run(
         link.clone(),
         Arc::new(container::unix_ms),
     ));
+    let gateways = Gateways::new(Arc::clone(&runtime), link.clone());
     let desk = Arc::new(Desk {
         name: settings.project.clone(),
         version: settings.version.clone(),
@@ -185,8 +188,13 @@ pub async fn run(
         stop.cancel();
     };
     ready();
-    let (served, (), (), ()) =
-        tokio::join!(serving, ending, owner.run(owning.clone()), certificates.run(&stop));
+    let (served, (), (), (), ()) = tokio::join!(
+        serving,
+        ending,
+        owner.run(owning.clone()),
+        certificates.run(&stop),
+        gateways.run(&stop)
+    );
     // Nothing is held for a project that has no container: the next supervisor makes it anew.
     if idled.into_inner() {
         match timeout(RELEASE_MAX, desk.runtime.release()).await {

@@ -106,7 +106,7 @@ http:
     let directory = folder.path().display().to_string();
     all.providers.file = Some(FileProvider { directory, ..FileProvider::default() });
     statics(&mut all);
-    let gateway = Gateway::start(all, None).await.expect("a gateway");
+    let gateway = Gateway::start(all, Default::default()).await.expect("a gateway");
     let at =
         |name: &str| gateway.addresses().iter().find(|(known, _)| known == name).expect("an entry point").1;
     let (web, traefik) = (at("web"), at("traefik"));
