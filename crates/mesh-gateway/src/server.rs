@@ -89,7 +89,12 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     addresses: Vec<(String, SocketAddr)>,
     grace: Duration,
+    /// How long new requests are taken after the end has begun.
+    accepts: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;
 
 /// What routes are learnt from, and what they were when last looked at.
 #[derive(Debug)]
@@ -171,7 +176,10 @@ impl Gateway {
             tasks.spawn(entry.serve(stopped.clone()));
         }
         tasks.spawn(watch_providers(providers, site.clone(), certificates, stopped));
-        Ok(Self { site, tasks, stop, addresses, grace })
+        let accepts = statics.entry_points.values();
+        let accepts =
+            accepts.filter_map(|entry| entry.transport.life_cycle.request_accept_grace_timeout.get());
+        Ok(Self { site, tasks, stop, addresses, grace, accepts: accepts.max() })
     }
 
     /// Where it listens, by the names of its entry points.
@@ -193,6 +201,10 @@ impl Gateway {
 
     /// Lets requests under way finish, for as long as is configured.
     pub async fn stop(mut self) {
+        self.site.end();
+        if let Some(accepts) = self.accepts {
+            tokio::time::sleep(accepts).await;
+        }
         // Nobody is left to be told when all tasks have ended.
         let _ = self.stop.send(true);
         while let Some(ended) = self.tasks.join_next().await {

@@ -101,6 +101,12 @@ impl Api {
         view.answer(&exchange.method, &exchange.path, exchange.query.as_deref(), &exchange.headers)
     }
 
+    /// What `/ping` answers when the end has begun.
+    pub(crate) fn ending(&self) -> StatusCode {
+        let code = self.statics.ping.as_ref().map(|ping| ping.terminating_status_code);
+        code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// Answers what a router sends to `dashboard@internal`.
     pub(crate) fn page(&self, exchange: &Exchange) -> Reply {
         match exchange.path.as_str() {

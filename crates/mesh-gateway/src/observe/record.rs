@@ -242,9 +242,9 @@ impl Watch {
         }
     }
 
-    /// Watches the answer until its last byte.
-    pub(crate) fn end<B>(self, answer: Response<B>) -> Response<Watched<B>> {
+    /// Watches the answer until its last byte; the guard lives as long.
+    pub(crate) fn end<B, G>(self, answer: Response<B>, guard: G) -> Response<Watched<B, G>> {
         let watched = self.0.map(|record| (record, answer.status(), answer.headers().clone()));
-        answer.map(|body| Watched::new(body, watched))
+        answer.map(|body| Watched::new(body, watched, guard))
     }
 }

@@ -14,8 +14,9 @@ use std::{
 
 /// A body that says when it is over, be it that its client left.
 #[derive(Debug)]
-pub(crate) struct Watched<B> {
+pub(crate) struct Watched<B, G> {
     inner: B,
+    _guard: G,
     watcher: Watcher,
 }
 
@@ -26,9 +27,9 @@ struct Watcher {
     bytes: u64,
 }
 
-impl<B> Watched<B> {
-    pub(super) fn new(inner: B, of: Option<(Arc<Record>, StatusCode, HeaderMap)>) -> Self {
-        Self { inner, watcher: Watcher { of, bytes: 0 } }
+impl<B, G> Watched<B, G> {
+    pub(super) fn new(inner: B, of: Option<(Arc<Record>, StatusCode, HeaderMap)>, guard: G) -> Self {
+        Self { inner, _guard: guard, watcher: Watcher { of, bytes: 0 } }
     }
 }
 
@@ -47,7 +48,7 @@ impl Drop for Watcher {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Watched<B, G> {
     type Data = Bytes;
     type Error = B::Error;
 

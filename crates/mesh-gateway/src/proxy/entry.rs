@@ -1,8 +1,10 @@
 //! Entry points: listeners and their connections.
 
 use super::{
+    announced::Announced,
     forwarded::{Connected, Forwarding},
     handler::{Context, Site, answer},
+    lasting::{Lasting, Over},
     tcp::{self, Way},
 };
 use crate::{config::statics::EntryPoint, observe::Agreed, rule::NetworkError, snapshot::Ends};
@@ -50,6 +52,12 @@ pub(crate) enum BindError {
         #[source]
         source: io::Error,
     },
+    #[error("entry point {name}: proxyProtocol.trustedIPs")]
+    Announced {
+        name: String,
+        #[source]
+        source: NetworkError,
+    },
     #[error("entry point {name}: forwardedHeaders.trustedIPs")]
     Trusted {
         name: String,
@@ -83,7 +91,10 @@ impl Entry {
         })?;
         let forwarding = Forwarding::new(&options.forwarded_headers, host_name)
             .map_err(|source| BindError::Trusted { name: name.to_owned(), source })?;
-        let context = Context { site, entry: name.to_owned(), options: options.clone(), forwarding };
+        let announced = options.proxy_protocol.as_ref().map(Announced::new).transpose();
+        let announced = announced.map_err(|source| BindError::Announced { name: name.to_owned(), source })?;
+        let context =
+            Context { site, entry: name.to_owned(), options: options.clone(), forwarding, announced };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 
@@ -148,9 +159,16 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
 async fn greet(
     context: Arc<Context>,
     client: SocketAddr,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
+    let client = match &context.announced {
+        None => client,
+        Some(announced) => match announced.client(&mut stream, client).await {
+            Some(client) => client,
+            None => return,
+        },
+    };
     match tcp::at_once(&context, client) {
         Some(Way::Tcp(route)) => return tcp::serve(&context, &route, stream).await,
         Some(Way::Nowhere) => return,
@@ -199,12 +217,15 @@ async fn converse<S>(
 {
     let builder = builder(&context.options);
     let cancelled = context.site.stop.clone();
+    let lasting = Lasting::new(&context.options.transport);
+    let lasts = lasting.clone();
     let service = service_fn(move |request| {
-        let context = context.clone();
+        let (context, lasting) = (context.clone(), lasting.clone());
         async move {
+            let underway = lasting.begin();
             let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
             let answer = answer(&context, from, watch.clone(), request).await;
-            Ok::<_, Infallible>(watch.end(answer))
+            Ok::<_, Infallible>(watch.end(answer, underway))
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -212,6 +233,10 @@ async fn converse<S>(
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        over = lasts.over() => match over {
+            Over::Close => connection.as_mut().graceful_shutdown(),
+            Over::Cut => return,
+        },
         () = cancelled.cancelled() => return,
     }
     tokio::select! {

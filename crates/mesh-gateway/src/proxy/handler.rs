@@ -1,6 +1,7 @@
 //! One request: to its router, through the layers, to a server and back.
 
 use super::{
+    announced::Announced,
     answer::{Answer, not_found, own, plain, text},
     forwarded::{Connected, Forwarding},
     hop,
@@ -26,7 +27,13 @@ use hyper::{
     http::uri::PathAndQuery,
     upgrade::OnUpgrade,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What all entry points share.
@@ -35,6 +42,8 @@ pub(crate) struct Site {
     snapshot: ArcSwap<Snapshot>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) api: Api,
+    /// Whether the end has begun.
+    pub(super) ending: AtomicBool,
     pub(crate) observer: Arc<Observer>,
     pool: Pool,
     pub(super) tasks: TaskTracker,
@@ -53,6 +62,7 @@ impl Site {
             snapshot: ArcSwap::from_pointee(snapshot),
             certificates,
             api,
+            ending: AtomicBool::new(false),
             observer,
             pool: Pool::default(),
             tasks: TaskTracker::new(),
@@ -73,6 +83,11 @@ impl Site {
         self.snapshot.load_full()
     }
 
+    /// Tells whoever asks that the end has begun.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for connections to end, and ends them when `grace` is over.
     pub(crate) async fn finish(&self, grace: std::time::Duration) {
         self.tasks.close();
@@ -90,6 +105,8 @@ pub(super) struct Context {
     pub(super) entry: String,
     pub(super) options: EntryPoint,
     pub(super) forwarding: Forwarding,
+    /// Whom it believes on whose behalf a connection is, if anybody may say so.
+    pub(super) announced: Option<Announced>,
 }
 
 /// What is asked for beside the request itself.

@@ -12,6 +12,7 @@ use hyper::{
     StatusCode,
     header::{CONTENT_TYPE, HeaderValue},
 };
+use std::sync::atomic::Ordering;
 
 impl Site {
     /// Metrics, in the text format of Prometheus.
@@ -29,6 +30,7 @@ impl Site {
         match own {
             Own::Api => answer(self.api.answer(exchange, &self.snapshot(), &self.certificates)),
             Own::Dashboard => answer(self.api.page(exchange)),
+            Own::Ping if self.ending.load(Ordering::Relaxed) => plain(self.api.ending()),
             Own::Ping => text(StatusCode::OK, "OK"),
             Own::Prometheus => self.numbers(),
             Own::Nothing => plain(StatusCode::IM_A_TEAPOT),

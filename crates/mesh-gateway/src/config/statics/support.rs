@@ -55,20 +55,20 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         note(metrics.otlp.given, "metrics.otlp");
     }
     note(statics.api.as_ref().is_some_and(|api| api.debug), "api.debug");
-    note(statics.log.as_ref().is_some_and(|log| !log.file_path.is_empty()), "log.filePath");
+    if let Some(log) = &statics.log {
+        note(log.format != "common", "log.format");
+        note(
+            log.max_size > 0 || log.max_age > 0 || log.max_backups > 0,
+            "log.maxSize, maxAge and maxBackups",
+        );
+        note(log.otlp.given, "log.otlp");
+    }
     for (name, entry) in &statics.entry_points {
         let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
         note(entry.allow_acme_by_pass, "allowACMEByPass");
         note(entry.reuse_port, "reusePort");
-        note(entry.proxy_protocol.is_some(), "proxyProtocol");
         note(entry.http3.given, "http3");
         note(entry.udp.given, "udp");
-        note(entry.transport.keep_alive_max_time.get().is_some(), "transport.keepAliveMaxTime");
-        note(entry.transport.keep_alive_max_requests > 0, "transport.keepAliveMaxRequests");
-        note(
-            entry.transport.responding_timeouts.write_timeout.get().is_some(),
-            "transport.respondingTimeouts.writeTimeout",
-        );
         note(entry.http.encoded_characters.is_some(), "http.encodedCharacters");
         note(entry.http.underscore_headers_strategy != "keep", "http.underscoreHeadersStrategy");
     }
