@@ -5,7 +5,7 @@
 
 use crate::{
     api::Api,
-    certificates::{CertificateError, Certificates, Shown},
+    certificates::{CertificateError, Certificates, Issued, Shown},
     config::{
         Warning, containers,
         files::{self, FilesError},
@@ -29,6 +29,8 @@ use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 /// How often providers are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The authority of the project, beside the file of containers.
+const AUTHORITY: &str = "authority.pem";
 /// Largest file of containers, in bytes.
 const CONTAINERS_BYTES_MAX: u64 = 16 << 20;
 /// Most files that are looked at for a change.
@@ -146,13 +148,15 @@ impl Gateway {
         let grace =
             statics.entry_points.values().filter_map(|entry| entry.transport.life_cycle.grace_time_out.get());
         let grace = grace.max().unwrap_or(GRACE);
+        let beside = |path: &PathBuf| Issued::new(path.with_file_name(AUTHORITY));
+        let issued = exchange.containers.as_ref().map(beside);
         let mut providers = Providers::new(statics.clone(), exchange);
         let found = providers.look()?.unwrap_or_else(|| Found::empty(&statics));
         let shown = match found.shown {
             Some(shown) => shown,
             None => Shown::read(&found.tls, &[], &mut Vec::new())?,
         };
-        let certificates = Certificates::new(shown, &found.tls)?;
+        let certificates = Certificates::new(shown, &found.tls, issued)?;
         let api = Api::new(Arc::new(statics.clone()));
         let mut warnings = Vec::new();
         let observer = Observer::new(&statics, &mut warnings)?;

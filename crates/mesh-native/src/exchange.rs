@@ -18,6 +18,8 @@ const SAID_MODE: u32 = 0o777;
 const TOLD_MODE: u32 = 0o755;
 /// The same of its files.
 const FILE_MODE: u32 = 0o644;
+/// What is for whoever it runs as alone.
+const SECRET_MODE: u32 = 0o600;
 
 /// Makes one of the directories of a container.
 ///
@@ -45,14 +47,28 @@ pub(crate) fn make(container: &Path, exchange: Exchange) -> Result<PathBuf, Runt
 ///
 /// # Errors
 /// There is no such container, the system refused, or the disk is full.
-pub(crate) fn tell(container: &Path, file: &Told) -> Result<(), RuntimeError> {
+///
+/// What is secret is for `owner` alone, a user and a group; without one for whoever runs this.
+pub(crate) fn tell(container: &Path, file: &Told, owner: Option<(u32, u32)>) -> Result<(), RuntimeError> {
     // Without its record it is being removed, and nothing new may come into its directory.
     if !container.join("spec.json").exists() {
         let name = container.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Err(RuntimeError::Missing { kind: "container", name });
     }
     let path = make(container, Exchange::Told)?.join(file.name);
-    record::replace(&path, file.content.expose(), FILE_MODE).map_err(|error| system("write", &path, error))
+    let (mode, owner) = if file.secret { (SECRET_MODE, owner) } else { (FILE_MODE, None) };
+    record::replace_for(&path, file.content.expose(), mode, owner)
+        .map_err(|error| system("write", &path, error))
+}
+
+/// As whom a process acts, by the kernel's text about it.
+pub(crate) fn owner_of(pid: u32) -> Option<(u32, u32)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let effective = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    Some((effective("Uid:")?, effective("Gid:")?))
 }
 
 /// What the service wrote to a file, if it did.
@@ -84,17 +100,21 @@ pub(crate) fn heard(container: &Path, name: &str, bytes_max: usize) -> Result<Op
 mod tests {
     use super::*;
     use mesh_redact::Secret;
+    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn what_is_told_is_there_and_what_is_said_is_doubted() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let container = directory.path();
-        let told = |text: &str| Told { name: "list.json", content: Secret::new(text.as_bytes().to_vec()) };
-        assert!(matches!(tell(container, &told("")), Err(RuntimeError::Missing { .. })), "it is gone");
+        let told = |text: &str| {
+            let content = Secret::new(text.as_bytes().to_vec());
+            Told { name: "list.json", content, secret: false }
+        };
+        assert!(matches!(tell(container, &told(""), None), Err(RuntimeError::Missing { .. })), "it is gone");
         fs::write(container.join("spec.json"), "").expect("written");
         for text in ["[]", "[1]"] {
             let file = told(text);
-            tell(container, &file).expect("written");
+            tell(container, &file, None).expect("written");
             assert_eq!(fs::read_to_string(container.join("told/list.json")).expect("there"), text);
         }
         let said = make(container, Exchange::Said).expect("made");
@@ -111,5 +131,23 @@ mod tests {
         fs::remove_file(said.join("names.json")).expect("removed");
         nix::unistd::mkfifo(&said.join("names.json"), nix::sys::stat::Mode::S_IRWXU).expect("made");
         assert!(hear().is_err(), "a pipe");
+    }
+
+    #[test]
+    fn a_secret_is_for_whoever_the_service_runs_as() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let container = directory.path();
+        fs::write(container.join("spec.json"), "{}").expect("written");
+        let own = owner_of(std::process::id()).expect("this process");
+        assert_eq!(own, (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
+        let owner = if own.0 == 0 { (1234, 1235) } else { own };
+        let file = Told { name: "key", content: Secret::new(b"x".to_vec()), secret: true };
+        tell(container, &file, Some(owner)).expect("written");
+        let found = fs::metadata(container.join("told/key")).expect("there");
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (owner.0, owner.1, 0o600));
+        tell(container, &file, None).expect("written");
+        let found = fs::metadata(container.join("told/key")).expect("there");
+        assert_eq!((found.uid(), found.mode() & 0o777), (own.0, 0o600));
+        assert_eq!(owner_of(u32::MAX), None);
     }
 }

@@ -42,6 +42,7 @@ mod shim;
 mod sources;
 mod start;
 mod statistics;
+mod trust;
 mod volume;
 mod watch;
 

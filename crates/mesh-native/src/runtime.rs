@@ -12,7 +12,7 @@ use crate::{
     registries::Registries,
     release,
     settings::NativeSettings,
-    start, statistics,
+    start, statistics, trust,
     volume::Volumes,
 };
 use async_trait::async_trait;
@@ -34,6 +34,7 @@ use mesh_runtime::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
     request::{HeldImage, ImageRequest},
+    trust::Trusted,
 };
 use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
@@ -82,6 +83,10 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
     let network = ProjectNetwork::open(network_settings)
         .await
         .map_err(|error| fault::network("open the project's network", error, &projects))?;
+    let entered = {
+        let settings = settings.clone();
+        blocking("keep the holder", move || entered.keep(&settings)).await?
+    };
     let capabilities = Capabilities {
         ground: "native".to_owned(),
         rootless: entered.rootless,
@@ -97,6 +102,7 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         images,
         registries: Registries::default(),
         groups,
+        trusted: Mutex::default(),
         phases: Arc::new(Phases::default()),
         events: sender,
         populating: Arc::new(Semaphore::new(1)),
@@ -183,7 +189,7 @@ fn invocation<T: Serialize>(verb: &str, payload: &T) -> Result<Invocation, Runti
         attempted: "could not encode what the shim is told".to_owned(),
         source: error.into(),
     })?;
-    Ok(Invocation { arguments: vec!["shim".to_owned(), verb.to_owned()], payload })
+    Ok(Invocation { arguments: vec!["shim".to_owned(), verb.to_owned()], payload, door: None })
 }
 
 #[async_trait]
@@ -290,7 +296,10 @@ impl Runtime for NativeRuntime {
     async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError> {
         let running = self.running(id)?;
         let place = probe::place(&self.ground, &running)?;
-        invocation("exec", &conversion::exec(&running.spec, place, request)?)
+        let orders = invocation("exec", &conversion::exec(&running.spec, place, request)?)?;
+        // The container's shim has no terminal to relay, and stays for what it starts.
+        let served = !request.tty && !request.detach;
+        Ok(Invocation { door: served.then(|| self.ground.settings.container(id)), ..orders })
     }
 
     async fn execute(
@@ -324,11 +333,17 @@ impl Runtime for NativeRuntime {
         execute::read_file(&self.ground, id, path, bytes_max).await
     }
 
+    async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
+        self.run("have containers trust", move |ground| trust::trust(ground, authorities)).await
+    }
+
     async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {
-        let (directory, file) = (self.ground.settings.container(id), file.clone());
+        let (directory, file, id) = (self.ground.settings.container(id), file.clone(), id.clone());
         self.run("tell a service something", move |ground| {
             let _telling = ground.telling.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange::tell(&directory, &file)
+            let running = if file.secret { ground.phases.running(&id).ok() } else { None };
+            let owner = running.and_then(|running| exchange::owner_of(running.record.process.pid));
+            exchange::tell(&directory, &file, owner)
         })
         .await
     }

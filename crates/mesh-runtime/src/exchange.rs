@@ -14,4 +14,6 @@ pub struct Told {
     pub name: &'static str,
     /// What is in it.
     pub content: Secret<Vec<u8>>,
+    /// Whether it is for whoever the service runs as alone, and not for others in its container.
+    pub secret: bool,
 }

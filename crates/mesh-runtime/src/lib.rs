@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod exec;
 pub mod observed;
 pub mod request;
+pub mod trust;
 
 use async_trait::async_trait;
 use error::RuntimeError;
@@ -134,6 +135,16 @@ pub trait Runtime: Send + Sync + 'static {
             what: format!("reading {path} in a container"),
             reason: "its files cannot be reached".to_owned(),
         })
+    }
+
+    /// Containers trust these authorities beside those of their images: those that start from now on, and those that
+    /// run and trust some already, as far as that goes while they run. Whoever says `x-mesh: {trust: false}` does not.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    async fn trust(&self, authorities: Vec<trust::Trusted>) -> Result<(), RuntimeError> {
+        let _ = authorities;
+        Ok(())
     }
 
     /// Gives the embedded service of a container that was made a file, which it sees in

@@ -98,7 +98,7 @@ impl Gateways {
         known: &mut Known,
     ) -> Result<(), String> {
         if known.told.as_ref() != Some(list) {
-            let file = Told { name: CONTAINERS, content: Secret::new(list.to_vec()) };
+            let file = Told { name: CONTAINERS, content: Secret::new(list.to_vec()), secret: false };
             match self.runtime.tell(id, &file).await {
                 // It was removed just now.
                 Err(RuntimeError::Missing { .. }) => return Ok(()),

@@ -6,16 +6,21 @@ use super::{
     metrics::Metrics,
     trace::{Place, SpanId, Tracer},
 };
+use crate::upstream::{Body, BodyError};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, REFERER, UPGRADE, USER_AGENT},
 };
 use std::{
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -75,6 +80,39 @@ pub(super) struct Attempt {
     pub(super) took: Option<Duration>,
     pub(super) status: Option<StatusCode>,
     pub(super) span: Option<SpanId>,
+}
+
+/// A request's body that is counted.
+struct Counted {
+    body: Body,
+    record: Arc<Record>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            self.record.request_bytes.fetch_add(length, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// How it ended.
@@ -201,6 +239,16 @@ impl Watch {
             let mut notes = record.notes();
             notes.told = Some(told.clone());
             notes.routed = Some(SystemTime::now());
+        }
+    }
+
+    /// The request's body, its bytes counted where nobody knows them beforehand.
+    pub(crate) fn counted(&self, body: Body) -> Body {
+        match &self.0 {
+            Some(record) if body.size_hint().exact().is_none() => {
+                Body::made(Counted { body, record: record.clone() })
+            }
+            _ => body,
         }
     }
 

@@ -183,8 +183,8 @@ async fn greet(
     if !matches!(said, Ok(Ok(1))) {
         return;
     }
-    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE };
-    let route = tcp::route(&context, from, &stream).await;
+    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default() };
+    let route = tcp::route(&context, &from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
         Way::Http if !from.tls => return converse(context, from, None, stream, stop).await,
@@ -196,7 +196,13 @@ async fn greet(
         Ok(Ok(stream)) => match route {
             Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
             Way::Http | Way::Nowhere => {
-                let agreed = Agreed::of(stream.get_ref().1);
+                let (agreed, shown) =
+                    (Agreed::of(stream.get_ref().1), stream.get_ref().1.peer_certificates());
+                let shown = shown.unwrap_or_default();
+                let from = Connected {
+                    peer: shown.iter().map(|shown| shown.clone().into_owned()).collect(),
+                    ..from
+                };
                 converse(context, from, agreed, stream, stop).await;
             }
         },
@@ -220,7 +226,7 @@ async fn converse<S>(
     let lasting = Lasting::new(&context.options.transport);
     let lasts = lasting.clone();
     let service = service_fn(move |request| {
-        let (context, lasting) = (context.clone(), lasting.clone());
+        let (context, from, lasting) = (context.clone(), from.clone(), lasting.clone());
         async move {
             let underway = lasting.begin();
             let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);

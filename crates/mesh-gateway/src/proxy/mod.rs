@@ -6,6 +6,9 @@
 
 mod announced;
 mod answer;
+mod around;
+mod call;
+mod deliver;
 mod entry;
 mod forwarded;
 mod handler;
@@ -13,7 +16,8 @@ mod hop;
 mod lasting;
 mod normal;
 mod own;
-mod pool;
+mod pass;
+mod shape;
 mod tcp;
 mod tunnel;
 

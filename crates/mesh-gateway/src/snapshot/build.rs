@@ -157,6 +157,7 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         &statics.servers_transport,
         own::services(statics),
     );
+    layers.join(&mut services);
     for (name, router) in &gathered.routers {
         let mut status = Status::default();
         place_router(
@@ -175,8 +176,8 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         table.tls.sort_by_key(|route| route.place);
         table.tcp.sort_by_key(|route| route.place);
     }
-    snapshot.middlewares = layers.finish(&mut snapshot.warnings);
-    snapshot.services = services.finish();
+    snapshot.middlewares = layers.finish();
+    (snapshot.services, snapshot.destinations) = services.finish();
     snapshot.inventory = inventory(gathered, statics, &mut snapshot.udp_routers);
     snapshot
 }

@@ -5,25 +5,30 @@
 //! middleware or a service stands beside it, in the words and with the states of Traefik's API; it takes down nothing
 //! but what needs it.
 //!
-//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`), sticky cookies,
-//! health checks, mirroring, failover and UDP.
+//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`) and UDP.
 
 mod build;
+mod choice;
 mod inventory;
 mod layers;
 mod own;
 mod place;
+mod servers;
 mod service;
+mod sticky;
 mod tcp;
+mod turns;
 mod unsupported;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use build::build;
+pub(crate) use choice::{Asker, Busy};
 pub(crate) use inventory::{Inventory, Part};
 pub(crate) use place::Place;
-pub(crate) use service::{Address, Balancer, Destination, Own, Transport};
+pub(crate) use servers::{Address, Balancer};
+pub(crate) use service::{Destination, Fallback, Mirrored, Own};
 pub(crate) use tcp::{Ends, TcpRoute};
 
 use crate::{
@@ -31,6 +36,7 @@ use crate::{
     middleware::Layer,
     observe::Told,
     rule::{Connection, HttpRule, Target},
+    upstream::{Checker, ServerState},
 };
 use std::sync::Arc;
 
@@ -40,6 +46,8 @@ pub(crate) struct Snapshot {
     pub(crate) entry_points: Named<Table>,
     pub(crate) routers: Named<Status>,
     pub(crate) services: Named<Status>,
+    /// The services that are served.
+    pub(crate) destinations: Named<Arc<Destination>>,
     pub(crate) middlewares: Named<Status>,
     pub(crate) tcp_routers: Named<Status>,
     pub(crate) tcp_services: Named<Status>,
@@ -53,6 +61,36 @@ pub(crate) struct Snapshot {
     pub(crate) warnings: Vec<Warning>,
 }
 
+impl Snapshot {
+    fn balancers(&self) -> impl Iterator<Item = &Balancer> {
+        self.destinations.values().filter_map(|destination| match &**destination {
+            Destination::Balancer(balancer) => Some(balancer),
+            _ => None,
+        })
+    }
+
+    /// How the servers of each service are.
+    pub(crate) fn servers(&self) -> Named<Vec<ServerState>> {
+        self.balancers().map(|balancer| (balancer.name.clone(), balancer.states())).collect()
+    }
+
+    /// What servers are to be asked for as long as this is in force.
+    pub(crate) fn checkers(&self) -> Vec<Checker> {
+        self.balancers().flat_map(Balancer::checkers).collect()
+    }
+
+    /// Servers are as they were under the configuration before.
+    pub(crate) fn take_over(&self, before: &Self) {
+        for balancer in self.balancers() {
+            if let Some(Destination::Balancer(before)) =
+                before.destinations.get(&balancer.name).map(|before| &**before)
+            {
+                balancer.take_over(before);
+            }
+        }
+    }
+}
+
 /// The routers of an entry point, first the one that is asked first.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -63,8 +101,12 @@ pub(crate) struct Table {
 
 impl Snapshot {
     /// Whether a service's server is taken to be well.
-    pub(crate) fn is_up(&self, _service: &str, _server: &str) -> bool {
-        true
+    pub(crate) fn is_up(&self, service: &str, server: &str) -> bool {
+        let Some(Destination::Balancer(balancer)) = self.destinations.get(service).map(|found| &**found)
+        else {
+            return true;
+        };
+        balancer.servers.iter().find(|known| known.url == server).is_none_or(|known| known.health.is_up())
     }
 }
 
