@@ -29,7 +29,7 @@ pub(crate) struct Ground {
     /// One start at a time fills an empty volume from an image.
     pub(crate) populating: Arc<Semaphore>,
     /// Held while a container is told something, and while its record is removed.
-    pub(crate) telling: std::sync::Mutex<()>,
+    pub(crate) telling: Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the runtime is dropped: watching ends, containers go on.
     pub(crate) stop: CancellationToken,
