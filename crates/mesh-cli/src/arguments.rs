@@ -71,6 +71,9 @@ pub(crate) struct Global {
     /// File with variables; may be given several times
     #[arg(long = "env-file", value_name = "FILE")]
     pub(crate) env_files: Vec<PathBuf>,
+    /// Environment whose template (env/NAME.env.example) becomes `.env`, where there is none yet
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: Option<String>,
     /// Profile to activate; may be given several times
     #[arg(long = "profile", value_name = "NAME")]
     pub(crate) profiles: Vec<String>,

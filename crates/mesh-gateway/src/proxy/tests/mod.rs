@@ -1,5 +1,8 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
+mod layers;
+mod servers;
+
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},
     server::Gateway,
