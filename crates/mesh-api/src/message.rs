@@ -3,6 +3,7 @@
 use crate::status::{CertificateRow, ContainerStatus, ProcessRow, UsageRow, VolumeRow};
 use mesh_model::project::Project;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// One line from the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub enum Answer {
         /// Version of the binary that wrote it, and can read it. Empty if it was not told.
         #[serde(default)]
         version: String,
+        /// Directory of a container whose shim may be asked to do the same, and quicker.
+        #[serde(default)]
+        door: Option<PathBuf>,
     },
     /// Usage.
     Stats(Vec<UsageRow>),

@@ -1,15 +1,16 @@
 //! Running what the supervisor told us to run: this binary again, with orders on descriptor 3 and our
 //! own standard streams.
 
-use crate::{console, context::unexpected, failure::CliError, terminal::KeptMode};
+use crate::{RunThroughDoor, console, context::unexpected, failure::CliError, terminal::KeptMode};
 use mesh_api::message::Answer;
 use mesh_linux::{
     command::{Inheritance, inherit, read_only},
     descriptor::sealed_memory,
 };
 use std::{
-    io::{self, PipeReader, PipeWriter},
-    os::fd::OwnedFd,
+    fs::File,
+    io::{self, PipeReader, PipeWriter, Write as _},
+    os::fd::{AsFd, OwnedFd},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, ExitStatus},
@@ -51,7 +52,9 @@ fn build(
     notice: Option<PipeWriter>,
     ending: Option<PipeWriter>,
 ) -> Result<Command, CliError> {
-    let Answer::Invocation { arguments, payload, version: _ } = answer else { return Err(unexpected()) };
+    let Answer::Invocation { arguments, payload, version: _, door: _ } = answer else {
+        return Err(unexpected());
+    };
     let mut command = Command::new(read_only(Path::new("/proc/self/exe")));
     command.arg0("mesh").args(arguments).args(own);
     sealed_memory(c"orders", payload.as_bytes())
@@ -69,6 +72,24 @@ fn build(
 pub(crate) fn detach_argument(keys: &[u8]) -> String {
     let digits: String = keys.iter().map(|key| format!("{key:02x}")).collect();
     format!("detach-keys={digits}")
+}
+
+/// Has the container's own shim run what an answer says, on our standard streams, where it is there for that; the
+/// code. `ending` is told of it.
+pub(crate) fn through_door(
+    run: RunThroughDoor,
+    answer: &Answer,
+    stdin: bool,
+    mut ending: &PipeWriter,
+) -> Option<u8> {
+    let Answer::Invocation { payload, door: Some(door), .. } = answer else { return None };
+    let (own, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let nothing = if stdin { None } else { Some(File::open("/dev/null").ok()?) };
+    let stdin = nothing.as_ref().map_or(own.as_fd(), AsFd::as_fd);
+    let code = run(door, payload.as_bytes(), [stdin, stdout.as_fd(), stderr.as_fd()])?;
+    // That nobody listens any more changes nothing.
+    let _ = ending.write_all(code.to_string().as_bytes());
+    Some(u8::try_from(code & 0xff).unwrap_or(1))
 }
 
 /// Runs what an answer says without a terminal: nothing is left to do afterwards, and this process becomes it.

@@ -33,7 +33,7 @@ mod verbs;
 mod watch;
 mod words;
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, os::fd::BorrowedFd, path::Path, process::ExitCode};
 
 /// What the binary knows and this crate does not.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,13 @@ pub struct Hooks {
     pub enter_user_namespace: fn() -> Result<(), String>,
     /// Names of the volumes that are kept in a directory, by their projects.
     pub volumes: fn(&Path) -> BTreeMap<String, Vec<String>>,
+    /// Has the shim of a container run a program.
+    pub run_through_door: RunThroughDoor,
 }
+
+/// Has the shim of the container with this directory run what the orders say on three streams, and waits for its end;
+/// its code. `None`: nothing was started. To be called by a process's only thread.
+pub type RunThroughDoor = fn(&Path, &[u8], [BorrowedFd<'_>; 3]) -> Option<i32>;
 
 /// What is known of a stored image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

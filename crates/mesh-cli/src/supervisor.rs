@@ -308,7 +308,8 @@ mod tests {
             }
             if matches!(request, Request::Containers) {
                 let (arguments, payload) = (Vec::new(), String::new());
-                return Ok(Answer::Invocation { arguments, payload, version: self.version.to_owned() });
+                let version = self.version.to_owned();
+                return Ok(Answer::Invocation { arguments, payload, version, door: None });
             }
             let left =
                 self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));

@@ -52,6 +52,7 @@ impl Hints {
     }
 }
 
+#[expect(deprecated, reason = "its successor is unsafe, for descriptors that may close; an OwnedFd does not")]
 fn watch(directories: &[PathBuf]) -> io::Result<AsyncFd<OwnedFd>> {
     let descriptor = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     // Not at each byte written: what is half there is not read.

@@ -3,10 +3,11 @@
 //! A holder is a small process that keeps the project's network namespace, and for an ordinary user
 //! the user namespace, alive while supervisors come and go. It is found by its record (`holder.json`)
 //! or started. Invariants: a project has one living holder at most as long as it has one supervisor;
-//! a number that the system used again is not taken for it.
+//! a number that the system used again is not taken for it; one that was started ends with its supervisor
+//! until the ground is open.
 
 use crate::{
-    doctor,
+    doctor, fault,
     record::{self, ProcessKey},
     settings::NativeSettings,
 };
@@ -15,9 +16,11 @@ use mesh_sandbox::{spawn, specification::UserNamespace};
 use std::{fs, io, path::Path};
 
 /// Where this process stands once it entered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Entered {
     pub(crate) holder: ProcessKey,
+    /// The holder, where it was just started and is on no record.
+    fresh: Option<spawn::Holder>,
     pub(crate) user_namespace: UserNamespace,
     pub(crate) rootless: bool,
 }
@@ -64,8 +67,8 @@ pub enum EnterError {
 pub fn enter(settings: &NativeSettings) -> Result<Entered, EnterError> {
     let rootless = !nix::unistd::geteuid().is_root();
     record::make_private_directory(&settings.state).map_err(EnterError::Record)?;
-    let holder = match record::read::<ProcessKey>(&settings.holder()).whole() {
-        Some(holder) if holder.is_alive() => holder,
+    let (holder, fresh) = match record::read::<ProcessKey>(&settings.holder()).whole() {
+        Some(holder) if holder.is_alive() => (holder, None),
         _ => start(settings, rootless)?,
     };
     if rootless {
@@ -73,7 +76,23 @@ pub fn enter(settings: &NativeSettings) -> Result<Entered, EnterError> {
         spawn::join_holder_user_namespace(pid).map_err(|source| EnterError::Join { pid, source })?;
     }
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    Ok(Entered { holder, user_namespace: user_namespace(&map), rootless })
+    Ok(Entered { holder, fresh, user_namespace: user_namespace(&map), rootless })
+}
+
+impl Entered {
+    /// Has a holder that was just started stay when this process ends: nothing depends on it before, and a
+    /// supervisor that cannot open its ground would leave it to nobody. Blocking.
+    pub(crate) fn keep(mut self, settings: &NativeSettings) -> Result<Self, RuntimeError> {
+        if let Some(holder) = self.fresh.take() {
+            // One that is not on record could not be found again.
+            record::write(&settings.holder(), &self.holder)?;
+            holder.stay().map_err(|error| RuntimeError::Setup {
+                step: "keep the holder of the project's namespaces".to_owned(),
+                reason: fault::chain(&error),
+            })?;
+        }
+        Ok(self)
+    }
 }
 
 /// Enters a user namespace of this process's own.
@@ -86,17 +105,17 @@ pub(crate) fn enter_alone(binary: &Path) -> Result<(), EnterError> {
     joined
 }
 
-fn start(settings: &NativeSettings, rootless: bool) -> Result<ProcessKey, EnterError> {
+fn start(
+    settings: &NativeSettings,
+    rootless: bool,
+) -> Result<(ProcessKey, Option<spawn::Holder>), EnterError> {
     let holder = spawn::start_holder(&settings.binary, rootless).map_err(|error| refused(error, rootless))?;
     let boot = record::boot().map_err(EnterError::Boot)?;
     let key = ProcessKey { pid: holder.pid, start_time: holder.start_time, boot };
     if !key.is_alive() {
         return Err(EnterError::Ended);
     }
-    // A holder that is not on record ends with this process: nobody could find it again.
-    record::write(&settings.holder(), &key).map_err(EnterError::Record)?;
-    holder.stay().map_err(EnterError::Start)?;
-    Ok(key)
+    Ok((key, Some(holder)))
 }
 
 /// Where the cause is that user namespaces are not allowed, says so.

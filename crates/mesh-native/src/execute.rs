@@ -40,7 +40,7 @@ pub(crate) async fn execute(
             let place = probe::place(&ground, &running)?;
             let mut specification = conversion::exec(&running.spec, place, &request)?;
             specification.timeout_ms = Some(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX).max(1));
-            Program::start(&ground.settings.binary, &specification)
+            Program::start(&ground.settings.binary, &ground.settings.container(&id), specification)
         })
         .await?
     };

@@ -66,7 +66,7 @@ async fn run(ground: &Arc<Ground>, id: &ContainerId, probe: &Probe) -> Result<En
             let running = lifecycle::running(&ground, &id)?;
             let place = place(&ground, &running)?;
             let specification = conversion::probe(&running.spec, place, &probe.test, probe.timeout)?;
-            Program::start(&ground.settings.binary, &specification)
+            Program::start(&ground.settings.binary, &ground.settings.container(&id), specification)
         })
         .await?
     };

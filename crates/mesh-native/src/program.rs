@@ -3,14 +3,22 @@
 //! Invariants: a program that nobody waits for any more is ended; what a program left behind keeps open
 //! does not delay its end.
 
-use crate::{fault, watch};
+use crate::{fault, ground::blocking, watch};
 use mesh_linux::process;
 use mesh_runtime::{error::RuntimeError, exec::PROBE_OUTPUT_BYTES_MAX};
 use mesh_sandbox::{
+    beside::caller::{Conversation, End},
     spawn,
     specification::{CopySpecification, ExecSpecification},
 };
-use std::{io, os::fd::OwnedFd, path::Path, process::Child, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    process::Child,
+    time::{Duration, Instant},
+};
 use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver};
 
 /// Bytes read at once.
@@ -40,8 +48,27 @@ pub(crate) struct Ended {
 /// A program that was started.
 #[derive(Debug)]
 pub(crate) struct Program {
-    child: Owned,
-    pidfd: OwnedFd,
+    runner: Runner,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+/// Who sees to a program.
+#[derive(Debug)]
+enum Runner {
+    /// A shim of its own, which ends it in time.
+    Own { child: Owned, pidfd: OwnedFd },
+    /// The container's shim.
+    Container(Box<Guest>),
+}
+
+/// A program of the container's shim, and what a shim of its own would need.
+#[derive(Debug)]
+struct Guest {
+    conversation: Conversation,
+    deadline: Option<Instant>,
+    binary: PathBuf,
+    specification: ExecSpecification,
 }
 
 /// A child that is ended when it is dropped.
@@ -58,8 +85,21 @@ impl Drop for Owned {
 }
 
 impl Program {
-    /// Starts a program. Blocking.
-    pub(crate) fn start(binary: &Path, specification: &ExecSpecification) -> Result<Self, RuntimeError> {
+    /// Starts a program in the container with this directory: by its shim where that has a door, else by one of the
+    /// program's own. Blocking.
+    pub(crate) fn start(
+        binary: &Path,
+        directory: &Path,
+        specification: ExecSpecification,
+    ) -> Result<Self, RuntimeError> {
+        match knock(binary, directory, specification) {
+            Ok(program) => Ok(program),
+            Err(specification) => Self::alone(binary, &specification),
+        }
+    }
+
+    /// Starts a program by a shim of its own. Blocking.
+    fn alone(binary: &Path, specification: &ExecSpecification) -> Result<Self, RuntimeError> {
         let child = spawn::spawn_exec(binary, specification).map_err(|error| RuntimeError::Setup {
             step: "start a shim for a program".to_owned(),
             reason: fault::chain(&error),
@@ -77,9 +117,12 @@ impl Program {
     }
 
     fn of(child: Child) -> Result<Self, RuntimeError> {
-        let child = Owned(child);
+        let mut child = Owned(child);
         let pidfd = process::open_pidfd(child.0.id()).map_err(failed)?;
-        Ok(Self { child, pidfd })
+        let missing = || failed(io::ErrorKind::BrokenPipe.into());
+        let stdout = child.0.stdout.take().ok_or_else(missing)?.into();
+        let stderr = child.0.stderr.take().ok_or_else(missing)?.into();
+        Ok(Self { runner: Runner::Own { child, pidfd }, stdout, stderr })
     }
 
     /// Waits for its end, at most so long.
@@ -92,36 +135,116 @@ impl Program {
     /// The same, with each piece of its output given to `take`. Gives its exit code; `None` if it had to
     /// be killed.
     pub(crate) async fn attend(
-        self,
+        mut self,
         wait_max: Duration,
         take: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Option<i32>, RuntimeError> {
-        let Self { mut child, pidfd } = self;
-        let mut pipes = (
-            child.0.stdout.take().map(|pipe| receiver(pipe.into())).transpose()?,
-            child.0.stderr.take().map(|pipe| receiver(pipe.into())).transpose()?,
-        );
-        let reading = async {
-            let mut buffers = ([0; CHUNK_BYTES], [0; CHUNK_BYTES]);
-            loop {
-                tokio::select! {
-                    count = read(&mut pipes.0, &mut buffers.0) => take(Stream::Out, &buffers.0[..count]),
-                    count = read(&mut pipes.1, &mut buffers.1) => take(Stream::Error, &buffers.1[..count]),
+        loop {
+            let mut pipes = (Some(receiver(self.stdout)?), Some(receiver(self.stderr)?));
+            let reading = async {
+                let mut buffers = ([0; CHUNK_BYTES], [0; CHUNK_BYTES]);
+                loop {
+                    tokio::select! {
+                        count = read(&mut pipes.0, &mut buffers.0) => take(Stream::Out, &buffers.0[..count]),
+                        count = read(&mut pipes.1, &mut buffers.1) => take(Stream::Error, &buffers.1[..count]),
+                    }
+                }
+            };
+            let finish = tokio::select! {
+                () = reading => Finish::Late,
+                finish = self.runner.finish() => finish?,
+                () = tokio::time::sleep(wait_max) => Finish::Late,
+            };
+            drain(pipes.0.as_ref(), |bytes| take(Stream::Out, bytes));
+            drain(pipes.1.as_ref(), |bytes| take(Stream::Error, bytes));
+            match finish {
+                Finish::Code(code) => return Ok(code),
+                Finish::Late => return Ok(None),
+                Finish::Refused(guest) => {
+                    let start = move || Self::alone(&guest.binary, &guest.specification);
+                    self = blocking("start a shim for a program", start).await?;
                 }
             }
-        };
-        let ended = tokio::select! {
-            () = reading => false,
-            _ = watch::wait(pidfd) => true,
-            () = tokio::time::sleep(wait_max) => false,
-        };
-        drain(pipes.0.as_ref(), |bytes| take(Stream::Out, bytes));
-        drain(pipes.1.as_ref(), |bytes| take(Stream::Error, bytes));
-        match ended {
-            // The shim's exit code is its program's.
-            true => Ok(child.0.wait().map_err(failed)?.code()),
-            false => Ok(None),
         }
+    }
+}
+
+/// How a program finished.
+enum Finish {
+    Code(Option<i32>),
+    Late,
+    /// It was not started; a shim of its own may do that.
+    Refused(Box<Guest>),
+}
+
+impl Runner {
+    async fn finish(self) -> Result<Finish, RuntimeError> {
+        match self {
+            Self::Own { mut child, pidfd } => {
+                watch::wait(pidfd).await;
+                // The shim's exit code is its program's.
+                Ok(Finish::Code(child.0.wait().map_err(failed)?.code()))
+            }
+            Self::Container(guest) => guest.finish().await,
+        }
+    }
+}
+
+impl Guest {
+    async fn finish(self: Box<Self>) -> Result<Finish, RuntimeError> {
+        let late = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! { biased;
+            ended = self.ended() => ended?,
+            () = late => {
+                self.conversation.kill();
+                // Until it is gone: what it would still do is nobody's.
+                self.ended().await?;
+                return Ok(Finish::Late);
+            }
+        };
+        match ended {
+            End::Code(code) => Ok(Finish::Code(Some(code))),
+            End::Refused => Ok(Finish::Refused(self)),
+        }
+    }
+
+    async fn ended(&self) -> Result<End, RuntimeError> {
+        loop {
+            watch::wait(self.conversation.as_fd().try_clone_to_owned().map_err(failed)?).await;
+            if let Some(end) = self.conversation.end() {
+                return Ok(end);
+            }
+        }
+    }
+}
+
+/// Asks the container's shim for a program; gives the orders back where nothing will come of it.
+#[expect(clippy::result_large_err, reason = "what was given comes back")]
+fn knock(
+    binary: &Path,
+    directory: &Path,
+    specification: ExecSpecification,
+) -> Result<Program, ExecSpecification> {
+    let begin = || -> io::Result<(Conversation, OwnedFd, OwnedFd)> {
+        let orders = serde_json::to_vec(&specification)?;
+        let nothing = File::open("/dev/null")?;
+        let ((stdout, out), (stderr, error)) = (io::pipe()?, io::pipe()?);
+        let streams = [nothing.as_fd(), out.as_fd(), error.as_fd()];
+        Ok((Conversation::begin(directory, &orders, streams)?, stdout.into(), stderr.into()))
+    };
+    match begin() {
+        Ok((conversation, stdout, stderr)) => {
+            let timeout = specification.timeout_ms.map(Duration::from_millis);
+            let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            let guest = Guest { conversation, deadline, binary: binary.to_owned(), specification };
+            Ok(Program { runner: Runner::Container(Box::new(guest)), stdout, stderr })
+        }
+        Err(_) => Err(specification),
     }
 }
 

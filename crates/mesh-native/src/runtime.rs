@@ -83,6 +83,10 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
     let network = ProjectNetwork::open(network_settings)
         .await
         .map_err(|error| fault::network("open the project's network", error, &projects))?;
+    let entered = {
+        let settings = settings.clone();
+        blocking("keep the holder", move || entered.keep(&settings)).await?
+    };
     let capabilities = Capabilities {
         ground: "native".to_owned(),
         rootless: entered.rootless,
@@ -185,7 +189,7 @@ fn invocation<T: Serialize>(verb: &str, payload: &T) -> Result<Invocation, Runti
         attempted: "could not encode what the shim is told".to_owned(),
         source: error.into(),
     })?;
-    Ok(Invocation { arguments: vec!["shim".to_owned(), verb.to_owned()], payload })
+    Ok(Invocation { arguments: vec!["shim".to_owned(), verb.to_owned()], payload, door: None })
 }
 
 #[async_trait]
@@ -292,7 +296,10 @@ impl Runtime for NativeRuntime {
     async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError> {
         let running = self.running(id)?;
         let place = probe::place(&self.ground, &running)?;
-        invocation("exec", &conversion::exec(&running.spec, place, request)?)
+        let orders = invocation("exec", &conversion::exec(&running.spec, place, request)?)?;
+        // The container's shim has no terminal to relay, and stays for what it starts.
+        let served = !request.tty && !request.detach;
+        Ok(Invocation { door: served.then(|| self.ground.settings.container(id)), ..orders })
     }
 
     async fn execute(

@@ -1,7 +1,7 @@
 //! Running programs in containers.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 /// A program to run in a running container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct Invocation {
     pub arguments: Vec<String>,
     /// What it reads on descriptor 3; holds environment values, so it is never put on a command line.
     pub payload: String,
+    /// Directory of a container whose shim may be asked to do the same; where it does, nothing is to be run.
+    pub door: Option<PathBuf>,
 }
 
 /// Descriptors given to the process of a one-off container (`run`) in place of the journal. With a

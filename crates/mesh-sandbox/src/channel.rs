@@ -51,9 +51,18 @@ pub(crate) fn read_specification<T: DeserializeOwned>() -> Result<T, Failure> {
     let step = || "read the specification on descriptor 3";
     let inherited =
         take_inherited(SPECIFICATION_DESCRIPTOR).ok_or_else(|| Failure::refused(step(), "it is not open"))?;
+    parse(inherited.into()).attempt(step)
+}
+
+/// Reads what came with a request.
+pub(crate) fn read_orders<T: DeserializeOwned>(orders: &OwnedFd) -> Result<T, Failure> {
+    orders.try_clone().and_then(|orders| parse(orders.into())).attempt(|| "read the orders")
+}
+
+fn parse<T: DeserializeOwned>(file: File) -> io::Result<T> {
     let mut text = Vec::new();
-    File::from(inherited).take(SPECIFICATION_BYTES_MAX).read_to_end(&mut text).attempt(step)?;
-    serde_json::from_slice(&text).attempt(step)
+    file.take(SPECIFICATION_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Descriptor 4, where somebody listens; else standard error, for a person.
@@ -70,11 +79,7 @@ impl Reporter {
             (Some(mut file), report) => {
                 let _ = write_report(&mut file, report);
             }
-            (None, Report::Started { .. }) => {}
-            (None, Report::SetupFailed { step, reason }) => say(&format!("could not {step}: {reason}")),
-            (None, Report::ExecuteFailed { program, reason, .. }) => {
-                say(&format!("could not execute {program}: {reason}"));
-            }
+            (None, report) => tell(report),
         }
     }
 
@@ -147,6 +152,17 @@ fn write_report(file: &mut File, report: &Report) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     file.write_all(&line)
+}
+
+/// Tells a person of a failure.
+pub(crate) fn tell(report: &Report) {
+    match report {
+        Report::Started { .. } => {}
+        Report::SetupFailed { step, reason } => say(&format!("could not {step}: {reason}")),
+        Report::ExecuteFailed { program, reason, .. } => {
+            say(&format!("could not execute {program}: {reason}"));
+        }
+    }
 }
 
 /// Tells a person on standard error.

@@ -40,7 +40,7 @@ use std::{
 };
 
 /// Code of an exec whose process could not be set up.
-const SETUP_FAILED: i32 = 126;
+pub(crate) const SETUP_FAILED: i32 = 126;
 /// Code of an exec whose caller went away.
 const HUNG_UP: i32 = 129;
 /// Code of an exec that took too long.
@@ -291,13 +291,8 @@ fn enter(
     progress: &Progress,
 ) -> Result<Program, Failure> {
     let has_terminal = passage.is_some();
-    setsid().attempt(|| "lead a session")?;
-    umask(Mode::from_bits_truncate(0o022));
-    match container::join_groups(evidence, &specification.cgroups) {
-        // A person's own command is not always allowed to move itself; limits are then not for it.
-        Err(_) if specification.user_namespace != UserNamespace::None => {}
-        result => result?,
-    }
+    lead()?;
+    join_own_groups(container::join_groups(evidence, &specification.cgroups), specification.user_namespace)?;
     let innermost = namespaces.join_after_fork()?;
     if specification.detach {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
@@ -315,6 +310,35 @@ fn enter(
     if let Some(passage) = passage {
         passage.open()?;
     }
+    let program = settle(specification, innermost, has_terminal)?;
+    if specification.detach {
+        mesh_linux::signal::reset();
+        mesh_linux::descriptor::close_on_exec_from(3).attempt(|| "close descriptors")?;
+    } else {
+        container::finish(|| progress.listener_lives())?;
+    }
+    Ok(program)
+}
+
+/// Leads a session of its own.
+pub(crate) fn lead() -> Result<(), Failure> {
+    setsid().attempt(|| "lead a session")?;
+    umask(Mode::from_bits_truncate(0o022));
+    Ok(())
+}
+
+/// What joining the container's control groups came to. An ordinary user is not always allowed to move a process;
+/// limits are then not for it.
+pub(crate) fn join_own_groups(joined: Result<(), Failure>, namespace: UserNamespace) -> Result<(), Failure> {
+    if namespace == UserNamespace::None { joined } else { Ok(()) }
+}
+
+/// Takes the place of a program in the container that this process is in by now. After it, only execve is left.
+pub(crate) fn settle(
+    specification: &ExecSpecification,
+    innermost: Option<OwnedFd>,
+    has_terminal: bool,
+) -> Result<Program, Failure> {
     let root = Root::open(Path::new("/"))?;
     let users = Users::read(&root);
     let process = &specification.process;
@@ -327,11 +351,5 @@ fn enter(
     let joined = innermost.filter(|_| same_user);
     let innermost = Innermost::choose(specification.user_namespace, &identity, joined);
     settings::apply(process, &identity, specification.user_namespace, &innermost)?;
-    if specification.detach {
-        mesh_linux::signal::reset();
-        mesh_linux::descriptor::close_on_exec_from(3).attempt(|| "close descriptors")?;
-    } else {
-        container::finish(progress)?;
-    }
     Ok(program)
 }

@@ -12,6 +12,7 @@
 //! writes them into the groups before), restarts, and every decision of when.
 
 mod attach;
+pub mod beside;
 mod channel;
 mod console;
 mod copy;

@@ -174,8 +174,8 @@ pub enum MountKind {
     },
 }
 
-/// A program to run in a container that runs (`mesh shim exec`). Standard input and output are the
-/// shim's own; its exit code is the program's.
+/// A program to run in a container that runs: by the container's shim, or by one of its own (`mesh shim exec`),
+/// whose standard input and output it gets and whose exit code is the program's.
 ///
 /// Its caller may give it an argument `detach-keys=1011` and a descriptor 5: once those bytes (here
 /// control and P, control and Q) were typed into the program's terminal, the shim lets go of its streams,

@@ -497,7 +497,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn exec(&self, _id: &ContainerId, request: &ExecRequest) -> Result<Invocation, RuntimeError> {
-        Ok(Invocation { arguments: request.command.clone(), payload: "{}".into() })
+        Ok(Invocation { arguments: request.command.clone(), payload: "{}".into(), door: None })
     }
 
     async fn execute(
@@ -531,7 +531,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn copy(&self, _id: &ContainerId, _request: &CopyRequest) -> Result<Invocation, RuntimeError> {
-        Ok(Invocation { arguments: vec![], payload: "{}".into() })
+        Ok(Invocation { arguments: vec![], payload: "{}".into(), door: None })
     }
 
     async fn read_file(&self, id: &ContainerId, path: &str, _: usize) -> Result<Vec<u8>, RuntimeError> {

@@ -105,8 +105,8 @@ impl Desk {
     }
 
     fn invocation(&self, orders: Invocation) -> Answer {
-        let Invocation { arguments, payload } = orders;
-        Answer::Invocation { arguments, payload, version: self.version.clone() }
+        let Invocation { arguments, payload, door } = orders;
+        Answer::Invocation { arguments, payload, version: self.version.clone(), door }
     }
 
     /// One container of a service: the one with the number, or the first that runs.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             image_uses,
             enter_user_namespace,
             volumes: mesh_native::volumes_by_project,
+            run_through_door: mesh_sandbox::beside::caller::run,
         }),
     }
 }

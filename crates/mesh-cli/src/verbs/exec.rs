@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     environment::Environment,
     failure::CliError,
-    invocation::{become_command, command_told, with_terminal},
+    invocation::{become_command, command_told, through_door, with_terminal},
     terminal,
 };
 use clap::{ArgAction, Args};
@@ -104,6 +104,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     drop(ended);
     if tty {
         return with_terminal(answer, &keys, Some(ending)).await;
+    }
+    let run = context.hooks.run_through_door;
+    if let Some(code) = through_door(run, &answer, arguments.interactive, &ending) {
+        return Ok(code);
     }
     let mut command = command_told(answer, ending)?;
     if !arguments.interactive {

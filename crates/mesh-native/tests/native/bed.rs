@@ -52,14 +52,7 @@ pub(crate) struct Bed {
 /// Runs one test with a project of its own, and checks that it left nothing behind.
 pub(crate) fn with_bed<F: Future<Output = Bed>>(test: impl FnOnce(Bed) -> F) {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let settings = NativeSettings {
-        registry: mesh_oci::settings::Settings::default(),
-        project: format!("test-{}-{number}", std::process::id()),
-        data: directory.path().join("data"),
-        state: directory.path().join("state/projects/test"),
-        binary: std::env::current_exe().expect("this binary"),
-    };
+    let settings = settings_in(directory.path());
     let entered = mesh_native::enter(&settings).expect("enters");
     let passed = panic::catch_unwind(AssertUnwindSafe(|| {
         reactor().block_on(async {
@@ -76,7 +69,19 @@ pub(crate) fn with_bed<F: Future<Output = Bed>>(test: impl FnOnce(Bed) -> F) {
     assert!(left.is_empty(), "control groups are left: {left:?}");
 }
 
-fn reactor() -> tokio::runtime::Runtime {
+/// A project in a directory.
+pub(crate) fn settings_in(directory: &Path) -> NativeSettings {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    NativeSettings {
+        registry: mesh_oci::settings::Settings::default(),
+        project: format!("test-{}-{number}", std::process::id()),
+        data: directory.join("data"),
+        state: directory.join("state/projects/test"),
+        binary: std::env::current_exe().expect("this binary"),
+    }
+}
+
+pub(crate) fn reactor() -> tokio::runtime::Runtime {
     let reactor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     reactor.expect("reactor")
 }

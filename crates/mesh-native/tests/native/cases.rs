@@ -3,7 +3,7 @@
 use crate::{
     Case,
     bed::{self, Bed, DEADLINE, with_bed},
-    root_file_system,
+    holder, root_file_system,
 };
 use mesh_model::{
     container::ContainerSpec,
@@ -42,6 +42,7 @@ pub(crate) const ALL: &[Case] = &[
     ("networks_have_names_and_walls", || with_bed(networks_have_names_and_walls)),
     ("ports_are_published", || with_bed(ports_are_published)),
     ("a_taken_port_names_its_holder", || with_bed(a_taken_port_names_its_holder)),
+    ("a_holder_ends_with_a_ground_that_cannot_be_opened", holder::ends_with_a_ground_that_cannot_be_opened),
     ("the_next_runtime_adopts", || with_bed(the_next_runtime_adopts)),
     ("a_killed_shim_is_seen", || with_bed(a_killed_shim_is_seen)),
     ("a_run_without_a_record_is_ended", || with_bed(a_run_without_a_record_is_ended)),

@@ -8,6 +8,7 @@
 
 mod bed;
 mod cases;
+mod holder;
 mod root_file_system;
 
 use std::{panic, process::ExitCode};

@@ -9,6 +9,7 @@ pub(crate) mod input;
 pub(crate) mod wire;
 
 use crate::{
+    beside::{self, Beside},
     relay::{Journal, Pipe},
     signals::Signals,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Console {
     reads: bool,
     door: Option<OwnedFd>,
     clients: Vec<Client>,
+    beside: Option<Beside>,
 }
 
 /// What a descriptor that became ready belongs to.
@@ -57,12 +59,14 @@ enum Ready {
     Input,
     Source(usize),
     Client(usize),
+    Beside(beside::Ready),
 }
 
 impl Console {
     /// Of output alone, which ends in the journal.
     pub(crate) fn new(sources: Vec<Pipe>, journal: Journal) -> Self {
-        Self { sources, journal, input: None, terminal: false, reads: false, door: None, clients: Vec::new() }
+        let (input, door, beside, clients) = (None, None, None, Vec::new());
+        Self { sources, journal, input, terminal: false, reads: false, door, clients, beside }
     }
 
     /// With a pipe to its standard input, which must not block.
@@ -78,6 +82,11 @@ impl Console {
     /// With a socket that clients come through.
     pub(crate) fn with_door(self, door: Option<OwnedFd>) -> Self {
         Self { door, ..self }
+    }
+
+    /// With programs that run beside the container's own.
+    pub(crate) fn with_beside(self, beside: Option<Beside>) -> Self {
+        Self { beside, ..self }
     }
 
     /// Serves until the container ended; its code.
@@ -96,8 +105,12 @@ impl Console {
                     Ready::Input => self.input.iter_mut().for_each(Input::flush),
                     Ready::Source(index) => self.pump(index),
                     Ready::Client(index) => self.attend(index, events, pidfd),
+                    Ready::Beside(ready) => {
+                        self.beside.iter_mut().for_each(|beside| beside.attend(ready, pidfd));
+                    }
                 }
             }
+            self.beside.iter_mut().for_each(Beside::sweep);
             self.sources.retain(|source| !source.is_over());
             self.clients.retain(|client| !client.is_gone());
             if let Some(code) = ended {
@@ -134,6 +147,12 @@ impl Console {
             events.set(PollFlags::POLLOUT, client.has_backlog());
             descriptors.push(PollFd::new(client.as_fd(), events));
             whose.push(Ready::Client(index));
+        }
+        if let Some(beside) = &self.beside {
+            beside.watch(|ready, descriptor| {
+                descriptors.push(descriptor);
+                whose.push(Ready::Beside(ready));
+            });
         }
         let _ = poll(&mut descriptors, PollTimeout::NONE);
         let events = descriptors.iter().map(|one| one.revents().unwrap_or(PollFlags::empty()));
@@ -201,7 +220,10 @@ impl Console {
 
     /// Passes the last output on and tells everybody the code.
     fn end(self, code: i32) {
-        let Self { sources, mut journal, mut clients, .. } = self;
+        let Self { sources, mut journal, mut clients, beside, .. } = self;
+        if let Some(beside) = beside {
+            beside.end();
+        }
         for source in sources {
             source.drain(&mut journal, |stream, bytes| {
                 clients.iter_mut().for_each(|client| client.show(stream, bytes));

@@ -79,14 +79,14 @@ fn prepare(
         die_with_parent().attempt(|| "tie the container to its shim")?;
         init::split(evidence)?;
     }
-    finish(progress)?;
+    finish(|| progress.listener_lives())?;
     Ok(program)
 }
 
 /// What is left between a process's settings and its program.
-pub(crate) fn finish(progress: &Progress) -> Result<(), Failure> {
+pub(crate) fn finish(parent_lives: impl FnOnce() -> bool) -> Result<(), Failure> {
     die_with_parent().attempt(|| "tie the program to its parent")?;
-    if !progress.listener_lives() {
+    if !parent_lives() {
         return Err(Failure::refused("start the program", "its shim is gone"));
     }
     signal::reset();

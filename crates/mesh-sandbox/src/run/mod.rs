@@ -4,6 +4,7 @@ pub(crate) mod container;
 mod ending;
 
 use crate::{
+    beside::Beside,
     channel::{self, Reporter},
     console::{Console, wire},
     detach::Detach,
@@ -116,9 +117,10 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
         ForkResult::Parent { child } => child,
     };
     let door = open_door(&specification, &streams);
+    let pid = child.as_raw().cast_unsigned();
+    let beside = open_beside(evidence, &specification, &streams, pid);
     drop((progress, own, specification));
     release_free_memory();
-    let pid = child.as_raw().cast_unsigned();
     let pidfd = attempt!(open_pidfd(pid).attempt(|| "open a handle on the container"));
     let report = progress_reader.wait(pid);
     let failed = match &report {
@@ -139,7 +141,7 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
         return Ok(failed);
     }
     release_program_pages();
-    Ok(Some(serve(streams, door, &pidfd, &signals)))
+    Ok(Some(serve(streams, (door, beside), &pidfd, &signals)))
 }
 
 /// Where those who attach come in. That nobody can attach is no reason not to run.
@@ -150,8 +152,25 @@ fn open_door(specification: &RunSpecification, streams: &Streams) -> Option<Owne
     }
 }
 
+/// Where those come in who want a program beside it. Not into a pid namespace that does not end with the container,
+/// and not while a terminal is relayed: those see to it themselves.
+fn open_beside(
+    evidence: SingleThreaded,
+    specification: &RunSpecification,
+    streams: &Streams,
+    pid: u32,
+) -> Option<Beside> {
+    let serves = !matches!(streams, Streams::Relayed { .. }) && !specification.host_pid;
+    serves.then(|| Beside::open(evidence, &specification.directory, pid)).flatten()
+}
+
 /// Passes signals, output and input along until the container ended; its code.
-fn serve(streams: Streams, door: Option<OwnedFd>, pidfd: &OwnedFd, signals: &Signals) -> i32 {
+fn serve(
+    streams: Streams,
+    (door, beside): (Option<OwnedFd>, Option<Beside>),
+    pidfd: &OwnedFd,
+    signals: &Signals,
+) -> i32 {
     let console = match streams {
         Streams::Pipes { pipes, input, journal } => {
             let console = Console::new(pipes, journal);
@@ -170,7 +189,7 @@ fn serve(streams: Streams, door: Option<OwnedFd>, pidfd: &OwnedFd, signals: &Sig
         }
     };
     let _ = channel::close_streams();
-    console.with_door(door).serve(pidfd, signals)
+    console.with_door(door).with_beside(beside).serve(pidfd, signals)
 }
 
 /// Relays a terminal to our own streams. Once it was let go of, it is there for whoever attaches.

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program without the test harness")]
 
+mod beside;
 mod living;
 mod root;
 mod sandbox;
@@ -50,6 +51,11 @@ const AS_ANYBODY: &[Test] = &[
     ("the container dies with its shim", living::shim_killed),
     ("a container that nobody keeps is killed", living::unkept),
     ("a program joins a container", living::exec),
+    ("the container's shim starts a program", beside::programs),
+    ("a program beside is signalled, killed and let go", beside::endings),
+    ("programs beside are bounded and leave nothing", beside::bounds),
+    ("nobody in the container looks into what will be a program", beside::guard),
+    ("a container without a door has none", beside::no_door),
     ("a program that takes too long is killed", living::exec_timeout),
     ("a program is detached", living::exec_detached),
     ("terminals are made", living::terminal),

@@ -33,14 +33,12 @@ pub(crate) fn sole_exec(world: &World) {
         exec.process.user = user.to_owned();
         exec.container_user = "app".to_owned();
         let output = world.run_exec(&exec);
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            want,
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let same = String::from_utf8_lossy(&output.stderr).trim_end() == namespace.to_string_lossy();
-        assert_eq!(same, user == "app");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (_, stdout, stderr) = container.beside(&exec).unwrap().end();
+        for (stdout, stderr) in [(text(&output.stdout), text(&output.stderr)), (stdout, stderr)] {
+            assert_eq!(stdout, want, "{stderr}");
+            assert_eq!(stderr.trim_end() == namespace.to_string_lossy(), user == "app");
+        }
     }
     container.stop();
 }

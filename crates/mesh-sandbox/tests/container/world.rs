@@ -4,6 +4,7 @@ use mesh_journal::{Query, Stream};
 use mesh_linux::process::{open_pidfd, signal_pidfd, wait_pidfd};
 use mesh_redact::Secret;
 use mesh_sandbox::{
+    beside::caller::{Conversation, End},
     spawn::{Spawned, confirm, read_report, spawn_exec, spawn_run},
     specification::{
         ExecSpecification, ExitRecord, MountKind, MountSpecification, Output, ProcessSpecification, Report,
@@ -13,8 +14,9 @@ use mesh_sandbox::{
 use std::{
     collections::BTreeMap,
     fs,
+    io::{PipeReader, Read as _},
     os::{
-        fd::OwnedFd,
+        fd::{AsFd as _, OwnedFd},
         unix::fs::{PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
@@ -199,7 +201,45 @@ impl World {
     }
 }
 
+/// A program of a container's own shim, with its output.
+pub(crate) struct Beside {
+    pub(crate) conversation: Conversation,
+    pub(crate) stdout: PipeReader,
+    pub(crate) stderr: PipeReader,
+}
+
+impl Beside {
+    /// Waits for its end, and reads what it wrote by then.
+    pub(crate) fn end(mut self) -> (End, String, String) {
+        let end = self.wait();
+        let mut text = [String::new(), String::new()];
+        self.stdout.read_to_string(&mut text[0]).unwrap();
+        self.stderr.read_to_string(&mut text[1]).unwrap();
+        let [stdout, stderr] = text;
+        (end, stdout, stderr)
+    }
+
+    pub(crate) fn wait(&self) -> End {
+        let mut end = None;
+        until("the program's end", || {
+            end = self.conversation.end();
+            end.is_some()
+        });
+        end.unwrap()
+    }
+}
+
 impl Container {
+    /// Asks its shim for a program.
+    pub(crate) fn beside(&self, specification: &ExecSpecification) -> std::io::Result<Beside> {
+        let orders = serde_json::to_vec(specification).unwrap();
+        let nothing = fs::File::open("/dev/null").unwrap();
+        let ((stdout, out), (stderr, error)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let streams = [nothing.as_fd(), out.as_fd(), error.as_fd()];
+        let conversation = Conversation::begin(&self.directory, &orders, streams)?;
+        Ok(Beside { conversation, stdout, stderr })
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         match &self.report {
             Some(Report::Started { pid }) => *pid,

@@ -1,0 +1,176 @@
+//! Programs that a container's own shim starts.
+
+use crate::{
+    living::long_running,
+    world::{Beside, Container, World, until},
+};
+use mesh_redact::Secret;
+use mesh_sandbox::{
+    beside::caller::End,
+    specification::{ExecSpecification, UserNamespace},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Read as _,
+};
+
+/// As many as one shim starts.
+const AT_ONCE_MAX: usize = 64;
+/// Variables of a program whose way into its container takes long enough to be looked at.
+const LONG_ORDERS: usize = 20_000;
+
+fn start(world: &World, container: &Container, arguments: &[&str]) -> Beside {
+    container.beside(&world.exec(container, world.process(arguments))).unwrap()
+}
+
+pub(crate) fn programs(world: &World) {
+    let container = long_running(world);
+    let check = |specification: &ExecSpecification, code: i32, out: &str, error: &str| {
+        let (end, stdout, stderr) = container.beside(specification).unwrap().end();
+        assert_eq!((end, stdout.trim_end()), (End::Code(code), out), "{stderr}");
+        assert!(stderr.contains(error) && stderr.is_empty() == error.is_empty(), "{stderr}");
+    };
+    for (arguments, code, out, error) in [
+        (&["sh", "-c", "hostname; echo $GREETING $HOSTNAME; exit 6"][..], 6, "box\nhello box", ""),
+        (&["sh", "-c", "kill -9 $$"], 137, "", ""),
+        (&["absent"], 127, "", "mesh: could not execute absent: not found in PATH\n"),
+        (&["/etc/not-a-program"], 126, "", "mesh: could not execute"),
+        (&["sh", "-c", "cat /proc/1/cmdline | grep -c sleep"], 0, "1", ""),
+        // What a program finds open, the directory that it reads included; and nothing to read.
+        (&["sh", "-c", "ls /proc/self/fd; cat"], 0, "0\n1\n2\n3", ""),
+        (
+            &["grep", "-E", "Seccomp:|NoNewPrivs|SigBlk", "/proc/self/status"],
+            0,
+            "SigBlk:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2",
+            "",
+        ),
+        (&["sh", "-c", "umask; pwd; test -t 0 || echo none"], 0, "0022\n/\nnone", ""),
+    ] {
+        check(&world.exec(&container, world.process(arguments)), code, out, error);
+    }
+    let process = |user: &str, working_dir: &str, script: &str| {
+        let mut specification = world.exec(&container, world.process(&["sh", "-c", script]));
+        specification.process.user = user.to_owned();
+        specification.process.working_dir = working_dir.to_owned();
+        specification
+    };
+    if world.namespace != UserNamespace::Sole {
+        check(&process("app", "/tmp", "id -u; id -G; pwd"), 0, "70\n71 110\n/tmp", "");
+    }
+    check(&process("ghost", "", "true"), 126, "", "find user ghost");
+    check(&process("", "/absent", "true"), 126, "", "enter /absent");
+    container.stop();
+    assert!(container.beside(&process("", "", "true")).is_err(), "nobody is behind the door");
+}
+
+pub(crate) fn endings(world: &World) {
+    let container = long_running(world);
+    let ready = |program: &mut Beside| {
+        program.stdout.read_exact(&mut [0; 6]).unwrap();
+    };
+    let mut program = start(
+        world,
+        &container,
+        &["sh", "-c", "trap 'exit 4' TERM; echo ready; while true; do sleep 0.01; done"],
+    );
+    ready(&mut program);
+    assert_eq!(program.conversation.end(), None);
+    program.conversation.signal(15);
+    assert_eq!(program.wait(), End::Code(4));
+    // Killed with what it started.
+    let mut program = start(world, &container, &["sh", "-c", "echo ready; sleep 1001 & sleep 1001"]);
+    ready(&mut program);
+    program.conversation.kill();
+    assert_eq!(program.wait(), End::Code(137));
+    let gone = |seconds: &str| {
+        let script = format!("ps | grep -c '[s]leep {seconds}'");
+        until("its end", || start(world, &container, &["sh", "-c", &script]).end().1 == "0\n");
+    };
+    gone("1001");
+    // A caller that is gone takes its program along.
+    let mut program = start(world, &container, &["sh", "-c", "echo ready; exec sleep 1002"]);
+    ready(&mut program);
+    drop(program);
+    gone("1002");
+    // A container that ends says so to all.
+    let mut program = start(world, &container, &["sh", "-c", "echo ready; exec sleep 1003"]);
+    ready(&mut program);
+    container.stop();
+    assert_eq!(program.wait(), End::Code(137));
+}
+
+pub(crate) fn bounds(world: &World) {
+    let container = long_running(world);
+    let shim = container.spawned.shim_pid;
+    let descriptors = || fs::read_dir(format!("/proc/{shim}/fd")).unwrap().count();
+    let own_memory = || {
+        let status = fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    assert_eq!(start(world, &container, &["true"]).wait(), End::Code(0));
+    let (before, memory) = (descriptors(), own_memory());
+    let mut running: Vec<Beside> = Vec::new();
+    for _ in 0..AT_ONCE_MAX {
+        let program = start(world, &container, &["sh", "-c", "echo ready; exec sleep 1000"]);
+        // The socket takes a few datagrams only: one after the other.
+        running.push(program);
+        running.last_mut().unwrap().stdout.read_exact(&mut [0; 6]).unwrap();
+    }
+    assert_eq!(start(world, &container, &["true"]).wait(), End::Refused);
+    running.iter().for_each(|program| program.conversation.kill());
+    assert!(running.iter().all(|program| program.wait() == End::Code(137)));
+    drop(running);
+    for _ in 0..200 {
+        assert_eq!(start(world, &container, &["true"]).wait(), End::Code(0));
+    }
+    until("its descriptors closed", || descriptors() == before);
+    assert!(own_memory() <= memory + 64, "{memory} kB grew to {} kB", own_memory());
+    let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap_or_default();
+    assert_eq!(children.split_whitespace().count(), 1, "{children}");
+    container.stop();
+}
+
+pub(crate) fn guard(world: &World) {
+    // Whatever it can learn of processes it did not start, from the container's root.
+    let script = "echo up; while true; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/root; done; done 2>&1";
+    let container = world.start(&world.specification(script));
+    until("the container", || container.output().contains("up"));
+    let mut orders = world.exec(&container, world.process(&["true"]));
+    let long = (0..LONG_ORDERS).map(|number| (format!("LONG{number}"), String::from("x")));
+    orders.process.environment = Secret::new(long.collect::<BTreeMap<_, _>>());
+    for _ in 0..8 {
+        let (end, _, error) = container.beside(&orders).unwrap().end();
+        assert_eq!(end, End::Code(0), "{error}");
+    }
+    until("a look around", || container.lines().len() > 100);
+    container.stop();
+    let seen: BTreeSet<String> = container.lines().into_iter().map(|(_, line)| line).collect();
+    // Files and roots of programs; those of the shim, which are out of sight here, are never among them.
+    assert!(seen.iter().all(|line| ["up", "/bin/busybox", "/"].contains(&line.as_str())), "{seen:?}");
+    // And the file that the shim is executed from cannot be written to, where this user may make mounts.
+    if world.namespace == UserNamespace::None {
+        let container = long_running(world);
+        let program = format!("/proc/{}/exe", container.spawned.shim_pid);
+        let mounted = rustix::fs::fstatvfs(fs::File::open(&program).unwrap()).unwrap();
+        assert!(mounted.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+        container.stop();
+    }
+}
+
+pub(crate) fn no_door(world: &World) {
+    // As that of a shim of an older version.
+    let container = long_running(world);
+    fs::remove_file(container.directory.join("exec.sock")).unwrap();
+    assert!(container.beside(&world.exec(&container, world.process(&["true"]))).is_err());
+    container.stop();
+    if world.namespace == UserNamespace::None {
+        let mut specification = world.specification("echo up; sleep 1000");
+        specification.host_pid = true;
+        let container = world.start(&specification);
+        until("the container", || container.output().contains("up"));
+        assert!(!container.directory.join("exec.sock").exists());
+        container.stop();
+    }
+}
