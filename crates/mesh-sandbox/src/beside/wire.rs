@@ -58,6 +58,8 @@ pub(crate) enum Message {
     Kill,
     /// To the caller, last: the program ended with this code.
     Exit(i32),
+    /// To the caller, last: it could not be executed, which has this code.
+    NotExecuted(i32),
     /// To the caller, alone: nothing was started.
     Refused,
 }
@@ -69,6 +71,7 @@ impl Message {
             Self::Signal(number) => with(b's', number),
             Self::Kill => vec![b'k'],
             Self::Exit(code) => with(b'x', code),
+            Self::NotExecuted(code) => with(b'n', code),
             Self::Refused => vec![b'r'],
         }
     }
@@ -80,6 +83,7 @@ impl Message {
             b's' => number().map(Self::Signal),
             b'k' => Some(Self::Kill),
             b'x' => number().map(Self::Exit),
+            b'n' => number().map(Self::NotExecuted),
             b'r' => Some(Self::Refused),
             _ => None,
         }
@@ -192,7 +196,14 @@ mod tests {
     #[test]
     fn messages_come_back_and_nonsense_does_not() {
         let (one, other) = pair();
-        for message in [Message::Signal(15), Message::Kill, Message::Exit(-1), Message::Refused] {
+        let all = [
+            Message::Signal(15),
+            Message::Kill,
+            Message::Exit(-1),
+            Message::NotExecuted(127),
+            Message::Refused,
+        ];
+        for message in all {
             say(&one, message);
             assert_eq!(hear(&other), Heard::Message(message));
         }
