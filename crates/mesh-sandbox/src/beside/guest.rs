@@ -24,6 +24,9 @@ use std::{
 /// Programs that run at once; whoever comes then sees to a program without us.
 const GUESTS_MAX: usize = 64;
 
+/// Code of a program that was killed: 128 and SIGKILL.
+const KILLED: i32 = 137;
+
 /// The door of a container and whoever came through it.
 pub(crate) struct Beside {
     evidence: SingleThreaded,
@@ -130,16 +133,18 @@ impl Beside {
             return wire::say(&request.conversation, Message::Refused);
         }
         match self.start(&request, container) {
-            Ok((leader, pidfd)) => {
+            Ok(Some((leader, pidfd))) => {
                 let conversation = Some(request.conversation);
                 self.guests.push(Guest { leader, pidfd, conversation, over: false });
             }
+            Ok(None) => wire::say(&request.conversation, Message::Exit(KILLED)),
             // Nothing of it was begun: its caller may succeed where we could not.
             Err(_) => wire::say(&request.conversation, Message::Refused),
         }
     }
 
-    fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<(Pid, OwnedFd)> {
+    /// Forks what becomes the program. `None`: it was begun, and killed because it could not have been watched.
+    fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<Option<(Pid, OwnedFd)>> {
         self.groups.open();
         // So that what is forked can tell that we ended: its parent is out of its sight.
         let shim = open_pidfd(std::process::id())?;
@@ -150,12 +155,12 @@ impl Beside {
                 exit_now(child::main(place, request))
             }
             ForkResult::Parent { child } => match open_pidfd(child.as_raw().cast_unsigned()) {
-                Ok(pidfd) => Ok((child, pidfd)),
-                Err(error) => {
+                Ok(pidfd) => Ok(Some((child, pidfd))),
+                Err(_) => {
                     // Our own child that nobody waited for: the number is still its.
                     let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
                     let _ = mesh_linux::process::wait_child(child);
-                    Err(error)
+                    Ok(None)
                 }
             },
         }
