@@ -182,7 +182,8 @@ impl Guest {
 
     /// Does what its caller says; one that is gone takes its program along.
     fn listen(&mut self) {
-        let Some(conversation) = &self.conversation else { return };
+        // Once it was waited for, its number may be somebody else's.
+        let Some(conversation) = self.conversation.as_ref().filter(|_| !self.over) else { return };
         match wire::hear(conversation) {
             Heard::Message(Message::Signal(number)) => drop(signal_pidfd(&self.pidfd, number)),
             Heard::Message(Message::Kill) => {
