@@ -70,6 +70,9 @@ pub struct ContainerStatus {
     pub addresses: BTreeMap<String, IpAddr>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Host names that it serves as a gateway, in small letters.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// What of outside is mounted in it.
     #[serde(default)]
     pub mounts: Vec<MountStatus>,

@@ -71,6 +71,9 @@ pub(crate) struct Global {
     /// File with variables; may be given several times
     #[arg(long = "env-file", value_name = "FILE")]
     pub(crate) env_files: Vec<PathBuf>,
+    /// Environment whose template (env/NAME.env.example) becomes `.env`, where there is none yet
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: Option<String>,
     /// Profile to activate; may be given several times
     #[arg(long = "profile", value_name = "NAME")]
     pub(crate) profiles: Vec<String>,
@@ -272,6 +275,10 @@ pub(crate) enum Verb {
     Profiles(verbs::stack::profiles::Arguments),
     /// Show the addresses of services
     Ip(verbs::stack::ip::Arguments),
+    /// Have this machine and its browsers trust the gateway's certificates
+    Trust(verbs::trust::Arguments),
+    /// Show or keep the gateway's names in this machine's hosts file
+    Hosts(verbs::hosts::Arguments),
     /// Remove the project with its volumes
     Reset(verbs::stack::reset::Arguments),
     /// Keep the project's data in a folder
@@ -376,6 +383,10 @@ mod tests {
             "mesh profiles --format json",
             "mesh ip web --format json",
             "mesh reset -y",
+            "mesh trust --remove -y",
+            "mesh trust --print",
+            "mesh hosts --write --yes",
+            "mesh hosts --remove --hosts-file x",
             "mesh backup -o kept",
             "mesh restore -y 20251121_091530 --output kept",
             "mesh verify --all",

@@ -6,6 +6,7 @@ use crate::{
     console,
     context::Context,
     environment::Environment,
+    environments,
     failure::CliError,
     loading,
     settings::{Settings, Terminals},
@@ -55,8 +56,10 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     };
     let terminals = Terminals { stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal() };
     let directory = std::env::current_dir().map_err(CliError::io("find the current directory"))?;
-    let environment = loading::with_settings_of_files(&line.global, environment, &directory);
-    let settings = Settings::resolve(line.global, &environment, terminals, directory)?;
+    let mut global = line.global;
+    environments::choose(&mut global, &verb, &environment, &directory)?;
+    let environment = loading::with_settings_of_files(&global, environment, &directory);
+    let settings = Settings::resolve(global, &environment, terminals, directory)?;
     supervisor::be_verbose(settings.verbose);
     supervisor::ask_registries_by(environment.registry());
     let uid = rustix::process::geteuid().as_raw();
@@ -124,6 +127,8 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Shell(arguments) => boxed(|| verbs::stack::shell::run(context, arguments)),
         Verb::Profiles(arguments) => boxed(|| verbs::stack::profiles::run(context, arguments)),
         Verb::Ip(arguments) => boxed(|| verbs::stack::ip::run(context, arguments)),
+        Verb::Trust(arguments) => boxed(|| verbs::trust::run(context, arguments)),
+        Verb::Hosts(arguments) => boxed(|| verbs::hosts::run(context, arguments)),
         Verb::Reset(arguments) => boxed(|| verbs::stack::reset::run(context, arguments)),
         Verb::Backup(arguments) => boxed(|| verbs::stack::backup::run(context, arguments)),
         Verb::Restore(arguments) => boxed(|| verbs::stack::backup::restore(context, arguments)),

@@ -71,6 +71,15 @@ pub(crate) enum CliError {
     /// Secrets could not be read or kept.
     #[error(transparent)]
     Secrets(#[from] mesh_store::secrets::SecretsError),
+    /// The local authority.
+    #[error(transparent)]
+    Authority(#[from] mesh_authority::AuthorityError),
+    /// A store of authorities.
+    #[error(transparent)]
+    Trust(#[from] crate::verbs::trust::TrustError),
+    /// The machine's hosts file.
+    #[error(transparent)]
+    Hosts(#[from] crate::verbs::hosts::HostsError),
     /// Something of this machine failed.
     #[error("could not {attempt}")]
     Io {

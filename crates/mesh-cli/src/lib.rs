@@ -12,6 +12,7 @@ mod context;
 mod coverage;
 mod dispatch;
 mod environment;
+mod environments;
 mod failure;
 mod files;
 mod invocation;

@@ -24,6 +24,17 @@ fn a_service_may_be_left_out_where_the_file_says_so() {
 }
 
 #[test]
+fn a_service_trusts_the_gateway_unless_the_file_says_otherwise() {
+    for (text, want) in
+        [("restart: always", false), ("x-mesh: {trust: true}", false), ("x-mesh: {trust: false}", true)]
+    {
+        let found = service(text).loaded().project.services.remove("a").expect("a service");
+        assert_eq!(found.security.distrusts_gateway, want, "{text}");
+    }
+    assert!(!service("x-mesh: {trust: maybe}").errors().is_empty());
+}
+
+#[test]
 fn backups_are_programs_that_write_and_read_a_file() {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     assert_eq!(found("restart: always").1, None);

@@ -1,7 +1,12 @@
 //! Which certificate a client is shown.
 //!
-//! The first of the configured ones that is for the name asked for; else the default store's, or one that this gateway
-//! made for itself at its start. Deliberately absent: authorities, and stores other than the default one.
+//! The first of the configured ones that is for the name asked for; else the default store's; else one that is made on
+//! the fly by the authority that the engine gave; else the one that this gateway made for itself at its start, which
+//! nobody vouches for. Deliberately absent: stores other than the default one.
+
+mod issued;
+
+pub(crate) use issued::Issued;
 
 use crate::config::{
     Warning,
@@ -42,6 +47,8 @@ pub(crate) enum CertificateError {
     Make(#[source] rcgen::Error),
     #[error("could not make a configuration of TLS")]
     Tls(#[from] TlsError),
+    #[error("could not make a certificate on the fly")]
+    Authority(#[from] mesh_authority::AuthorityError),
 }
 
 /// What TLS is spoken with.
@@ -49,6 +56,8 @@ pub(crate) enum CertificateError {
 pub(crate) struct Shown {
     certificates: Vec<Arc<CertifiedKey>>,
     fallback: Arc<CertifiedKey>,
+    /// Somebody asked for that one by the default store: it goes before those that are made on the fly.
+    chosen: bool,
 }
 
 /// The certificates of the configuration in force. Handshakes see the newest.
@@ -56,6 +65,7 @@ pub(crate) struct Shown {
 pub(crate) struct Certificates {
     shown: ArcSwap<Shown>,
     config: ArcSwap<ServerConfig>,
+    issued: Option<Issued>,
 }
 
 impl Shown {
@@ -77,33 +87,42 @@ impl Shown {
             }
         }
         let default = config.stores.get(DEFAULT).and_then(|store| store.default_certificate.as_ref());
-        let fallback = match default.map(identity) {
-            Some(Ok(identity)) => identity,
+        let (fallback, chosen) = match default.map(identity) {
+            Some(Ok(identity)) => (identity, true),
             Some(Err(error)) => {
                 tell(&error);
-                own(hosts)?
+                (own(hosts)?, false)
             }
-            None => own(hosts)?,
+            None => (own(hosts)?, false),
         };
-        Ok(Self { certificates, fallback })
+        Ok(Self { certificates, fallback, chosen })
     }
 
-    fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
-        let name = name.and_then(|name| ServerName::try_from(name).ok());
+    fn find(&self, asked: Option<&str>, issued: Option<&Issued>) -> Arc<CertifiedKey> {
+        let name = asked.and_then(|name| ServerName::try_from(name).ok());
         let is_for = |certified: &&Arc<CertifiedKey>| {
             let leaf = certified.cert.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
             matches!((leaf, &name), (Some(leaf), Some(name)) if verify_server_name(&leaf, name).is_ok())
         };
-        self.certificates.iter().find(is_for).unwrap_or(&self.fallback).clone()
+        if let Some(configured) = self.certificates.iter().find(is_for) {
+            return configured.clone();
+        }
+        let issued = issued.filter(|_| !self.chosen).and_then(|issued| issued.find(asked));
+        issued.unwrap_or_else(|| self.fallback.clone())
     }
 }
 
 impl Certificates {
-    pub(crate) fn new(shown: Shown, config: &TlsConfiguration) -> Result<Arc<Self>, CertificateError> {
+    /// `issued` makes certificates for names that none is configured for.
+    pub(crate) fn new(
+        shown: Shown,
+        config: &TlsConfiguration,
+        issued: Option<Issued>,
+    ) -> Result<Arc<Self>, CertificateError> {
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(None)));
         let server = server_config(resolver.clone(), config)?;
-        let all =
-            Arc::new(Self { shown: ArcSwap::from_pointee(shown), config: ArcSwap::from_pointee(server) });
+        let (shown, config) = (ArcSwap::from_pointee(shown), ArcSwap::from_pointee(server));
+        let all = Arc::new(Self { shown, config, issued });
         resolver.0.store(Arc::new(Some(Arc::downgrade(&all))));
         Ok(all)
     }
@@ -133,7 +152,7 @@ struct Resolver(ArcSwap<Option<std::sync::Weak<Certificates>>>);
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let all = self.0.load().as_ref().as_ref()?.upgrade()?;
-        Some(all.shown.load().find(hello.server_name()))
+        Some(all.shown.load().find(hello.server_name(), all.issued.as_ref()))
     }
 }
 
@@ -191,7 +210,7 @@ fn own(hosts: &[String]) -> Result<Arc<CertifiedKey>, CertificateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Hidden, StoredCertificate};
+    use crate::config::model::{Hidden, Store, StoredCertificate};
     use mesh_redact::Secret;
 
     fn stored(name: &str) -> StoredCertificate {
@@ -213,7 +232,7 @@ mod tests {
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(!format!("{warnings:?}").contains("KEY"));
         let which = |name: Option<&str>| {
-            let found = shown.find(name);
+            let found = shown.find(name, None);
             shown.certificates.iter().position(|one| Arc::ptr_eq(one, &found))
         };
         for (name, expected) in
@@ -223,5 +242,33 @@ mod tests {
         }
         let leaf = ParsedCertificate::try_from(&shown.fallback.cert[0]).expect("a certificate");
         verify_server_name(&leaf, &ServerName::try_from("c.test").expect("a name")).expect("its own host");
+    }
+
+    /// Configured ones first, then the default store's, then those of the authority.
+    #[test]
+    fn what_is_configured_goes_before_what_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = ["a.test", "b.test"].map(str::to_owned).into();
+        let root = mesh_authority::Authorities::of(folder.path()).root_for("shop", &names).expect("a root");
+        let made =
+            mesh_authority::Intermediate::make(&root, "shop", &names, issued::unix_seconds()).expect("made");
+        let path = folder.path().join("authority.pem");
+        std::fs::write(&path, made.text.expose()).expect("written");
+        let issued = Issued::new(path);
+        let mut config =
+            TlsConfiguration { certificates: vec![stored("a.test")], ..TlsConfiguration::default() };
+        let shown = Shown::read(&config, &[], &mut Vec::new()).expect("certificates");
+        let count = |shown: &Shown, name| shown.find(name, Some(&issued)).cert.len();
+        assert_eq!(count(&shown, Some("a.test")), 1, "configured");
+        assert_eq!(count(&shown, Some("b.test")), 2, "made");
+        assert_eq!(count(&shown, Some("c.test")), 1, "not allowed: its own");
+        let StoredCertificate { cert_file, key_file, .. } = stored("d.test");
+        let default = Some(Certificate { cert_file, key_file });
+        config.stores.insert(DEFAULT.to_owned(), Store { default_certificate: default, ..Store::default() });
+        let shown = Shown::read(&config, &[], &mut Vec::new()).expect("certificates");
+        for name in [Some("b.test"), Some("c.test"), None] {
+            let found = shown.find(name, Some(&issued));
+            assert!(Arc::ptr_eq(&found, &shown.fallback) && shown.chosen, "{name:?}");
+        }
     }
 }

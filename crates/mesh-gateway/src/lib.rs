@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flags, file, environment ──► config::statics ──► proxy: entry points
-//! files, labels            ──► config::model ──► snapshot ──► proxy: rule ──► middlewares ──► server
+//! files, labels            ──► config::model ──► snapshot ──► proxy: rule ──► middlewares ──► upstream: server
 //! ```
 //!
 //! What is told becomes an immutable [`snapshot`]; a request sees one of them from its beginning to its end. A broken
@@ -13,11 +13,14 @@
 mod certificates;
 mod config;
 mod middleware;
+mod names;
 pub mod process;
 mod proxy;
 mod rule;
 pub mod server;
 mod snapshot;
+mod upstream;
+mod watch;
 
 #[cfg(test)]
 mod suite;

@@ -7,7 +7,7 @@ use crate::{
         Warning,
         statics::{StaticError, Statics, load},
     },
-    server::{Gateway, ServerError},
+    server::{Exchange, Gateway, ServerError},
 };
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,6 +19,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Names the file in which the engine says which containers there are.
 const CONTAINERS: &str = "MESH_GATEWAY_CONTAINERS";
+/// Names the file in which the engine is told which host names are routed here.
+const NAMES: &str = "MESH_GATEWAY_NAMES";
+/// What rules are written in where the configuration does not say: `v2` for images of Traefik's second version.
+const RULE_SYNTAX: &str = "MESH_GATEWAY_RULE_SYNTAX";
 /// Bytes of stack of a worker.
 const STACK_BYTES: usize = 1 << 20;
 /// Threads that may wait for files and names at a time.
@@ -79,7 +83,11 @@ fn settings(arguments: &[String]) -> Result<(Statics, Vec<Warning>), StaticError
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let mut warnings = Vec::new();
-    let statics = load(arguments, &variables, &mut warnings)?;
+    let mut statics = load(arguments, &variables, &mut warnings)?;
+    // The second version has no such option, so what stands there is no wish of anybody's.
+    if variables.iter().any(|(name, value)| name == RULE_SYNTAX && value == "v2") {
+        statics.core.default_rule_syntax = "v2".to_owned();
+    }
     Ok((statics, warnings))
 }
 
@@ -103,7 +111,9 @@ fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), Proce
 async fn serve(statics: Statics) -> Result<(), ProcessError> {
     let watch = |kind| signal(kind).map_err(ProcessError::Signals);
     let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
-    let gateway = Gateway::start(statics, std::env::var_os(CONTAINERS).map(PathBuf::from)).await?;
+    let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let exchange = Exchange { containers: file(CONTAINERS), names: file(NAMES) };
+    let gateway = Gateway::start(statics, exchange).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");
     }

@@ -4,15 +4,17 @@
 //! the place of the old one whole. What cannot be read changes nothing: the last sound configuration stays.
 
 use crate::{
-    certificates::{CertificateError, Certificates, Shown},
+    certificates::{CertificateError, Certificates, Issued, Shown},
     config::{
         Warning, containers,
         files::{self, FilesError},
         model::{Configuration, TlsConfiguration},
         statics::{Statics, not_yet},
     },
+    names::{self, Names},
     proxy::{BindError, Entry, Site},
     snapshot::{self, Snapshot, State},
+    watch::{Hints, directory_of},
 };
 use std::{
     fs, io,
@@ -25,12 +27,23 @@ use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 /// How often providers are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The authority of the project, beside the file of containers.
+const AUTHORITY: &str = "authority.pem";
 /// Largest file of containers, in bytes.
 const CONTAINERS_BYTES_MAX: u64 = 16 << 20;
 /// Most files that are looked at for a change.
 const WATCHED_MAX: usize = 4_096;
 /// How long connections may go on at the end, where nothing is configured.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Files that the engine and the gateway give each other; none, where nobody stands around it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Exchange {
+    /// Where the engine says which containers there are.
+    pub(crate) containers: Option<PathBuf>,
+    /// Where the engine is told which names are routed here.
+    pub(crate) names: Option<PathBuf>,
+}
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +99,9 @@ struct Providers {
     files: Configuration,
     labels: Configuration,
     told: Vec<Warning>,
+    /// Hosts of all containers' rules, also of those that do not serve.
+    hosts: Vec<String>,
+    names: Option<Names>,
 }
 
 /// What was found when something had changed.
@@ -107,15 +123,15 @@ impl Found {
 type Seen = (PathBuf, u64, Option<SystemTime>);
 
 impl Gateway {
-    /// Binds all entry points and serves. `containers` is the file in which the engine says which containers there are.
+    /// Binds all entry points and serves.
     ///
     /// # Errors
     /// If an entry point cannot listen.
-    pub(crate) async fn start(statics: Statics, containers: Option<PathBuf>) -> Result<Self, ServerError> {
-        Self::begin(statics, containers).await.map_err(ServerError)
+    pub(crate) async fn start(statics: Statics, exchange: Exchange) -> Result<Self, ServerError> {
+        Self::begin(statics, exchange).await.map_err(ServerError)
     }
 
-    async fn begin(statics: Statics, containers: Option<PathBuf>) -> Result<Self, Cause> {
+    async fn begin(statics: Statics, exchange: Exchange) -> Result<Self, Cause> {
         if let Some(warning) = not_yet(&statics) {
             tracing::warn!(place = %warning.place, "{}", warning.message);
         }
@@ -123,13 +139,15 @@ impl Gateway {
         let grace =
             statics.entry_points.values().filter_map(|entry| entry.transport.life_cycle.grace_time_out.get());
         let grace = grace.max().unwrap_or(GRACE);
-        let mut providers = Providers::new(statics.clone(), containers);
+        let beside = |path: &PathBuf| Issued::new(path.with_file_name(AUTHORITY));
+        let issued = exchange.containers.as_ref().map(beside);
+        let mut providers = Providers::new(statics.clone(), exchange);
         let found = providers.look()?.unwrap_or_else(|| Found::empty(&statics));
         let shown = match found.shown {
             Some(shown) => shown,
             None => Shown::read(&found.tls, &[], &mut Vec::new())?,
         };
-        let certificates = Certificates::new(shown, &found.tls)?;
+        let certificates = Certificates::new(shown, &found.tls, issued)?;
         let site = Site::new(found.snapshot, certificates.clone());
         let (stop, stopped) = watch::channel(false);
         let mut entries = Vec::new();
@@ -178,12 +196,14 @@ async fn watch_providers(
     certificates: Arc<Certificates>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut hints = Hints::of(&providers.directories());
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
+            () = hints.next() => {}
             _ = tick.tick() => {}
         }
         let looked = tokio::task::spawn_blocking(move || {
@@ -214,7 +234,7 @@ fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
 }
 
 impl Providers {
-    fn new(statics: Statics, containers: Option<PathBuf>) -> Self {
+    fn new(statics: Statics, Exchange { containers, names }: Exchange) -> Self {
         Self {
             statics,
             containers,
@@ -222,6 +242,8 @@ impl Providers {
             files: Configuration::default(),
             labels: Configuration::default(),
             told: Vec::new(),
+            hosts: Vec::new(),
+            names: names.map(Names::new),
         }
     }
 
@@ -252,6 +274,9 @@ impl Providers {
             tls.stores.entry(name.clone()).or_insert_with(|| store.clone());
         }
         let shown = Shown::read(&tls, &snapshot.hosts, &mut warnings)?;
+        if let Some(names) = &mut self.names {
+            names.tell(snapshot.hosts.iter().chain(&self.hosts).cloned().collect());
+        }
         self.tell(warnings, &snapshot);
         Ok(Some(Found { snapshot, tls, shown: Some(shown) }))
     }
@@ -263,7 +288,7 @@ impl Providers {
         }
     }
 
-    fn read_containers(&self, warnings: &mut Vec<Warning>) -> Result<Configuration, ProviderError> {
+    fn read_containers(&mut self, warnings: &mut Vec<Warning>) -> Result<Configuration, ProviderError> {
         let (Some(options), Some(path)) = (&self.statics.providers.docker, &self.containers) else {
             return Ok(Configuration::default());
         };
@@ -274,6 +299,7 @@ impl Providers {
         let text = fs::read_to_string(path).map_err(failed)?;
         let found: Vec<containers::Container> = serde_json::from_str(&text)
             .map_err(|source| ProviderError::Form { path: path.clone(), source })?;
+        self.hosts = names::of_containers(&found, options);
         Ok(containers::configuration(&found, options, warnings))
     }
 
@@ -294,6 +320,18 @@ impl Providers {
                 tracing::error!(kind, name, errors = %status.errors.join("; "), "not as it was asked for");
             }
         }
+    }
+
+    /// Where changes are to be expected.
+    fn directories(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = self.containers.as_deref().map(directory_of).into_iter().collect();
+        if let Some(provider) = self.statics.providers.file.as_ref().filter(|provider| provider.watch) {
+            found
+                .extend([&provider.directory].into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
+            let file = Some(&provider.filename).filter(|path| !path.is_empty());
+            found.extend(file.map(|path| directory_of(Path::new(path))));
+        }
+        found
     }
 
     /// Everything that is read, as it is now.

@@ -34,6 +34,8 @@ pub fn catalog() -> &'static Catalog {
             "redis",
             "valkey",
             "vault",
+            "gateway",
+            "whoami",
             "rabbitmq",
             "mariadb",
             "mysql",

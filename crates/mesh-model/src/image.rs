@@ -66,6 +66,14 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// Whether the embedded gateway serves it: it is told which containers there are, and tells the names it serves.
+    #[must_use]
+    pub fn is_gateway(&self) -> bool {
+        matches!(self, Self::Embedded { service, .. } if service == "gateway")
+    }
+}
+
 /// What an image says of its process, in the terms of the OCI image configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ImageConfig {

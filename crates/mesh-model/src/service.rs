@@ -238,6 +238,9 @@ pub struct Security {
     pub host_pid: bool,
     /// `ipc: host`.
     pub host_ipc: bool,
+    /// `x-mesh.trust: false`: its containers do not trust the authority of the project's gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distrusts_gateway: bool,
 }
 
 /// Bounds of a service's journal.

@@ -10,7 +10,7 @@ use crate::{
     phase::{Claim, Claimed, Running},
     record::{self, Kept, RunRecord},
     settings::system,
-    shim, start, watch,
+    shim, start, trust, watch,
 };
 use mesh_model::container::{ContainerId, ContainerSpec};
 use mesh_runtime::{
@@ -119,7 +119,7 @@ enum Found {
 
 /// Reads a directory. `free`: nobody else works on it, so what is broken may be put right.
 fn look(directory: &Path, free: bool) -> Result<Option<Found>, RuntimeError> {
-    let spec = match record::read_spec(directory) {
+    let mut spec = match record::read_spec(directory) {
         Kept::Whole(spec) => spec,
         Kept::Absent if free => {
             remove_unknown(directory);
@@ -144,6 +144,9 @@ fn look(directory: &Path, free: bool) -> Result<Option<Found>, RuntimeError> {
     if let (Decision::Killed | Decision::Ended(_), Kept::Whole(run), true) = (&decision, &run, free) {
         // Its shim is gone; nothing of the run may go on unseen.
         shim::kill(run);
+    }
+    if let (Decision::Runs, Kept::Whole(run)) = (&decision, &run) {
+        trust::apply(&mut spec, &run.variables);
     }
     let spec = Box::new(spec);
     Ok(Some(match (decision, run) {
@@ -268,6 +271,7 @@ mod tests {
             attachment: None,
             ports: Vec::new(),
             lost: Vec::new(),
+            variables: BTreeMap::new(),
             paused: false,
         })
     }

@@ -6,8 +6,8 @@ use crate::{
 };
 use mesh_image::ImageStore;
 use mesh_network::ProjectNetwork;
-use mesh_runtime::{error::RuntimeError, events::RuntimeEvent};
-use std::sync::Arc;
+use mesh_runtime::{error::RuntimeError, events::RuntimeEvent, trust::Trusted};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,10 +22,14 @@ pub(crate) struct Ground {
     pub(crate) registries: Registries,
     pub(crate) volumes: Volumes,
     pub(crate) groups: Groups,
+    /// Whom containers trust that start from now on.
+    pub(crate) trusted: Mutex<Arc<Vec<Trusted>>>,
     pub(crate) phases: Arc<Phases>,
     pub(crate) events: mpsc::Sender<RuntimeEvent>,
     /// One start at a time fills an empty volume from an image.
     pub(crate) populating: Arc<Semaphore>,
+    /// Held while a container is told something, and while its record is removed.
+    pub(crate) telling: Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the runtime is dropped: watching ends, containers go on.
     pub(crate) stop: CancellationToken,

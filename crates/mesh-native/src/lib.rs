@@ -16,6 +16,7 @@ mod conversion;
 mod devices;
 pub mod doctor;
 mod enter;
+mod exchange;
 mod execute;
 mod fault;
 mod files;
@@ -41,6 +42,7 @@ mod shim;
 mod sources;
 mod start;
 mod statistics;
+mod trust;
 mod volume;
 mod watch;
 

@@ -15,7 +15,7 @@ use mesh_model::container::{ContainerId, ContainerSpec};
 use mesh_runtime::error::RuntimeError;
 use mesh_sandbox::specification::Output;
 use nix::libc;
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::PoisonError};
 
 /// Directories of a container that its overlay needs.
 const OVERLAY_DIRECTORIES: [&str; 3] = ["upper", "work", "rootfs"];
@@ -101,12 +101,14 @@ pub(crate) fn remove(ground: &Ground, id: &ContainerId, volumes: bool) -> Result
     }
     // The record goes first: what is left of a removal that is cut off is no container any more.
     let record = directory.join("spec.json");
+    let telling = ground.telling.lock().unwrap_or_else(PoisonError::into_inner);
     match fs::remove_file(&record) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(system("remove", &record, error));
         }
         _ => {}
     }
+    drop(telling);
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("remove", &directory, error)),
         _ => Ok(()),

@@ -13,9 +13,10 @@ use mesh_runtime::{error::RuntimeError, observed::BoundPort};
 use mesh_sandbox::specification::ExitRecord;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeMap,
     fs, io,
     io::{Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown},
     path::Path,
     sync::OnceLock,
     time::UNIX_EPOCH,
@@ -43,6 +44,9 @@ pub(crate) struct RunRecord {
     /// Ports that were published, and that something else took since.
     #[serde(default)]
     pub(crate) lost: Vec<BoundPort>,
+    /// Variables that the start added to those of the image.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
     /// Frozen.
     pub(crate) paused: bool,
 }
@@ -218,11 +222,19 @@ pub(crate) fn make_private_directory(path: &Path) -> Result<(), RuntimeError> {
 
 /// Replaces a file by rename.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_for(path, bytes, mode, None)
+}
+
+/// The same with an owner, a user and a group.
+pub(crate) fn replace_for(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
     file.write_all(bytes)?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
     drop(file);
     fs::rename(&fresh, path)
 }

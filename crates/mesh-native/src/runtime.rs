@@ -3,7 +3,7 @@
 use crate::{
     adopt, conversion,
     enter::Entered,
-    execute, fault, files,
+    exchange, execute, fault, files,
     ground::{Ground, blocking},
     groups::Groups,
     image, lifecycle, lost_ports,
@@ -12,7 +12,7 @@ use crate::{
     registries::Registries,
     release,
     settings::NativeSettings,
-    start, statistics,
+    start, statistics, trust,
     volume::Volumes,
 };
 use async_trait::async_trait;
@@ -28,15 +28,18 @@ use mesh_runtime::{
     Runtime,
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
+    exchange::Told,
     exec::{CopyRequest, ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams},
     observed::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
     request::{HeldImage, ImageRequest},
+    trust::Trusted,
 };
 use mesh_sandbox::specification::AttachSpecification;
 use serde::Serialize;
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -99,9 +102,11 @@ pub async fn open(settings: NativeSettings, entered: Entered) -> Result<Arc<Nati
         images,
         registries: Registries::default(),
         groups,
+        trusted: Mutex::default(),
         phases: Arc::new(Phases::default()),
         events: sender,
         populating: Arc::new(Semaphore::new(1)),
+        telling: Mutex::default(),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
     };
@@ -326,6 +331,35 @@ impl Runtime for NativeRuntime {
         bytes_max: usize,
     ) -> Result<Vec<u8>, RuntimeError> {
         execute::read_file(&self.ground, id, path, bytes_max).await
+    }
+
+    async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
+        self.run("have containers trust", move |ground| trust::trust(ground, authorities)).await
+    }
+
+    async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {
+        let (directory, file, id) = (self.ground.settings.container(id), file.clone(), id.clone());
+        self.run("tell a service something", move |ground| {
+            let _telling = ground.telling.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = if file.secret { ground.phases.running(&id).ok() } else { None };
+            let owner = running.and_then(|running| exchange::owner_of(running.record.process.pid));
+            exchange::tell(&directory, &file, owner)
+        })
+        .await
+    }
+
+    async fn heard(
+        &self,
+        id: &ContainerId,
+        file: &'static str,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, RuntimeError> {
+        let directory = self.ground.settings.container(id);
+        self.run("hear what a service says", move |_| exchange::heard(&directory, file, bytes_max)).await
+    }
+
+    fn lend_names(&self, id: &ContainerId, names: BTreeSet<String>) {
+        self.ground.network.lend_names(id, names);
     }
 
     async fn try_port(&self, address: SocketAddr, protocol: Protocol) -> PortTrial {

@@ -3,6 +3,7 @@
 
 use crate::{
     conversion::{Access, PlannedMount, PlannedSource},
+    exchange,
     settings::system,
     volume::Volumes,
 };
@@ -52,6 +53,7 @@ impl Sources<'_> {
             PlannedSource::File { kind, key, path, access } => file(kind, key, path, access)?,
             PlannedSource::Content { content, access } => content_of(content.clone(), access),
             PlannedSource::OwnBinary => bind(&own_binary()?)?,
+            PlannedSource::Exchange(exchange) => bind(&exchange::make(self.directory, *exchange)?)?,
             // It may not be written yet.
             PlannedSource::Own(file) => MountKind::Bind {
                 source: resolved(self.directory)?.join(file.name()),

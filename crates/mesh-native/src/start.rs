@@ -10,7 +10,7 @@ use crate::{
     settings::{journal_directory, system},
     shim,
     sources::Sources,
-    watch,
+    trust, watch,
 };
 use mesh_linux::cgroup::Group;
 use mesh_model::{
@@ -26,6 +26,7 @@ use mesh_runtime::{
 };
 use mesh_sandbox::specification::{MountSpecification, Output};
 use std::{
+    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr},
     os::fd::{AsRawFd as _, OwnedFd},
@@ -114,6 +115,8 @@ struct Prepared {
     spec: ContainerSpec,
     directory: PathBuf,
     mounts: Vec<MountSpecification>,
+    /// What it trusts brought these variables.
+    variables: BTreeMap<String, String>,
     /// A volume is empty and is filled by this start.
     populates: bool,
     groups: Group,
@@ -121,7 +124,7 @@ struct Prepared {
 
 fn prepare(ground: &Ground, id: &ContainerId) -> Result<Prepared, RuntimeError> {
     let directory = ground.settings.container(id);
-    let spec = match record::read_spec(&directory) {
+    let mut spec = match record::read_spec(&directory) {
         Kept::Whole(spec) => spec,
         Kept::Absent => return Err(RuntimeError::Missing { kind: "container", name: id.short().to_owned() }),
         Kept::Torn(reason) => {
@@ -131,11 +134,14 @@ fn prepare(ground: &Ground, id: &ContainerId) -> Result<Prepared, RuntimeError> 
     let planned = conversion::plan_mounts(&spec)?;
     write_own_files(ground, &spec, &directory)?;
     let sources = Sources { directory: &directory, volumes: &ground.volumes };
-    let mounts = planned.iter().map(|mount| sources.prepare(mount)).collect::<Result<Vec<_>, _>>()?;
+    let mut mounts = planned.iter().map(|mount| sources.prepare(mount)).collect::<Result<Vec<_>, _>>()?;
     let populates = planned.iter().zip(&mounts).any(|(planned, mount)| fills(planned, mount));
+    let trust = trust::prepare(&spec, &directory, &planned, &trust::trusted(ground))?;
+    mounts.extend(trust.mounts);
+    trust::apply(&mut spec, &trust.variables);
     record::forget_run(&directory)?;
     let groups = ground.groups.place(&spec)?;
-    Ok(Prepared { spec, directory, mounts, populates, groups })
+    Ok(Prepared { spec, directory, mounts, variables: trust.variables, populates, groups })
 }
 
 /// Hostname and resolver, which are known before the addresses are; the hosts file is made empty, so
@@ -290,7 +296,7 @@ fn spawn(
     streams: Option<RunStreams>,
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Running, RuntimeError> {
-    let Prepared { spec, directory, mounts, groups, .. } = prepared;
+    let Prepared { spec, directory, mounts, variables, groups, .. } = prepared;
     write_hosts(ground, &spec, &directory, joined.attachment.as_ref())?;
     let namespace = joined.namespace.map(shim::inheritable).transpose()?;
     let around = Surroundings {
@@ -313,6 +319,7 @@ fn spawn(
         attachment: joined.attachment,
         ports: joined.ports,
         lost: Vec::new(),
+        variables,
         paused: false,
     };
     if let Err(error) = record::write_run(&directory, &record) {

@@ -2,7 +2,10 @@
 
 use crate::record::AttachmentRecord;
 use mesh_model::container::ContainerId;
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 /// What the directory says about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) enum Finding {
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     records: BTreeMap<ContainerId, AttachmentRecord>,
+    /// Names of others that a container answers for, in small letters: a gateway's hosts.
+    lent: BTreeMap<ContainerId, BTreeSet<String>>,
 }
 
 impl Directory {
@@ -29,7 +34,16 @@ impl Directory {
     }
 
     pub(crate) fn remove(&mut self, id: &ContainerId) -> Option<AttachmentRecord> {
+        self.lent.remove(id);
         self.records.remove(id)
+    }
+
+    /// Has a container that is attached found by these names too, in place of those before.
+    pub(crate) fn lend(&mut self, id: &ContainerId, names: BTreeSet<String>) {
+        if self.records.contains_key(id) {
+            let small = names.into_iter().map(|name| name.to_ascii_lowercase());
+            self.lent.insert(id.clone(), small.collect());
+        }
     }
 
     pub(crate) fn get(&self, id: &ContainerId) -> Option<&AttachmentRecord> {
@@ -61,7 +75,19 @@ impl Directory {
                 return Finding::Addresses(found);
             }
         }
-        outside(record)
+        self.lent_addresses(record, &name).map_or_else(|| outside(record), Finding::Addresses)
+    }
+
+    /// Addresses of those that answer for a name, on the first network of the asker on which there is one.
+    fn lent_addresses(&self, asker: &AttachmentRecord, name: &str) -> Option<Vec<Ipv4Addr>> {
+        let holders = || self.lent.iter().filter(|(_, names)| names.contains(name));
+        let on_network = |network: &str| -> Vec<Ipv4Addr> {
+            let joined = holders().filter_map(|(id, _)| {
+                self.records.get(id)?.networks.iter().find(|joined| joined.name == network)
+            });
+            joined.map(|joined| joined.address).collect()
+        };
+        asker.networks.iter().map(|network| on_network(&network.name)).find(|found| !found.is_empty())
     }
 
     /// Name of an address that the asker shares a network with.
@@ -127,6 +153,9 @@ mod tests {
         ] {
             directory.insert(ContainerId(id.into()), record);
         }
+        let lend = |name: &str| BTreeSet::from([name.to_owned()]);
+        directory.lend(&ContainerId("api1".into()), ["Shop.example", "db"].map(str::to_owned).into());
+        directory.lend(&ContainerId("gone".into()), lend("nobody.example"));
         let asker = ContainerId(asker.into());
         let found = match name.parse() {
             Ok(address) => directory.name(&asker, address),
@@ -150,7 +179,11 @@ mod tests {
         check("web", "api.p_front", &["10.1.0.3", "10.1.0.4"]);
         check("web", "api.front", &["10.1.0.3", "10.1.0.4"]);
         check("web", "api.p_back", &["?"]);
-        check("web", "db", &["?"]);
+        check("web", "SHOP.example.", &["10.1.0.3"]);
+        check("db", "shop.example", &["10.2.0.3"]);
+        check("web", "nobody.example", &["?"]);
+        check("web", "db", &["10.1.0.3"]);
+        check("api1", "db", &["10.2.0.5"]);
         check("db", "api", &["10.2.0.3", "10.2.0.4"]);
         check("db", "backend", &[]);
         check("db", "example.org", &[]);

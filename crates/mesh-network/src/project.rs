@@ -19,7 +19,7 @@ use mesh_model::{
     network::{Attachment, Network, PortMapping, Subnet},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
@@ -261,6 +261,12 @@ impl ProjectNetwork {
             self.let_go(id).await;
         }
         adopted
+    }
+
+    /// Has a container that is attached found by further names, where nobody on a shared network has such a name
+    /// of his own. They take the place of those lent before, and go when it is detached.
+    pub fn lend_names(&self, id: &ContainerId, names: BTreeSet<String>) {
+        lock(&self.inner.directory).lend(id, names);
     }
 
     /// Takes a container from its networks: names, ports and connections end. Its namespace lives as

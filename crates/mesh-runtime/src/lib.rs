@@ -6,9 +6,11 @@
 
 pub mod error;
 pub mod events;
+pub mod exchange;
 pub mod exec;
 pub mod observed;
 pub mod request;
+pub mod trust;
 
 use async_trait::async_trait;
 use error::RuntimeError;
@@ -22,7 +24,7 @@ use mesh_model::{
 };
 use observed::{Capabilities, NetworkStatus, Observed, PortTrial, Started, Usage, VolumeStatus};
 use request::{HeldImage, ImageRequest};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// A place where containers run.
@@ -133,6 +135,48 @@ pub trait Runtime: Send + Sync + 'static {
             what: format!("reading {path} in a container"),
             reason: "its files cannot be reached".to_owned(),
         })
+    }
+
+    /// Containers trust these authorities beside those of their images: those that start from now on, and those that
+    /// run and trust some already, as far as that goes while they run. Whoever says `x-mesh: {trust: false}` does not.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    async fn trust(&self, authorities: Vec<trust::Trusted>) -> Result<(), RuntimeError> {
+        let _ = authorities;
+        Ok(())
+    }
+
+    /// Gives the embedded service of a container that was made a file, which it sees in
+    /// [`exchange::TOLD`]. The file is replaced in one step.
+    ///
+    /// # Errors
+    /// It has no such container, or the file cannot be written.
+    async fn tell(&self, id: &ContainerId, file: &exchange::Told) -> Result<(), RuntimeError> {
+        let what = format!("telling {} {}", id.short(), file.name);
+        Err(RuntimeError::Unsupported { what, reason: "nothing is embedded here".to_owned() })
+    }
+
+    /// What the embedded service of a container has written to a file of [`exchange::SAID`], of which it may have so
+    /// many bytes; `None` where there is none. The container's program may be anybody's by now: what it says is to be
+    /// doubted.
+    ///
+    /// # Errors
+    /// The file is larger, is no file, or cannot be read.
+    async fn heard(
+        &self,
+        id: &ContainerId,
+        file: &'static str,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, RuntimeError> {
+        let _ = (id, file, bytes_max);
+        Ok(None)
+    }
+
+    /// Containers find this one by these names too, on the networks they share, where nobody has such a name of his
+    /// own. They take the place of those lent before, and go with the container's end.
+    fn lend_names(&self, id: &ContainerId, names: BTreeSet<String>) {
+        let _ = (id, names);
     }
 
     /// Whether a port of the machine could be published on now.

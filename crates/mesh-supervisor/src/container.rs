@@ -18,7 +18,7 @@ use mesh_runtime::{
     observed::{BoundPort, LostPort},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{
         Arc,
@@ -60,6 +60,8 @@ pub(crate) struct Facts {
     pub(crate) restarts: u32,
     pub(crate) addresses: Arc<BTreeMap<String, IpAddr>>,
     pub(crate) ports: Arc<Vec<BoundPort>>,
+    /// Names that it serves as a gateway.
+    pub(crate) names: Arc<BTreeSet<String>>,
     /// Ports that it should have, and that something else took.
     pub(crate) lost: Arc<Vec<LostPort>>,
     pub(crate) probe: Option<Arc<ProbeOutcome>>,
@@ -201,6 +203,7 @@ impl Container {
                 .map(|(key, address)| (named(key), *address))
                 .collect(),
             labels: spec.labels.clone(),
+            hosts: facts.names.iter().filter(|_| runs).cloned().collect(),
             mounts: self.mounts(),
             networks: networks.values().map(|network| network.name.clone()).collect(),
         }

@@ -4,6 +4,7 @@
 //! the view and waits for nobody.
 
 use crate::{
+    authority::Authority,
     certificates::Certificates,
     container::View,
     images::ImageOverrides,
@@ -55,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) runtime: SharedRuntime,
     pub(crate) owner: OwnerLink,
     pub(crate) certificates: Arc<Certificates>,
+    /// What gateways sign with.
+    pub(crate) authority: Arc<Authority>,
     pub(crate) turns: Turns,
     /// Number of requests under way.
     pub(crate) clients: watch::Sender<usize>,

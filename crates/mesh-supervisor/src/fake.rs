@@ -1,6 +1,10 @@
 //! A ground of the imagination for tests: services behave as scripted, and everything asked is written
 //! down with its time.
 
+mod script;
+
+pub(crate) use script::Script;
+
 use crate::init::HOOK_LABEL;
 pub(crate) use crate::sample::{checked, project, service, waiting};
 use async_trait::async_trait;
@@ -16,12 +20,14 @@ use mesh_runtime::{
     Runtime,
     error::RuntimeError,
     events::{Exit, FetchProgress, RuntimeEvent},
+    exchange::Told,
     exec::{CopyRequest, ExecRequest, Executed, Invocation, ProbeOutcome, RunStreams, Verdict},
     observed::{
         Capabilities, NetworkStatus, Observed, ObservedState, PortTrial, ProcessStatus, Started, Usage,
         VolumeStatus,
     },
     request::{HeldImage, ImageRequest},
+    trust::Trusted,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,29 +42,6 @@ use tokio::{
 
 /// First argument of a program that writes its file and may fail after that.
 pub(crate) const FAILS_LATE: &str = "late";
-
-/// How the containers of one service behave.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Script {
-    /// Time the start takes.
-    pub(crate) start_delay: Duration,
-    /// The start fails with this.
-    pub(crate) start_error: Option<String>,
-    /// Each life ends so long after its start, with this code; lives past the list last.
-    pub(crate) exits: Vec<(Duration, i32)>,
-    /// It was the kernel, for want of memory.
-    pub(crate) out_of_memory: bool,
-    /// Probes pass from so long after the start on; `None`: never.
-    pub(crate) healthy_after: Option<Duration>,
-    /// It takes no notice of SIGTERM.
-    pub(crate) deaf: bool,
-    /// Time it takes to end once asked.
-    pub(crate) stop_delay: Duration,
-    /// Making it fails.
-    pub(crate) create_error: bool,
-    /// How its hooks end, by their programs, and after how long.
-    pub(crate) hooks: BTreeMap<String, (Duration, i32)>,
-}
 
 struct FakeContainer {
     spec: ContainerSpec,
@@ -123,6 +106,11 @@ impl Fake {
             Some(content) => drop(state.files.insert(key, content.into())),
             None => drop(state.files.remove(&key)),
         }
+    }
+
+    /// What a service was told in a file, or has in one.
+    pub(crate) fn told(&self, service: &str, path: &str) -> Option<Vec<u8>> {
+        self.lock().files.get(&(service.to_owned(), path.to_owned())).cloned()
     }
 
     /// A program writes this when it next ends well, after what it was given before. One of [`FAILS_LATE`] writes it
@@ -309,10 +297,15 @@ impl Runtime for FakeRuntime {
             let reason = "nobody knows it".to_owned();
             return Err(RuntimeError::NoImage { reference: request.reference, reason, hint: None });
         }
+        let embedded = request.reference.strip_prefix("embedded/").map(|service| Source::Embedded {
+            service: service.to_owned(),
+            version: String::new(),
+            binary: "/mesh".to_owned(),
+        });
         let image = Image {
             digest: format!("sha256:{}", request.reference),
             reference: request.reference,
-            source: Source::Oci,
+            source: embedded.unwrap_or(Source::Oci),
             layers: vec![],
             config: ImageConfig::default(),
         };
@@ -549,6 +542,19 @@ impl Runtime for FakeRuntime {
             attempted: format!("could not read {path} in the container"),
             source: std::io::ErrorKind::NotFound.into(),
         })
+    }
+
+    async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {
+        let mut state = self.0.lock();
+        let service = state.containers.get(id).ok_or_else(|| missing(id))?.spec.service.name.clone();
+        state.files.insert((service, file.name.to_owned()), file.content.expose().clone());
+        Ok(())
+    }
+
+    async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
+        let all: String = authorities.into_iter().map(|one| one.pem).collect();
+        self.0.lock().files.insert(("everybody".to_owned(), "trusts".to_owned()), all.into_bytes());
+        Ok(())
     }
 
     async fn try_port(&self, address: SocketAddr, _protocol: Protocol) -> PortTrial {

@@ -241,6 +241,7 @@ fn one_step(service: &Service, step: &InitContainer) -> Service {
     made.security = Security {
         privileged: step.privileged,
         no_new_privileges: service.security.no_new_privileges,
+        distrusts_gateway: service.security.distrusts_gateway,
         ..Security::default()
     };
     made.network.ports.clear();

@@ -10,6 +10,7 @@
 //! whose client hangs up leaves what runs and stops waiting. What deliberately is not here: anything
 //! of a particular ground.
 
+mod authority;
 mod bulletin;
 mod certificates;
 mod checkout;
@@ -22,6 +23,7 @@ mod events;
 mod failure;
 mod follow;
 mod gate;
+mod gateway;
 mod hooks;
 mod images;
 mod init;
@@ -49,8 +51,10 @@ mod sample;
 mod tests;
 
 use crate::{
+    authority::Authority,
     certificates::Certificates,
     desk::Desk,
+    gateway::Gateways,
     owner::{Owner, Past},
     turn::Turns,
 };
@@ -64,6 +68,7 @@ use mesh_store::{
 };
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -87,6 +92,8 @@ pub struct SupervisorSettings {
     pub project: String,
     /// Its files.
     pub paths: ProjectPaths,
+    /// Where the user's data is, shared by all projects.
+    pub data: PathBuf,
     /// Version of the binary.
     pub version: String,
     /// Time without a container and without a client after which it ends by itself.
@@ -155,7 +162,16 @@ pub async fn run(
         link.clone(),
         Arc::new(container::unix_ms),
     ));
+    let gateways = Gateways::new(Arc::clone(&runtime), link.clone());
+    let authority = Arc::new(Authority::new(
+        settings.project.clone(),
+        &settings.data,
+        Arc::clone(&runtime),
+        link.clone(),
+        Arc::new(container::unix_ms),
+    ));
     let desk = Arc::new(Desk {
+        authority: Arc::clone(&authority),
         name: settings.project.clone(),
         version: settings.version.clone(),
         journal: paths.journal.clone(),
@@ -185,8 +201,14 @@ pub async fn run(
         stop.cancel();
     };
     ready();
-    let (served, (), (), ()) =
-        tokio::join!(serving, ending, owner.run(owning.clone()), certificates.run(&stop));
+    let (served, (), (), (), (), ()) = tokio::join!(
+        serving,
+        ending,
+        owner.run(owning.clone()),
+        certificates.run(&stop),
+        gateways.run(&stop),
+        authority.run(&stop)
+    );
     // Nothing is held for a project that has no container: the next supervisor makes it anew.
     if idled.into_inner() {
         match timeout(RELEASE_MAX, desk.runtime.release()).await {

@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Announce(ContainerId, &'static str),
     /// Hear from there how a program of somebody else ended, and tell them.
     Follow(Crier, OwnedFd),
+    /// This gateway serves these names.
+    Names(ContainerId, Arc<BTreeSet<String>>),
     /// Tell them that a signal was sent, which changes nothing else.
     Signalled(ContainerId, i32),
 }
@@ -321,6 +323,11 @@ impl Owner {
             }
             Command::Announce(id, action) => self.announce_id(&id, action),
             Command::Follow(crier, told) => self.worker.follow(crier, told),
+            Command::Names(id, names) => {
+                if let Some(container) = self.containers.get_mut(&id) {
+                    container.facts.names = names;
+                }
+            }
             Command::Signalled(id, signal) => {
                 if let Some(container) = self.containers.get(&id) {
                     self.bulletin.tell(events::killed(container, signal));

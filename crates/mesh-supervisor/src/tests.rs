@@ -1,5 +1,6 @@
 //! The supervisor over a ground of the imagination, under a clock that jumps.
 
+mod authority;
 mod certificates;
 mod commands;
 mod hooks;
@@ -11,6 +12,7 @@ mod simulation;
 mod starting;
 
 use crate::{
+    authority::Authority,
     certificates::Certificates,
     desk::Desk,
     fake::{Fake, FakeRuntime},
@@ -69,8 +71,18 @@ impl Rig {
             link.clone(),
             Arc::new(move || moved.unix_ms()),
         ));
+        let (moved, begun) = (Arc::clone(&fake), crate::container::unix_ms());
+        let authority = Arc::new(Authority::new(
+            "p".into(),
+            directory.path(),
+            Arc::clone(&runtime) as _,
+            link.clone(),
+            // Authorities are made by the clock of the machine.
+            Arc::new(move || begun + moved.unix_ms()),
+        ));
         let desk = Arc::new(Desk {
             certificates,
+            authority,
             name: "p".into(),
             version: "0".into(),
             journal: directory.path().join("journal"),

@@ -294,6 +294,12 @@ impl Desk {
         specs: Vec<(Action, Box<ContainerSpec>)>,
         outlet: &Outlet,
     ) -> Result<(), ApiError> {
+        // Before any of them is started: what it trusts is there from its start on.
+        if specs.iter().any(|(_, spec)| spec.image.source.is_gateway())
+            && let Err(error) = self.authority.prepare().await
+        {
+            outlet.note(Level::Warning, words::chain(&error)).await;
+        }
         let replacing = |made: &&(Action, Box<ContainerSpec>)| made.0 == Action::Recreated;
         let replacements: Vec<ContainerId> =
             specs.iter().filter(replacing).map(|(_, spec)| spec.id.clone()).collect();

@@ -5,8 +5,9 @@ use crate::{
     verify::{Anyone, Told},
 };
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
-    client::{ResolvesClientCert, WantsClientCert, WebPkiServerVerifier},
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    client::{ResolvesClientCert, WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::CryptoProvider,
     pki_types::CertificateDer,
     sign::CertifiedKey,
 };
@@ -48,15 +49,28 @@ impl Client {
     /// # Errors
     /// [`TlsError`], where there is nobody to believe.
     pub fn config(&self) -> Result<ClientConfig, TlsError> {
+        self.config_speaking(&provider(), rustls::DEFAULT_VERSIONS)
+    }
+
+    /// The same, with the crypto and the versions of TLS that are spoken.
+    ///
+    /// # Errors
+    /// Those of [`Client::config`]; and where no suite is left for a version.
+    pub fn config_speaking(
+        &self,
+        crypto: &Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ClientConfig, TlsError> {
+        let unusable = |source| TlsError::Unusable {
+            what: "the versions and suites that were chosen".to_owned(),
+            source,
+        };
+        let builder = ClientConfig::builder_with_provider(crypto.clone())
+            .with_protocol_versions(versions)
+            .map_err(unusable)?;
         let verified = match &self.trust {
-            Trust::Machine => builder().with_root_certificates(machine_roots()?),
-            Trust::MachineAnd(told) => {
-                told_verifier(machine_roots().unwrap_or_else(|_| RootCertStore::empty()), told)?
-            }
-            Trust::Only(told) => told_verifier(RootCertStore::empty(), told)?,
-            Trust::Insecure => {
-                builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider())))
-            }
+            Trust::Machine => builder.with_root_certificates(machine_roots()?),
+            trust => builder.dangerous().with_custom_certificate_verifier(verifier(trust)?),
         };
         Ok(match &self.identity {
             None => verified.with_no_client_auth(),
@@ -65,10 +79,27 @@ impl Client {
     }
 }
 
-fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap_or_else(|error| unreachable!("aws-lc has TLS 1.2 and 1.3: {error}"))
+/// What looks at a server's certificate, for one who looks at more.
+///
+/// # Errors
+/// [`TlsError`], where there is nobody to believe.
+pub fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    Ok(match trust {
+        Trust::Machine => usual(machine_roots()?)?,
+        Trust::MachineAnd(told) => {
+            told_verifier(machine_roots().unwrap_or_else(|_| RootCertStore::empty()), told)?
+        }
+        Trust::Only(told) => told_verifier(RootCertStore::empty(), told)?,
+        Trust::Insecure => Arc::new(Anyone(provider())),
+    })
+}
+
+fn usual(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    usual.map_err(|error| TlsError::Unusable {
+        what: "the certificates of authorities".to_owned(),
+        source: rustls::Error::General(error.to_string()),
+    })
 }
 
 fn machine_roots() -> Result<RootCertStore, TlsError> {
@@ -81,7 +112,7 @@ fn machine_roots() -> Result<RootCertStore, TlsError> {
 fn told_verifier(
     mut roots: RootCertStore,
     told: &[CertificateDer<'static>],
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     for certificate in told {
         let unusable =
             |source| TlsError::Unusable { what: "a certificate of an authority".to_owned(), source };
@@ -90,13 +121,7 @@ fn told_verifier(
     if roots.is_empty() {
         return Err(TlsError::NoRoots);
     }
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-    let usual = usual.map_err(|error| TlsError::Unusable {
-        what: "the certificates of authorities".to_owned(),
-        source: rustls::Error::General(error.to_string()),
-    })?;
-    let verifier = Arc::new(Told { usual, certificates: told.to_vec() });
-    Ok(builder().dangerous().with_custom_certificate_verifier(verifier))
+    Ok(Arc::new(Told { usual: usual(roots)?, certificates: told.to_vec() }))
 }
 
 /// Shows one certificate, whatever authorities a server names.

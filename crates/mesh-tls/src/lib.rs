@@ -20,7 +20,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Trust};
+pub use client::{Client, Trust, verifier};
 pub use facts::{Facts, FactsError};
 pub use pem::{Identity, PemError, certificates};
 pub use server::{ServerFiles, server, server_speaking};

@@ -19,8 +19,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
-    if arguments.first().is_some_and(|name| is_vault(name)) {
-        return vault(&arguments[1..]);
+    match arguments.first().map_or("", |name| called(name)) {
+        "vault" => return vault(&arguments[1..]),
+        "traefik" => return service::gateway(&arguments[1..]),
+        "whoami" => return service::whoami(&arguments[1..]),
+        _ => {}
     }
     match words.as_slice() {
         ["vault-cli", ..] => vault(&arguments[2..]),
@@ -47,9 +50,9 @@ fn vault(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Whether the binary was called by the name of Vault's command line: a link to it, or a copy.
-fn is_vault(name: &str) -> bool {
-    Path::new(name).file_name().is_some_and(|name| name == "vault")
+/// The name by which the binary was called: a link to it, or a copy.
+fn called(name: &str) -> &str {
+    Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 fn exit_code(code: i32) -> ExitCode {

@@ -6,6 +6,9 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// The services that are inside of the binary.
+const THERE: &str = "\"gateway\", \"vault\" and \"whoami\"";
+
 /// What names a service and hands it the rest.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -13,13 +16,34 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         ["vault", "--", "server", ..] => vault(&arguments[3..]),
         ["vault", "server", ..] => vault(&arguments[2..]),
         ["vault", ..] => fail("mesh service vault -- server [options]: nothing else is run as a service"),
-        [name, ..] => fail(&format!("there is no embedded service {name:?}: there is \"vault\"")),
-        [] => fail("mesh service NAME -- ARGUMENTS: there is \"vault\""),
+        ["gateway", "--", ..] => gateway(&arguments[2..]),
+        ["gateway", ..] => gateway(&arguments[1..]),
+        ["whoami", "--", ..] => whoami(&arguments[2..]),
+        ["whoami", ..] => whoami(&arguments[1..]),
+        [name, ..] => fail(&format!("there is no embedded service {name:?}: there are {THERE}")),
+        [] => fail(&format!("mesh service NAME -- ARGUMENTS: there are {THERE}")),
     }
+}
+
+/// `traefik` with what follows it.
+pub(crate) fn gateway(arguments: &[String]) -> ExitCode {
+    let set_level = leveled("mesh_gateway");
+    ExitCode::from(mesh_gateway::process::main(arguments, &set_level))
+}
+
+/// `whoami` with what follows it.
+pub(crate) fn whoami(arguments: &[String]) -> ExitCode {
+    ExitCode::from(mesh_whoami::main(arguments))
 }
 
 /// `vault server` with what follows it.
 pub(crate) fn vault(arguments: &[String]) -> ExitCode {
+    let set_level = leveled("mesh_vault");
+    ExitCode::from(mesh_vault::process::main(arguments, &set_level))
+}
+
+/// Starts the log of a service, on standard error; the result sets how much of it is told.
+fn leveled(own: &'static str) -> impl Fn(&str) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("info"))
         .with_writer(io::stderr)
@@ -28,15 +52,13 @@ pub(crate) fn vault(arguments: &[String]) -> ExitCode {
         .with_filter_reloading();
     let level = logs.reload_handle();
     logs.init();
-    let set_level = |word: &str| {
-        // Libraries say at debug and trace what nobody asked a vault.
-        let filter =
-            EnvFilter::new(format!("{},mesh_vault={word}", if word == "error" { "error" } else { "warn" }));
-        if level.reload(filter).is_err() {
+    move |word: &str| {
+        // Libraries say at debug and trace what nobody asked a service.
+        let others = if word == "error" { "error" } else { "warn" };
+        if level.reload(EnvFilter::new(format!("{others},{own}={word}"))).is_err() {
             tracing::warn!("the log level could not be changed");
         }
-    };
-    ExitCode::from(mesh_vault::process::main(arguments, &set_level))
+    }
 }
 
 fn fail(message: &str) -> ExitCode {

@@ -103,6 +103,7 @@ fn supervise(project: &str) -> anyhow::Result<()> {
         let settings = SupervisorSettings {
             project,
             paths,
+            data: home.data,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             idle_exit_after: Duration::from_secs(IDLE_EXIT_SECONDS),
         };

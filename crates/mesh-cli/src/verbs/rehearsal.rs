@@ -64,6 +64,8 @@ pub(crate) fn is_known(context: &Context, verb: &Verb) -> Result<bool, CliError>
         | Verb::Health(_)
         | Verb::Profiles(_)
         | Verb::Ip(_)
+        | Verb::Trust(_)
+        | Verb::Hosts(_)
         | Verb::Reset(_)
         | Verb::Backup(_)
         | Verb::Restore(_)

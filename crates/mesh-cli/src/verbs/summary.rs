@@ -107,6 +107,7 @@ pub(crate) fn sample(service: &str, state: State) -> ContainerStatus {
         }],
         lost_ports: Vec::new(),
         certificate_troubles: Vec::new(),
+        hosts: Vec::new(),
         exposed: Vec::new(),
         addresses: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),

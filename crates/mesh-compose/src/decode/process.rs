@@ -114,6 +114,7 @@ pub(super) fn security(node: &Node, cx: &mut Context) -> Security {
         read_only: flag(node, "read_only"),
         host_pid: namespace(node, "pid", cx),
         host_ipc: namespace(node, "ipc", cx),
+        distrusts_gateway: node.at_path(&["x-mesh", "trust"]).and_then(Node::as_bool) == Some(false),
     };
     for option in super::items(node.get("security_opt")) {
         let text = option.scalar().unwrap_or_default();

@@ -29,6 +29,7 @@ pub(super) const OF_SERVICE: Shape = Shape::Object(&[
     field("certificate", Shape::Either(&[CERTIFICATE, Shape::List(&CERTIFICATE)])),
     field("probe", PROBE),
     field("substitute", SUBSTITUTE),
+    field("trust", Shape::Bool),
     field("when-no-source", Shape::Word(&["fail", "skip"])),
 ]);
 

@@ -104,7 +104,7 @@ impl BasicAuth {
     }
 }
 
-fn file_lines(path: &str) -> Result<Vec<Secret<String>>, UsersError> {
+pub(super) fn file_lines(path: &str) -> Result<Vec<Secret<String>>, UsersError> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
@@ -136,7 +136,7 @@ fn is_password(password: &str, hash: &str) -> bool {
 }
 
 /// Compares in a time that says nothing of where the difference is.
-fn same(left: &str, right: &str) -> bool {
+pub(super) fn same(left: &str, right: &str) -> bool {
     let differing = left.bytes().zip(right.bytes()).fold(0, |all, (left, right)| all | (left ^ right));
     left.len() == right.len() && differing == 0
 }

@@ -6,10 +6,11 @@ use hyper::{
     HeaderMap, Method, StatusCode,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use std::net::SocketAddr;
+use rustls::pki_types::CertificateDer;
+use std::{net::SocketAddr, sync::Arc};
 
 /// A request without its body.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Exchange {
     pub(crate) method: Method,
     /// As the client wrote it, with its port.
@@ -23,6 +24,10 @@ pub(crate) struct Exchange {
     pub(crate) tls: bool,
     /// What the client said where it comes from, before any layer.
     pub(crate) origin: Option<HeaderValue>,
+    /// The certificates that the client showed, its own first.
+    pub(crate) peer: Arc<[CertificateDer<'static>]>,
+    /// Cookies that whoever was asked about the request set.
+    pub(crate) cookies: Vec<HeaderValue>,
 }
 
 /// An answer of the gateway's own.
@@ -34,6 +39,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// A status alone.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Box::default(), body: Bytes::new() }
+    }
+
     /// A status with its reason as text.
     pub(crate) fn plain(status: StatusCode) -> Self {
         let mut headers = Box::new(HeaderMap::new());

@@ -6,13 +6,18 @@ use super::{
     LayerError,
     exchange::{Exchange, Reply},
 };
-use crate::{config::model, rule::compile};
+use crate::{
+    config::model::{self, Certificate, ServersTransport},
+    rule::compile,
+    upstream::{Line, Pool, Scheme, Transport},
+};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode, Uri,
-    header::{HOST, HeaderName, HeaderValue, LOCATION},
+    header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION, SET_COOKIE},
 };
 use regex::Regex;
+use std::sync::{Arc, OnceLock};
 
 /// What is said of the request that is asked about; a client's own words count only where they are believed.
 const SAID: &[&str] = &[
@@ -38,7 +43,17 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct ForwardAuth {
-    address: Uri,
+    scheme: Scheme,
+    /// Host and port of the other server; and as they were written.
+    authority: String,
+    host: String,
+    target: String,
+    transport: Arc<Transport>,
+    line: OnceLock<Arc<Line>>,
+    /// Largest body that is asked about; none if bodies are not.
+    body: Option<Option<u64>>,
+    /// Cookies of the other server's that the client gets.
+    cookies: Vec<String>,
     /// None for what Traefik did before it could be told: some words count, others do not.
     trusts: Option<bool>,
     asks_with: Vec<HeaderName>,
@@ -54,20 +69,24 @@ pub(crate) struct ForwardAuth {
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) method: Method,
-    pub(crate) address: Uri,
+    pub(crate) target: String,
+    pub(crate) host: String,
     pub(crate) headers: HeaderMap,
     pub(crate) answer_bytes_max: usize,
 }
 
 impl ForwardAuth {
     pub(super) fn new(config: &model::ForwardAuth) -> Result<Self, LayerError> {
-        let address: Uri = config.address.parse().map_err(|_| LayerError::Address(config.address.clone()))?;
-        if address.scheme_str() != Some("http") || config.tls.is_some() {
-            return Err(LayerError::NotYet("forwardAuth over TLS"));
-        }
-        if config.forward_body || !config.add_auth_cookies_to_response.is_empty() {
-            return Err(LayerError::NotYet("forwardAuth's forwardBody and addAuthCookiesToResponse"));
-        }
+        let wrong = || LayerError::Address(config.address.clone());
+        let address: Uri = config.address.parse().map_err(|_| wrong())?;
+        let scheme = address.scheme_str().and_then(Scheme::named).ok_or_else(wrong)?;
+        let host = address.authority().ok_or_else(wrong)?;
+        let host = host.as_str().rsplit_once('@').map_or(host.as_str(), |(_, host)| host).to_owned();
+        let authority = match address.port_u16() {
+            Some(_) => host.clone(),
+            None => format!("{host}:{}", scheme.port()),
+        };
+        let target = address.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let names = |names: &[String]| -> Result<Vec<HeaderName>, LayerError> {
             let parse = |name: &String| name.trim().parse().map_err(|_| LayerError::HeaderName(name.clone()));
             names.iter().map(parse).collect()
@@ -75,8 +94,16 @@ impl ForwardAuth {
         let like = config.auth_response_headers_regex.as_str();
         let sign_in = config.auth_signin_url.as_str();
         let size = config.max_response_body_size.and_then(|size| usize::try_from(size).ok());
+        let size_of_body = config.max_body_size.and_then(|size| u64::try_from(size).ok());
         Ok(Self {
-            address,
+            scheme,
+            authority,
+            host,
+            target,
+            transport: Arc::new(Transport::new(&transport(config.tls.as_ref()))?),
+            line: OnceLock::new(),
+            body: config.forward_body.then_some(size_of_body),
+            cookies: config.add_auth_cookies_to_response.clone(),
             trusts: config.trust_forward_header,
             asks_with: names(&config.auth_request_headers)?,
             tells: names(&config.auth_response_headers)?,
@@ -88,6 +115,16 @@ impl ForwardAuth {
         })
     }
 
+    /// The way to the other server.
+    pub(crate) fn line(&self, pool: &Pool) -> &Arc<Line> {
+        self.line.get_or_init(|| pool.line(&self.transport, self.scheme, &self.authority))
+    }
+
+    /// Largest body that is asked about; none if bodies are not.
+    pub(crate) fn body_bytes_max(&self) -> Option<Option<u64>> {
+        self.body
+    }
+
     /// What is asked about a request.
     pub(crate) fn question(&self, exchange: &Exchange) -> Question {
         let mut headers = exchange.headers.clone();
@@ -95,6 +132,11 @@ impl ForwardAuth {
             headers.remove(*name);
         }
         headers.remove(HOST);
+        if self.body.is_some()
+            && let Some(kind) = exchange.headers.get(CONTENT_LENGTH)
+        {
+            headers.insert(CONTENT_LENGTH, kind.clone());
+        }
         if self.trusts == Some(false) {
             for name in SAID {
                 headers.remove(*name);
@@ -112,7 +154,13 @@ impl ForwardAuth {
         }
         self.tell(exchange, &mut headers);
         let method = if self.keeps_method { exchange.method.clone() } else { Method::GET };
-        Question { method, address: self.address.clone(), headers, answer_bytes_max: self.answer_bytes_max }
+        Question {
+            method,
+            target: self.target.clone(),
+            host: self.host.clone(),
+            headers,
+            answer_bytes_max: self.answer_bytes_max,
+        }
     }
 
     fn tell(&self, exchange: &Exchange, headers: &mut HeaderMap) {
@@ -168,7 +216,26 @@ impl ForwardAuth {
         for (name, value) in answer.iter().filter(|(name, _)| told(name)) {
             exchange.headers.append(name, value.clone());
         }
+        exchange.cookies.extend(answer.get_all(SET_COOKIE).iter().cloned());
         Ok(())
+    }
+
+    /// Cookies of the other server take the place of those that the service set under their names.
+    pub(super) fn after(&self, exchange: &Exchange, answer: &mut HeaderMap) {
+        if exchange.cookies.is_empty() || self.cookies.is_empty() {
+            return;
+        }
+        let is_named = |cookie: &&HeaderValue| {
+            let name =
+                cookie.to_str().ok().and_then(|text| text.split_once('=')).map(|(name, _)| name.trim());
+            name.is_some_and(|name| self.cookies.iter().any(|known| known == name))
+        };
+        let own: Vec<HeaderValue> =
+            answer.get_all(SET_COOKIE).iter().filter(|cookie| !is_named(cookie)).cloned().collect();
+        answer.remove(SET_COOKIE);
+        for cookie in own.iter().chain(exchange.cookies.iter().filter(is_named)) {
+            answer.append(SET_COOKIE, cookie.clone());
+        }
     }
 
     /// Where a client is sent on to, as seen from it: relative places are the other server's.
@@ -178,10 +245,23 @@ impl ForwardAuth {
         let Some(place) = place.filter(|place| place.starts_with('/') && !place.starts_with("//")) else {
             return;
         };
-        let authority = self.address.authority().map(ToString::to_string).unwrap_or_default();
-        if let Ok(absolute) = HeaderValue::from_str(&format!("http://{authority}{place}")) {
+        let (scheme, host) = (self.scheme.name(), &self.host);
+        if let Ok(absolute) = HeaderValue::from_str(&format!("{scheme}://{host}{place}")) {
             answer.insert(LOCATION, absolute);
         }
+    }
+}
+
+/// How the other server is spoken to.
+fn transport(tls: Option<&model::ClientTls>) -> ServersTransport {
+    let Some(tls) = tls else { return ServersTransport::default() };
+    let shows = !tls.cert.is_empty() || !tls.key.expose().is_empty();
+    let certificate = Certificate { cert_file: tls.cert.clone(), key_file: tls.key.clone() };
+    ServersTransport {
+        insecure_skip_verify: tls.insecure_skip_verify,
+        root_cas: if tls.ca.is_empty() { Vec::new() } else { vec![tls.ca.clone()] },
+        certificates: if shows { vec![certificate] } else { Vec::new() },
+        ..ServersTransport::default()
     }
 }
 
@@ -230,8 +310,7 @@ mod tests {
             query: Some("b=c".to_owned()),
             headers,
             client: "10.0.0.9:1".parse().ok(),
-            tls: false,
-            origin: None,
+            ..Exchange::default()
         }
     }
 

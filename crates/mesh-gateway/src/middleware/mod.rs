@@ -1,39 +1,68 @@
 //! What is done with requests and answers between a router and its service.
 //!
 //! A layer looks at an [`Exchange`] before the request goes on, and at the answer's headers when it comes back. It does
-//! no I/O and knows no connection, so each is tested by a table.
+//! no I/O and knows no connection, so each is tested by a table. Those that are around the rest of a request's way
+//! decide here, and are carried out by whoever has bodies and clocks.
 //!
-//! Deliberately absent, each told by whoever builds layers: those in [`Missing`].
+//! Deliberately absent, each told by whoever builds layers: plugins.
 
 mod access;
 mod allow;
+mod breaker;
+mod buffering;
+mod client_cert;
+mod compress;
+mod content;
 mod cross_origin;
+mod digest;
+mod encoded;
+mod errors;
 mod exchange;
 mod forward_auth;
+mod grpc_web;
 mod headers;
+mod in_flight;
 mod path;
+mod predicate;
 mod rate;
 mod redirect;
 mod retry;
+mod source;
+mod statuses;
 
 #[cfg(test)]
 mod suite;
 
+pub(crate) use breaker::{Breaker, Watched};
+pub(crate) use buffering::Buffering;
+pub(crate) use compress::{Compress, Encoding};
+pub(crate) use content::{SNIFFED_BYTES, sniffed};
+pub(crate) use encoded::EncodedCharacters;
+pub(crate) use errors::Errors;
 pub(crate) use exchange::{Exchange, Reply};
-pub(crate) use forward_auth::{ForwardAuth, Question};
+pub(crate) use forward_auth::ForwardAuth;
+pub(crate) use grpc_web::{GrpcWeb, Spelling, trailers_message};
+pub(crate) use in_flight::InFlight;
 pub(crate) use rate::RateLimit;
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Attempt, Retry};
+pub(crate) use statuses::Statuses;
 
 use crate::{
     config::model::Middleware,
     rule::{ExpressionError, NetworkError},
+    snapshot::Destination,
+    upstream::TransportError,
 };
 use access::{BasicAuth, UsersError};
 use allow::AllowList;
+use client_cert::ClientCert;
+use digest::DigestAuth;
 use headers::Headers;
 use hyper::{HeaderMap, header::InvalidHeaderValue};
 use path::{AddPrefix, ReplacePath, ReplacePathLike, StripPrefix, StripPrefixLike};
+use predicate::PredicateError;
 use redirect::{RedirectLike, RedirectScheme};
+use std::sync::{Arc, OnceLock};
 
 /// Why a middleware cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +95,25 @@ pub(crate) enum LayerError {
     HeaderName(String),
     #[error("what a header is to be is no value of a header")]
     HeaderValue(#[from] InvalidHeaderValue),
+    #[error("excludedContentTypes and includedContentTypes options are mutually exclusive")]
+    ContentTypes,
+    #[error("{0:?} is no media type")]
+    ContentType(String),
+    #[error("at least one encoding must be specified")]
+    NoEncoding,
+    #[error("unsupported encoding: {0}")]
+    Encoding(String),
+    #[error("unsupported default encoding: {0}")]
+    DefaultEncoding(String),
+    /// Which one is not said: it may hold a password.
+    #[error("user number {0} is not written as name:realm:hash")]
+    DigestUser(usize),
+    #[error("this machine gives no random numbers")]
+    Random,
+    #[error(transparent)]
+    Predicate(#[from] PredicateError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     #[error(transparent)]
     Users(#[from] UsersError),
     #[error(transparent)]
@@ -81,22 +129,14 @@ pub(crate) enum LayerError {
     None,
 }
 
-/// A kind of middleware that is not there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// Without it a request may get where it must not: its routers are not served.
-    Guard(&'static str),
-    /// Without it a request gets where it should, if less well: it is passed over.
-    Comfort(&'static str),
-}
-
 /// What a configured middleware is.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Layer(Box<Layer>),
     /// Others, one after another.
     Chain(Vec<String>),
-    Missing(Missing),
+    /// Something that does nothing.
+    Nothing,
 }
 
 /// One middleware.
@@ -111,13 +151,23 @@ pub(crate) enum Layer {
     RedirectLike(RedirectLike),
     Headers(Box<Headers>),
     BasicAuth(BasicAuth),
+    DigestAuth(Box<DigestAuth>),
     /// Whoever has the connections asks; nothing is done in [`Layer::before`].
     ForwardAuth(Box<ForwardAuth>),
-    /// The same: whoever sends requests sends them again.
-    Retry(Retry),
     /// The same: whoever has the clock waits.
     RateLimit(RateLimit),
     AllowList(AllowList),
+    EncodedCharacters(EncodedCharacters),
+    ClientCert(ClientCert),
+    /// From here on: around the rest of a request's way.
+    Retry(Retry),
+    InFlight(Arc<InFlight>),
+    Buffering(Buffering),
+    Errors(Box<Errors>),
+    Breaker(Arc<Breaker>),
+    Compress(Compress),
+    ContentType,
+    GrpcWeb(GrpcWeb),
 }
 
 impl Kind {
@@ -146,13 +196,27 @@ impl Kind {
             rate_limit RateLimit RateLimit::new;
             ip_allow_list AllowList AllowList::new;
             ip_white_list AllowList AllowList::new;
+            digest_auth DigestAuth |given| DigestAuth::new(given).map(Box::new);
+            encoded_characters EncodedCharacters |given| Ok::<_, LayerError>(EncodedCharacters::new(given));
+            pass_tls_client_cert ClientCert |given| Ok::<_, LayerError>(ClientCert::new(given));
+            in_flight_req InFlight |given| InFlight::new(given).map(Arc::new);
+            buffering Buffering Buffering::new;
+            errors Errors |given| Errors::new(given).map(Box::new);
+            circuit_breaker Breaker |given| Breaker::new(given).map(Arc::new);
+            compress Compress Compress::new;
+            grpc_web GrpcWeb |given| Ok::<_, LayerError>(GrpcWeb::new(given));
+        }
+        if let Some(given) = &config.content_type {
+            let detects = given.auto_detect.unwrap_or(true);
+            let kind = if detects { Self::Layer(Box::new(Layer::ContentType)) } else { Self::Nothing };
+            kinds.push(Box::new(|| Ok(kind)));
+        }
+        if config.plugin.given {
+            kinds.push(Box::new(|| Err(LayerError::NotYet("plugin"))));
         }
         if let Some(chain) = &config.chain {
             kinds.push(Box::new(|| Ok(Self::Chain(chain.middlewares.clone()))));
         }
-        kinds.extend(missing(config).into_iter().map(|missing| {
-            Box::new(move || Ok(Self::Missing(missing))) as Box<dyn FnOnce() -> Result<Self, LayerError>>
-        }));
         let several = kinds.len() > 1;
         match kinds.pop() {
             Some(_) if several => Err(LayerError::Several),
@@ -160,29 +224,6 @@ impl Kind {
             None => Err(LayerError::None),
         }
     }
-}
-
-/// What a configuration asks for and nobody does yet.
-fn missing(config: &Middleware) -> Vec<Missing> {
-    let guards = [
-        (config.encoded_characters.is_some(), "encodedCharacters"),
-        (config.digest_auth.is_some(), "digestAuth"),
-        (config.in_flight_req.is_some(), "inFlightReq"),
-        (config.buffering.is_some(), "buffering"),
-        (config.pass_tls_client_cert.is_some(), "passTLSClientCert"),
-        (config.plugin.given, "plugin"),
-    ];
-    let comforts = [
-        (config.errors.is_some(), "errors"),
-        (config.circuit_breaker.is_some(), "circuitBreaker"),
-        (config.compress.is_some(), "compress"),
-        (config.content_type.is_some(), "contentType"),
-        (config.grpc_web.is_some(), "grpcWeb"),
-    ];
-    let guards = guards.iter().filter(|(given, _)| *given).map(|(_, name)| Missing::Guard(name));
-    guards
-        .chain(comforts.iter().filter(|(given, _)| *given).map(|(_, name)| Missing::Comfort(name)))
-        .collect()
 }
 
 impl Layer {
@@ -198,10 +239,36 @@ impl Layer {
             Self::RedirectLike(layer) => layer.before(exchange)?,
             Self::Headers(layer) => layer.before(exchange)?,
             Self::BasicAuth(layer) => layer.before(exchange)?,
+            Self::DigestAuth(layer) => layer.before(exchange)?,
             Self::AllowList(layer) => layer.before(exchange)?,
-            Self::ForwardAuth(_) | Self::Retry(_) | Self::RateLimit(_) => {}
+            Self::EncodedCharacters(layer) => layer.before(exchange)?,
+            Self::ClientCert(layer) => layer.before(exchange),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Whether it is around the rest of a request's way.
+    pub(crate) fn is_around(&self) -> bool {
+        matches!(
+            self,
+            Self::Retry(_)
+                | Self::InFlight(_)
+                | Self::Buffering(_)
+                | Self::Errors(_)
+                | Self::Breaker(_)
+                | Self::Compress(_)
+                | Self::ContentType
+                | Self::GrpcWeb(_)
+        )
+    }
+
+    /// The service that it names, and where it is put once it is known.
+    pub(crate) fn wants(&self) -> Option<(&str, &OnceLock<Arc<Destination>>)> {
+        match self {
+            Self::Errors(layer) => Some(layer.wants()),
+            _ => None,
+        }
     }
 
     /// Whether [`Self::before`] computes for longer than others should wait.
@@ -211,8 +278,10 @@ impl Layer {
 
     /// What is done with the headers of an answer on its way back.
     pub(crate) fn after(&self, exchange: &Exchange, answer: &mut HeaderMap) {
-        if let Self::Headers(layer) = self {
-            layer.after(exchange, answer);
+        match self {
+            Self::Headers(layer) => layer.after(exchange, answer),
+            Self::ForwardAuth(layer) => layer.after(exchange, answer),
+            _ => {}
         }
     }
 }

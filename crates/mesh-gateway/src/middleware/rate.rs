@@ -5,13 +5,13 @@
 
 use super::{
     LayerError,
-    allow::Whose,
     exchange::{Exchange, Reply},
+    source::Source,
 };
 use crate::config::model;
 use hyper::{
     StatusCode,
-    header::{HeaderName, HeaderValue, RETRY_AFTER},
+    header::{HeaderValue, RETRY_AFTER},
 };
 use std::{
     collections::HashMap,
@@ -38,43 +38,6 @@ pub(crate) struct RateLimit {
 struct Bucket {
     tokens: f64,
     at: Instant,
-}
-
-/// What makes requests be of one source.
-#[derive(Debug)]
-enum Source {
-    Address(Whose),
-    Header(HeaderName),
-    Host,
-}
-
-impl Source {
-    fn new(config: Option<&model::SourceCriterion>) -> Result<Self, LayerError> {
-        let Some(config) = config else { return Ok(Self::Address(Whose::new(None)?)) };
-        let named =
-            [config.ip_strategy.is_some(), !config.request_header_name.is_empty(), config.request_host];
-        if named.iter().filter(|named| **named).count() > 1 {
-            return Err(LayerError::Sources);
-        }
-        if config.request_host {
-            return Ok(Self::Host);
-        }
-        let name = &config.request_header_name;
-        if !name.is_empty() {
-            return Ok(Self::Header(name.parse().map_err(|_| LayerError::HeaderName(name.clone()))?));
-        }
-        Ok(Self::Address(Whose::new(config.ip_strategy.as_ref())?))
-    }
-
-    fn of(&self, exchange: &Exchange) -> String {
-        match self {
-            Self::Address(whose) => {
-                whose.address(exchange).map(|address| address.to_string()).unwrap_or_default()
-            }
-            Self::Header(name) => exchange.header(name.as_str()).unwrap_or_default().to_owned(),
-            Self::Host => exchange.host.to_lowercase(),
-        }
-    }
 }
 
 impl RateLimit {
@@ -150,14 +113,10 @@ mod tests {
 
     fn exchange(client: &str) -> Exchange {
         Exchange {
-            method: hyper::Method::GET,
             host: "a.test".to_owned(),
             path: "/".to_owned(),
-            query: None,
-            headers: hyper::HeaderMap::new(),
             client: client.parse().ok(),
-            tls: false,
-            origin: None,
+            ..Exchange::default()
         }
     }
 

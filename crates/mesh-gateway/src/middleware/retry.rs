@@ -1,11 +1,12 @@
 //! Whether a request is sent again after it failed.
 //!
-//! Only requests without a body are: those with one are handed on as they come, and nothing of them is kept.
+//! One that did not reach its server is sent again whatever it is. For one that was answered, its method has to allow
+//! that, and its body has to be kept.
 
-use super::LayerError;
+use super::{LayerError, Statuses};
 use crate::config::model;
 use hyper::{Method, StatusCode};
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::{Duration, Instant};
 
 /// Most times that a request is sent, whatever is configured.
 const ATTEMPTS_MAX: u32 = 100;
@@ -15,10 +16,21 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Retry {
     attempts: u32,
-    statuses: Vec<RangeInclusive<u16>>,
+    statuses: Statuses,
     on_failure: bool,
     interval: Duration,
+    /// After which nothing is sent again.
+    timeout: Option<Duration>,
     any_method: bool,
+    body_bytes_max: Option<u64>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Nothing of it reached a server.
+    Unreached,
+    Answered(StatusCode),
 }
 
 impl Retry {
@@ -31,35 +43,41 @@ impl Retry {
         }
         Ok(Self {
             attempts: u32::try_from(config.attempts).unwrap_or(ATTEMPTS_MAX).min(ATTEMPTS_MAX),
-            statuses: config.status.iter().map(|text| range(text)).collect::<Result<_, _>>()?,
+            statuses: Statuses::parse(&config.status)?,
             on_failure: !config.disable_retry_on_network_error,
             interval: config.initial_interval.get().unwrap_or_default(),
+            timeout: config.timeout.get(),
             any_method: config.retry_non_idempotent_method,
+            body_bytes_max: config.max_request_body_bytes.and_then(|size| u64::try_from(size).ok()),
         })
     }
 
-    /// How long is waited before a request is sent again that was sent so often; none if it is not. `status` is the
-    /// server's answer, if there was one.
-    pub(crate) fn again(&self, sent: u32, method: &Method, status: Option<StatusCode>) -> Option<Duration> {
-        if sent >= self.attempts || !(self.any_method || method.is_idempotent()) {
-            return None;
-        }
-        let wanted = match status {
-            Some(status) => self.statuses.iter().any(|range| range.contains(&status.as_u16())),
-            None => self.on_failure,
-        };
-        let wait = self.interval.saturating_mul(1 << sent.saturating_sub(1).min(16));
-        wanted.then_some(wait.min(WAIT_MAX))
+    /// Whether what servers answer to such a request matters; then its body is kept, up to a size.
+    pub(crate) fn minds_answers(&self, method: &Method) -> bool {
+        let safe = ![Method::POST, Method::PATCH].contains(method) && method.as_str() != "LOCK";
+        self.attempts > 1 && !self.statuses.is_empty() && (self.any_method || safe)
     }
-}
 
-/// `500` or `500-599`.
-fn range(text: &str) -> Result<RangeInclusive<u16>, LayerError> {
-    let wrong = || LayerError::StatusRange(text.to_owned());
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
-    let (first, last) = (code(first).ok_or_else(wrong)?, code(last).ok_or_else(wrong)?);
-    if first > last { Err(wrong()) } else { Ok(first..=last) }
+    pub(crate) fn body_bytes_max(&self) -> Option<u64> {
+        self.body_bytes_max
+    }
+
+    /// How long is waited before a request is sent again that was sent so often; none if it is not.
+    pub(crate) fn again(&self, sent: u32, since: Instant, attempt: Attempt, minds: bool) -> Option<Duration> {
+        let late = self.timeout.is_some_and(|timeout| since.elapsed() >= timeout);
+        let wanted = match attempt {
+            Attempt::Unreached => self.on_failure || minds && self.statuses.contain(StatusCode::BAD_GATEWAY),
+            Attempt::Answered(status) => minds && self.statuses.contain(status),
+        };
+        (sent < self.attempts && !late && wanted).then(|| self.wait(sent))
+    }
+
+    /// The wait grows to twice the interval at the last attempt.
+    fn wait(&self, sent: u32) -> Duration {
+        let steps = f64::from(self.attempts.saturating_sub(1).max(1));
+        let growth = 2_f64.powf(f64::from(sent.saturating_sub(1)) / steps);
+        self.interval.mul_f64(growth).min(WAIT_MAX)
+    }
 }
 
 #[cfg(test)]
@@ -76,19 +94,25 @@ mod tests {
             ..Default::default()
         };
         let retry = Retry::new(&config).expect("a layer");
-        let wait = |milliseconds| Some(Duration::from_millis(milliseconds));
-        for (sent, method, status, expected) in [
-            (1, Method::GET, None, wait(100)),
-            (2, Method::GET, None, wait(200)),
-            (3, Method::GET, None, None),
-            (1, Method::POST, None, None),
-            (1, Method::DELETE, Some(503), wait(100)),
-            (1, Method::GET, Some(429), wait(100)),
-            (1, Method::GET, Some(500), None),
+        let answered = |code| Attempt::Answered(StatusCode::from_u16(code).expect("a status"));
+        for (sent, method, attempt, expected) in [
+            (1, Method::GET, Attempt::Unreached, Some(100)),
+            (2, Method::GET, Attempt::Unreached, Some(141)),
+            (3, Method::GET, Attempt::Unreached, None),
+            (1, Method::POST, Attempt::Unreached, Some(100)),
+            (1, Method::POST, answered(503), None),
+            (1, Method::DELETE, answered(503), Some(100)),
+            (1, Method::GET, answered(429), Some(100)),
+            (1, Method::GET, answered(500), None),
         ] {
-            let status = status.map(|code| StatusCode::from_u16(code).expect("a status"));
-            assert_eq!(retry.again(sent, &method, status), expected, "{sent} {method} {status:?}");
+            let minds = retry.minds_answers(&method);
+            let wait = retry.again(sent, Instant::now(), attempt, minds);
+            assert_eq!(wait.map(|wait| wait.as_millis()), expected, "{sent} {method} {attempt:?}");
         }
+        let timed = Retry::new(&model::Retry { timeout: Span::milliseconds(1), ..config }).expect("a layer");
+        let before =
+            Instant::now().checked_sub(Duration::from_secs(1)).expect("a machine that is on for a while");
+        assert_eq!(timed.again(1, before, Attempt::Unreached, true), None);
         for (attempts, statuses, silent) in
             [(0, &[][..], false), (2, &["x"], false), (2, &["504-500"], false), (2, &[], true)]
         {

@@ -25,10 +25,8 @@ fn exchange(url: &str) -> Exchange {
         host: host.to_owned(),
         path: path.to_owned(),
         query,
-        headers: HeaderMap::new(),
-        client: None,
         tls: scheme == "https",
-        origin: None,
+        ..Exchange::default()
     }
 }
 

@@ -1,19 +1,15 @@
 //! Answers: a server's, handed on as they come, and the gateway's own.
 
-use crate::middleware::Reply;
-use bytes::Bytes;
-use http_body_util::{Either, Full};
+use crate::{middleware::Reply, upstream::Body};
 use hyper::{
     Response, StatusCode,
-    body::Incoming,
     header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 
-pub(super) type Body = Either<Incoming, Full<Bytes>>;
 pub(super) type Answer = Response<Body>;
 
 pub(super) fn own(reply: Reply) -> Answer {
-    let mut answer = Response::new(Either::Right(Full::new(reply.body)));
+    let mut answer = Response::new(Body::whole(reply.body));
     *answer.status_mut() = reply.status;
     *answer.headers_mut() = *reply.headers;
     answer
@@ -29,7 +25,7 @@ pub(super) fn not_found() -> Answer {
 }
 
 pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
+    let mut answer = Response::new(Body::whole(text));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -163,8 +163,8 @@ async fn greet(
     if !matches!(said, Ok(Ok(1))) {
         return;
     }
-    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE };
-    let route = tcp::route(&context, from, &stream).await;
+    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default() };
+    let route = tcp::route(&context, &from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
         Way::Http if !from.tls => return converse(context, from, stream, stop).await,
@@ -175,7 +175,14 @@ async fn greet(
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => match route {
             Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
-            Way::Http | Way::Nowhere => converse(context, from, stream, stop).await,
+            Way::Http | Way::Nowhere => {
+                let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let from = Connected {
+                    peer: shown.iter().map(|shown| shown.clone().into_owned()).collect(),
+                    ..from
+                };
+                converse(context, from, stream, stop).await;
+            }
         },
         Ok(Err(error)) => tracing::debug!(%client, %error, "TLS was not agreed on"),
         Err(_) => tracing::debug!(%client, "TLS took too long"),
@@ -190,7 +197,7 @@ where
     let builder = builder(&context.options);
     let cancelled = context.site.stop.clone();
     let service = service_fn(move |request| {
-        let context = context.clone();
+        let (context, from) = (context.clone(), from.clone());
         async move { Ok::<_, Infallible>(answer(&context, from, request).await) }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));

@@ -10,7 +10,8 @@ use hyper::{
     HeaderMap,
     header::{HeaderName, HeaderValue},
 };
-use std::net::SocketAddr;
+use rustls::pki_types::CertificateDer;
+use std::{net::SocketAddr, sync::Arc};
 
 const MANAGED: &[&str] = &[
     "x-forwarded-proto",
@@ -40,10 +41,12 @@ pub(super) struct Forwarding {
 }
 
 /// What is known of a request from its connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Connected {
     pub(super) client: SocketAddr,
     pub(super) tls: bool,
+    /// The certificates that the client showed, its own first.
+    pub(super) peer: Arc<[CertificateDer<'static>]>,
 }
 
 impl Forwarding {
@@ -70,7 +73,7 @@ impl Forwarding {
     }
 
     /// Takes out what is not believed, and says what is so.
-    pub(super) fn rewrite(&self, headers: &mut HeaderMap, host: &str, from: Connected, web_socket: bool) {
+    pub(super) fn rewrite(&self, headers: &mut HeaderMap, host: &str, from: &Connected, web_socket: bool) {
         let address = from.client.ip().to_canonical();
         if !self.everyone && !self.trusted.as_ref().is_some_and(|trusted| trusted.contain(address)) {
             let managed: Vec<HeaderName> =
@@ -153,8 +156,9 @@ mod tests {
             ] {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
-            let from = Connected { client: client.parse().expect("an address"), tls: false };
-            forwarding.rewrite(&mut headers, "a.test", from, false);
+            let peer = Arc::default();
+            let from = Connected { client: client.parse().expect("an address"), tls: false, peer };
+            forwarding.rewrite(&mut headers, "a.test", &from, false);
             forwarding.append(&mut headers, from.client);
             let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
                 .map(|name| headers[name].to_str().expect("text"));

@@ -5,12 +5,16 @@
 //! ([`forwarded`]); a path is normalised before any rule sees it ([`normal`]).
 
 mod answer;
+mod around;
+mod call;
+mod deliver;
 mod entry;
 mod forwarded;
 mod handler;
 mod hop;
 mod normal;
-mod pool;
+mod pass;
+mod shape;
 mod tcp;
 mod tunnel;
 

@@ -45,7 +45,7 @@ pub(super) fn at_once(context: &Context, client: SocketAddr) -> Option<Way> {
 }
 
 /// Where a connection goes that has begun to speak.
-pub(super) async fn route(context: &Context, from: Connected, stream: &TcpStream) -> Way {
+pub(super) async fn route(context: &Context, from: &Connected, stream: &TcpStream) -> Way {
     let snapshot = context.site.snapshot();
     let Some(table) = snapshot.entry_points.get(&context.entry).filter(|table| table.has_tcp()) else {
         return Way::Http;

@@ -146,6 +146,7 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     let mut layers = Layers::new(&gathered.middlewares);
     let mut services = Services::new(&gathered.services, &gathered.transports, &statics.servers_transport);
+    layers.join(&mut services);
     for (name, router) in &gathered.routers {
         let mut status = Status::default();
         place_router(
@@ -164,8 +165,8 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         table.tls.sort_by_key(|route| route.place);
         table.tcp.sort_by_key(|route| route.place);
     }
-    snapshot.middlewares = layers.finish(&mut snapshot.warnings);
-    snapshot.services = services.finish();
+    snapshot.middlewares = layers.finish();
+    (snapshot.services, snapshot.destinations) = services.finish();
     snapshot
 }
 

@@ -1,12 +1,9 @@
 //! Middlewares by their names, each made once.
 
-use super::{Status, provider_of, qualified};
+use super::{Status, provider_of, qualified, service::Services};
 use crate::{
-    config::{
-        Warning,
-        model::{Middleware, Named},
-    },
-    middleware::{Kind, Layer, Missing},
+    config::model::{Middleware, Named},
+    middleware::{Kind, Layer},
 };
 use std::sync::Arc;
 
@@ -39,6 +36,25 @@ impl<'c> Layers<'c> {
             layers.statuses.insert(name.clone(), status);
         }
         layers
+    }
+
+    /// Leads layers to the services that they name.
+    pub(super) fn join(&mut self, services: &mut Services<'_>) {
+        for (name, made) in &mut self.made {
+            let Ok(found) = made else { continue };
+            let Made::Layer(layer) = &**found else { continue };
+            let Some((service, place)) = layer.wants() else { continue };
+            match services.find(&qualified(service, provider_of(name))) {
+                // Nobody has led it anywhere before.
+                Ok(destination) => drop(place.set(destination)),
+                Err(error) => {
+                    if let Some(status) = self.statuses.get_mut(name) {
+                        status.error(error.clone(), true);
+                    }
+                    *made = Err(error);
+                }
+            }
+        }
     }
 
     /// The layers that these names stand for, chains resolved.
@@ -80,18 +96,8 @@ impl<'c> Layers<'c> {
         Ok(())
     }
 
-    /// How all of them stand; one warning says which kinds have no effect.
-    pub(super) fn finish(self, warnings: &mut Vec<Warning>) -> Named<Status> {
-        let idle: Vec<&str> = self
-            .made
-            .iter()
-            .filter(|(_, made)| matches!(made, Ok(made) if matches!(**made, Made::Nothing)))
-            .map(|(name, _)| name.as_str())
-            .collect();
-        if !idle.is_empty() {
-            let message = format!("these middlewares have no effect yet: {}", idle.join(", "));
-            warnings.push(Warning { place: "middlewares".to_owned(), message });
-        }
+    /// How all of them stand.
+    pub(super) fn finish(self) -> Named<Status> {
         debug_assert_eq!(self.statuses.len(), self.configured.len(), "every middleware has a status");
         self.statuses
     }
@@ -105,15 +111,7 @@ fn make(name: &str, config: &Middleware, status: &mut Status) -> Result<Arc<Made
             let names = names.iter().map(|name| qualified(name, provider)).collect();
             return Ok(Arc::new(Made::Chain(names)));
         }
-        Ok(Kind::Missing(Missing::Comfort(kind))) => {
-            status.error(format!("{kind} has no effect yet"), false);
-            return Ok(Arc::new(Made::Nothing));
-        }
-        Ok(Kind::Missing(Missing::Guard(kind))) => {
-            format!(
-                "invalid middleware {name:?} configuration: {kind} is not there yet, and nothing goes past it"
-            )
-        }
+        Ok(Kind::Nothing) => return Ok(Arc::new(Made::Nothing)),
         Err(error) => crate::chain(&error),
     };
     status.error(message.clone(), true);

@@ -5,28 +5,34 @@
 //! middleware or a service stands beside it, in the words and with the states of Traefik's API; it takes down nothing
 //! but what needs it.
 //!
-//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`), sticky cookies,
-//! health checks, mirroring, failover and UDP.
+//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`) and UDP.
 
 mod build;
+mod choice;
 mod layers;
 mod place;
+mod servers;
 mod service;
+mod sticky;
 mod tcp;
+mod turns;
 mod unsupported;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use build::build;
+pub(crate) use choice::{Asker, Busy};
 pub(crate) use place::Place;
-pub(crate) use service::{Address, Balancer, Destination, Transport};
+pub(crate) use servers::{Address, Balancer};
+pub(crate) use service::{Destination, Fallback, Mirrored};
 pub(crate) use tcp::{Ends, TcpRoute};
 
 use crate::{
     config::{Warning, model::Named},
     middleware::Layer,
     rule::{Connection, HttpRule, Target},
+    upstream::{Checker, ServerState},
 };
 use std::sync::Arc;
 
@@ -36,11 +42,43 @@ pub(crate) struct Snapshot {
     pub(crate) entry_points: Named<Table>,
     pub(crate) routers: Named<Status>,
     pub(crate) services: Named<Status>,
+    /// The services that are served.
+    pub(crate) destinations: Named<Arc<Destination>>,
     pub(crate) middlewares: Named<Status>,
     pub(crate) tcp_routers: Named<Status>,
     /// What the rules name as hosts.
     pub(crate) hosts: Vec<String>,
     pub(crate) warnings: Vec<Warning>,
+}
+
+impl Snapshot {
+    fn balancers(&self) -> impl Iterator<Item = &Balancer> {
+        self.destinations.values().filter_map(|destination| match &**destination {
+            Destination::Balancer(balancer) => Some(balancer),
+            _ => None,
+        })
+    }
+
+    /// How the servers of each service are.
+    pub(crate) fn servers(&self) -> Named<Vec<ServerState>> {
+        self.balancers().map(|balancer| (balancer.name.clone(), balancer.states())).collect()
+    }
+
+    /// What servers are to be asked for as long as this is in force.
+    pub(crate) fn checkers(&self) -> Vec<Checker> {
+        self.balancers().flat_map(Balancer::checkers).collect()
+    }
+
+    /// Servers are as they were under the configuration before.
+    pub(crate) fn take_over(&self, before: &Self) {
+        for balancer in self.balancers() {
+            if let Some(Destination::Balancer(before)) =
+                before.destinations.get(&balancer.name).map(|before| &**before)
+            {
+                balancer.take_over(before);
+            }
+        }
+    }
 }
 
 /// The routers of an entry point, first the one that is asked first.

@@ -1,129 +1,132 @@
 //! Services: where requests go.
 
-use super::{Status, provider_of, qualified};
-use crate::config::{
-    duration::Span,
-    model::{LoadBalancer, Named, ServersTransport, Service},
-    statics::StaticTransport,
+use super::{
+    Status,
+    choice::{Choice, Strategy},
+    provider_of, qualified,
+    servers::{Balancer, address},
+    sticky::Sticky,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+use crate::{
+    config::{
+        model::{
+            self, Failover, LoadBalancer, Mirroring, Named, ServersTransport, Service, WeightedServices,
+        },
+        statics::StaticTransport,
     },
-    time::Duration,
+    middleware::Statuses,
+    upstream::{Check, Passive, Transport},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-/// Deepest nesting of weighted services.
+/// Deepest nesting of services.
 const DEPTH_LEVELS_MAX: usize = 16;
-/// Most turns after which the order of servers begins anew.
-const TURNS_MAX: usize = 4_096;
 
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) enum Destination {
     Balancer(Balancer),
-    /// Others, by turns.
-    Weighted {
-        services: Vec<Arc<Destination>>,
-        turns: Turns,
-    },
+    /// One of others.
+    Weighted(Weighted),
+    /// One, of whose requests others get copies.
+    Mirroring(Mirrored),
+    /// One, and another for when it is unwell.
+    Failover(Fallback),
     /// Whether the gateway is there.
     Ping,
     /// A redirection comes before it.
     Nowhere,
 }
 
-/// Servers.
 #[derive(Debug)]
-pub(crate) struct Balancer {
-    pub(crate) name: String,
-    pub(crate) addresses: Vec<Address>,
-    turns: Turns,
-    /// Whether servers are told the host that the client asked for.
-    pub(crate) pass_host: bool,
-    pub(crate) transport: Transport,
+pub(crate) struct Weighted {
+    pub(crate) choice: Choice,
+    pub(crate) services: Vec<Arc<Destination>>,
+    /// Whether those that are unwell are passed over.
+    watches: bool,
 }
 
-/// How servers are spoken to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Transport {
-    pub(crate) dial: Option<Duration>,
-    pub(crate) answer: Option<Duration>,
-    pub(crate) idle: Option<Duration>,
-    pub(crate) idle_connections: usize,
-}
-
-/// A server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// Host and port.
-    pub(crate) authority: String,
-    /// Before the request's path; only if the server is to see it.
-    pub(crate) path: String,
-}
-
-/// An order in which each gets as many turns as its weight says, spread evenly.
 #[derive(Debug)]
-pub(crate) struct Turns {
-    order: Vec<usize>,
-    next: AtomicUsize,
+pub(crate) struct Mirrored {
+    pub(crate) service: Arc<Destination>,
+    mirrors: Vec<Mirror>,
+    total: AtomicU64,
+    /// Whether copies have a body.
+    pub(crate) body: bool,
+    /// Bodies with more are not copied.
+    pub(crate) body_bytes_max: Option<u64>,
+    reports: bool,
 }
 
-impl Turns {
-    pub(super) fn new(weights: &[i64]) -> Self {
-        let weights: Vec<usize> =
-            weights.iter().map(|weight| usize::try_from(*weight).unwrap_or(0)).collect();
-        let divisor = weights.iter().copied().fold(0, greatest_divisor).max(1);
-        let mut weights: Vec<usize> = weights.iter().map(|weight| weight / divisor).collect();
-        let sum: usize = weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight));
-        if sum > TURNS_MAX {
-            for weight in weights.iter_mut().filter(|weight| **weight > 0) {
-                *weight = (weight.saturating_mul(TURNS_MAX) / sum).max(1);
-            }
-        }
-        let total = i64::try_from(weights.iter().sum::<usize>()).unwrap_or(0);
-        let mut credit = vec![0_i64; weights.len()];
-        let mut order = Vec::new();
-        for _ in 0..total {
-            for (credit, weight) in credit.iter_mut().zip(&weights) {
-                *credit += i64::try_from(*weight).unwrap_or(0);
-            }
-            let richest = (0..credit.len()).rev().max_by_key(|at| credit[*at]);
-            if let Some(richest) = richest {
-                credit[richest] -= total;
-                order.push(richest);
-            }
-        }
-        Self { order, next: AtomicUsize::new(0) }
-    }
+#[derive(Debug)]
+struct Mirror {
+    service: Arc<Destination>,
+    percent: u64,
+    sent: AtomicU64,
+}
 
-    /// Whose turn it is; none if nobody has any.
-    pub(super) fn next(&self) -> Option<usize> {
-        let at = self.next.fetch_add(1, Ordering::Relaxed);
-        self.order.get(at.checked_rem(self.order.len())?).copied()
+#[derive(Debug)]
+pub(crate) struct Fallback {
+    pub(crate) service: Arc<Destination>,
+    pub(crate) fallback: Arc<Destination>,
+    /// Answers that count as being unwell.
+    pub(crate) statuses: Statuses,
+    pub(crate) body_bytes_max: Option<u64>,
+    reports: bool,
+}
+
+impl Weighted {
+    /// Whether a service may get requests.
+    pub(crate) fn is_up(&self, at: usize) -> bool {
+        !self.watches || self.services.get(at).is_some_and(|service| service.is_up())
     }
 }
 
-fn greatest_divisor(left: usize, right: usize) -> usize {
-    if right == 0 { left } else { greatest_divisor(right, left % right) }
+impl Mirrored {
+    /// Those who get a copy of the request whose turn it is.
+    pub(crate) fn mirrors(&self) -> Vec<Arc<Destination>> {
+        let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = |mirror: &&Mirror| {
+            let more = |sent: u64| (sent * 100 < total * mirror.percent).then_some(sent + 1);
+            mirror.sent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        };
+        self.mirrors.iter().filter(due).map(|mirror| mirror.service.clone()).collect()
+    }
 }
 
-impl Balancer {
-    /// The server whose turn it is.
-    pub(crate) fn next(&self) -> Option<&Address> {
-        self.addresses.get(self.turns.next()?)
+impl Fallback {
+    /// Whether requests go to the service itself.
+    pub(crate) fn is_well(&self) -> bool {
+        !self.service.reports() || self.service.is_up()
     }
 }
 
 impl Destination {
-    /// The destination whose turn it is among services with weights.
-    pub(crate) fn resolve(&self) -> Option<&Self> {
-        let mut now = self;
-        while let Self::Weighted { services, turns } = now {
-            now = services.get(turns.next()?)?;
+    /// Whether it says how it is.
+    fn reports(&self) -> bool {
+        match self {
+            Self::Balancer(balancer) => balancer.check.is_some(),
+            Self::Weighted(weighted) => weighted.watches,
+            Self::Mirroring(mirrored) => mirrored.reports,
+            Self::Failover(fallback) => fallback.reports,
+            Self::Ping | Self::Nowhere => false,
         }
-        Some(now)
+    }
+
+    /// Whether anybody there is well.
+    pub(crate) fn is_up(&self) -> bool {
+        match self {
+            Self::Balancer(balancer) => balancer.servers.iter().any(|server| server.health.is_up()),
+            Self::Weighted(weighted) => (0..weighted.services.len()).any(|at| weighted.is_up(at)),
+            Self::Mirroring(mirrored) => mirrored.service.is_up(),
+            Self::Failover(fallback) => {
+                fallback.is_well() || !fallback.fallback.reports() || fallback.fallback.is_up()
+            }
+            Self::Ping | Self::Nowhere => true,
+        }
     }
 }
 
@@ -133,6 +136,7 @@ pub(super) struct Services<'c> {
     transports: &'c Named<ServersTransport>,
     default: &'c StaticTransport,
     made: Named<Result<Arc<Destination>, String>>,
+    spoken: Named<Result<Arc<Transport>, String>>,
     statuses: Named<Status>,
 }
 
@@ -145,7 +149,8 @@ impl<'c> Services<'c> {
         let mut made = Named::new();
         made.insert("ping@internal".to_owned(), Ok(Arc::new(Destination::Ping)));
         made.insert("noop@internal".to_owned(), Ok(Arc::new(Destination::Nowhere)));
-        let mut services = Self { configured, transports, default, made, statuses: Named::new() };
+        let (spoken, statuses) = (Named::new(), Named::new());
+        let mut services = Self { configured, transports, default, made, spoken, statuses };
         for name in configured.keys() {
             // What is wrong stands in the service's status.
             let _ = services.find(name);
@@ -157,8 +162,10 @@ impl<'c> Services<'c> {
         self.build(name, &mut Vec::new())
     }
 
-    pub(super) fn finish(self) -> Named<Status> {
-        self.statuses
+    /// How all of them stand, and those that are served.
+    pub(super) fn finish(self) -> (Named<Status>, Named<Arc<Destination>>) {
+        let served = self.made.into_iter().filter_map(|(name, made)| Some((name, made.ok()?)));
+        (self.statuses, served.collect())
     }
 
     fn build(&mut self, name: &str, way: &mut Vec<String>) -> Result<Arc<Destination>, String> {
@@ -202,96 +209,143 @@ impl<'c> Services<'c> {
             return self.balancer(name, balancer).map(Destination::Balancer);
         }
         if let Some(weighted) = &service.weighted {
-            let mut services = Vec::new();
-            for other in &weighted.services {
-                services.push(self.build(&qualified(&other.name, provider_of(name)), way)?);
-            }
-            let weights: Vec<i64> = weighted.services.iter().map(|other| other.weight.unwrap_or(1)).collect();
-            return Ok(Destination::Weighted { services, turns: Turns::new(&weights) });
+            return self.weighted(name, weighted, Strategy::Turns, way);
         }
-        if given.iter().any(|given| *given) {
-            return Err(
-                "services by highest random weight, with mirrors or with a fallback are not there yet"
-                    .to_owned(),
-            );
+        if let Some(weighted) = &service.highest_random_weight {
+            return self.weighted(name, weighted, Strategy::Hash, way);
+        }
+        if let Some(mirroring) = &service.mirroring {
+            return self.mirroring(name, mirroring, way);
+        }
+        if let Some(failover) = &service.failover {
+            return self.failover(name, failover, way);
         }
         Err(format!("the service {name:?} does not have any type defined"))
     }
 
-    fn balancer(&self, name: &str, config: &LoadBalancer) -> Result<Balancer, String> {
-        if config.strategy != "wrr" && !config.strategy.is_empty() {
-            return Err(format!("unsupported load-balancer strategy {:?}", config.strategy));
+    /// A service that another one names; one that has to say how it is does so.
+    fn child(
+        &mut self,
+        parent: &str,
+        name: &str,
+        reports: bool,
+        way: &mut Vec<String>,
+    ) -> Result<Arc<Destination>, String> {
+        let child = self.build(&qualified(name, provider_of(parent)), way)?;
+        if reports && !child.reports() {
+            return Err(format!(
+                "cannot register {name} as updater for {parent}: healthCheck not enabled in config for this service"
+            ));
         }
-        let addresses = config.servers.iter().map(|server| address(&server.url, server.preserve_path));
-        let weights: Vec<i64> = config.servers.iter().map(|server| server.weight.unwrap_or(1)).collect();
+        Ok(child)
+    }
+
+    fn weighted(
+        &mut self,
+        name: &str,
+        config: &WeightedServices,
+        strategy: Strategy,
+        way: &mut Vec<String>,
+    ) -> Result<Destination, String> {
+        let watches = config.health_check.is_some();
+        let mut services = Vec::new();
+        let mut members = Vec::new();
+        for other in &config.services {
+            services.push(self.child(name, &other.name, watches, way)?);
+            members.push((other.name.clone(), other.weight.unwrap_or(1)));
+        }
+        let choice = Choice::new(strategy, &members, sticky(config.sticky.as_ref(), name));
+        Ok(Destination::Weighted(Weighted { choice, services, watches }))
+    }
+
+    fn mirroring(
+        &mut self,
+        name: &str,
+        config: &Mirroring,
+        way: &mut Vec<String>,
+    ) -> Result<Destination, String> {
+        let reports = config.health_check.is_some();
+        let service = self.child(name, &config.service, reports, way)?;
+        let mut mirrors = Vec::new();
+        for mirror in &config.mirrors {
+            let percent = u64::try_from(mirror.percent).ok().filter(|percent| *percent <= 100);
+            let percent = percent.ok_or("percent must be between 0 and 100")?;
+            let service = self.child(name, &mirror.name, false, way)?;
+            mirrors.push(Mirror { service, percent, sent: AtomicU64::new(0) });
+        }
+        Ok(Destination::Mirroring(Mirrored {
+            service,
+            mirrors,
+            total: AtomicU64::new(0),
+            body: config.mirror_body.unwrap_or(true),
+            body_bytes_max: config.max_body_size.and_then(|size| u64::try_from(size).ok()),
+            reports,
+        }))
+    }
+
+    fn failover(
+        &mut self,
+        name: &str,
+        config: &Failover,
+        way: &mut Vec<String>,
+    ) -> Result<Destination, String> {
+        let errors = config.errors.as_ref();
+        let statuses = errors.map(|errors| Statuses::parse(&errors.status)).transpose();
+        let statuses = statuses.map_err(|error| error.to_string())?.unwrap_or_default();
+        let reports = config.health_check.is_some();
+        let service = self.child(name, &config.service, statuses.is_empty(), way)?;
+        let fallback = self.child(name, &config.fallback, reports, way)?;
+        let size = errors.and_then(|errors| errors.max_request_body_bytes);
+        let body_bytes_max = size.and_then(|size| u64::try_from(size).ok());
+        Ok(Destination::Failover(Fallback { service, fallback, statuses, body_bytes_max, reports }))
+    }
+
+    fn balancer(&mut self, name: &str, config: &LoadBalancer) -> Result<Balancer, String> {
+        let strategy = Strategy::named(&config.strategy)
+            .ok_or_else(|| format!("unsupported load-balancer strategy {:?}", config.strategy))?;
+        let servers = config.servers.iter().map(|server| address(&server.url, server.preserve_path));
+        let members = config.servers.iter().map(|server| (server.url.clone(), server.weight.unwrap_or(1)));
+        let members: Vec<(String, i64)> = members.collect();
+        let check = config.health_check.as_ref().map(Check::new).transpose();
+        let check = check.map_err(|error| error.to_string())?.map(Arc::new);
+        let passive = config.passive_health_check.as_ref();
         Ok(Balancer {
             name: name.to_owned(),
-            addresses: addresses.collect::<Result<_, _>>()?,
-            turns: Turns::new(&weights),
+            servers: servers.collect::<Result<_, _>>()?,
+            choice: Choice::new(strategy, &members, sticky(config.sticky.as_ref(), name)),
             pass_host: config.pass_host_header.unwrap_or(true),
             transport: self.transport(name, &config.servers_transport)?,
+            passive: passive.map(|passive| Passive::new(passive, check.is_some())),
+            check,
         })
     }
 
-    fn transport(&self, service: &str, name: &str) -> Result<Transport, String> {
-        let (timeouts, idle_connections) = if name.is_empty() {
-            (self.default.forwarding_timeouts.clone(), self.default.max_idle_conns_per_host)
-        } else {
-            let name = qualified(name, provider_of(service));
-            let found = self
-                .transports
-                .get(&name)
-                .ok_or_else(|| format!("the servers transport {name:?} does not exist"))?;
-            (found.forwarding_timeouts.clone().unwrap_or_default(), found.max_idle_conns_per_host)
-        };
-        let of = |span: Span| span.get();
-        Ok(Transport {
-            dial: of(timeouts.dial_timeout),
-            answer: of(timeouts.response_header_timeout),
-            idle: of(timeouts.idle_conn_timeout),
-            idle_connections: match idle_connections {
-                0 => IDLE_CONNECTIONS,
-                count => usize::try_from(count).unwrap_or(0),
-            },
-        })
-    }
-}
-
-/// How many connections to a server stay open without a request, where nothing is said.
-const IDLE_CONNECTIONS: usize = 200;
-
-fn address(url: &str, preserve_path: bool) -> Result<Address, String> {
-    let wrong = || format!("error parsing server URL {url}");
-    let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-    if scheme != "http" {
-        return Err(format!("server {url}: servers are spoken to by http alone yet, not by {scheme}"));
-    }
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| wrong())?;
-    let path = if preserve_path { path.trim_end_matches('/') } else { "" };
-    let authority = if parsed.port().is_some() { authority.to_owned() } else { format!("{authority}:80") };
-    Ok(Address { authority, path: path.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turns_are_spread_evenly() {
-        for (weights, expected) in [
-            (&[1, 1][..], &[0, 1, 0, 1][..]),
-            (&[3, 1], &[0, 0, 1, 0]),
-            (&[10, 10, 0], &[0, 1, 0, 1]),
-            (&[0], &[]),
-            (&[], &[]),
-            (&[-1, 2], &[1, 1]),
-        ] {
-            let turns = Turns::new(weights);
-            let found: Vec<usize> = (0..expected.len()).filter_map(|_| turns.next()).collect();
-            assert_eq!(found, expected, "{weights:?}");
-            assert_eq!(turns.next().is_some(), !expected.is_empty());
+    fn transport(&mut self, service: &str, name: &str) -> Result<Arc<Transport>, String> {
+        let name = if name.is_empty() { String::new() } else { qualified(name, provider_of(service)) };
+        if let Some(known) = self.spoken.get(&name) {
+            return known.clone();
         }
-        assert!(Turns::new(&[i64::MAX, 1]).order.len() <= TURNS_MAX + 1);
+        let config = match name.as_str() {
+            "" | "default@internal" => Ok(ServersTransport {
+                insecure_skip_verify: self.default.insecure_skip_verify,
+                root_cas: self.default.root_cas.clone(),
+                max_idle_conns_per_host: self.default.max_idle_conns_per_host,
+                forwarding_timeouts: Some(self.default.forwarding_timeouts.clone()),
+                ..ServersTransport::default()
+            }),
+            other => self
+                .transports
+                .get(other)
+                .cloned()
+                .ok_or_else(|| format!("servers transport not found {other}")),
+        };
+        let made = config
+            .and_then(|config| Transport::new(&config).map(Arc::new).map_err(|error| crate::chain(&error)));
+        self.spoken.insert(name, made.clone());
+        made
     }
+}
+
+fn sticky(config: Option<&model::Sticky>, service: &str) -> Option<Sticky> {
+    Some(Sticky::new(config?.cookie.as_ref()?, service))
 }

@@ -1,6 +1,6 @@
 //! TCP routers: which connections go where before anybody speaks HTTP.
 
-use super::{Place, State, Status, provider_of, qualified, service::Turns};
+use super::{Place, State, Status, provider_of, qualified, turns::Turns};
 use crate::{
     config::model::{Named, TcpMiddleware, TcpRouter, TcpService},
     rule::{Connection, Networks, Syntax, TcpRule},

@@ -24,24 +24,6 @@ pub(super) fn unsupported(provider: &str, part: &Configuration) -> Option<Warnin
     for (name, service) in &part.http.services {
         let place = format!("http.services.{name}");
         note(!service.middlewares.is_empty(), format!("{place}.middlewares"));
-        let sticky = service.weighted.as_ref().is_some_and(|weighted| weighted.sticky.is_some());
-        note(sticky, format!("{place}.weighted.sticky"));
-        let Some(balancer) = &service.load_balancer else { continue };
-        note(balancer.sticky.is_some(), format!("{place}.loadBalancer.sticky"));
-        note(balancer.health_check.is_some(), format!("{place}.loadBalancer.healthCheck"));
-        note(balancer.passive_health_check.is_some(), format!("{place}.loadBalancer.passiveHealthCheck"));
-    }
-    for (name, transport) in &part.http.servers_transports {
-        let timeouts = transport.forwarding_timeouts.clone();
-        let plain = crate::config::model::ServersTransport {
-            max_idle_conns_per_host: transport.max_idle_conns_per_host,
-            forwarding_timeouts: timeouts,
-            ..crate::config::model::ServersTransport::default()
-        };
-        note(
-            *transport != plain,
-            format!("http.serversTransports.{name} (all but its times and its idle connections)"),
-        );
     }
     for (name, router) in &part.tcp.routers {
         let tls = router.tls.as_ref();

@@ -10,7 +10,7 @@ pub(crate) mod names;
 mod process;
 mod volume_options;
 
-pub(crate) use mounts::{Access, OwnFile, PlannedMount, PlannedSource, plan as plan_mounts};
+pub(crate) use mounts::{Access, Exchange, OwnFile, PlannedMount, PlannedSource, plan as plan_mounts};
 pub(crate) use volume_options::{Backing, backing};
 
 use mesh_model::{container::ContainerSpec, health::HealthTest, service::NetworkMode};

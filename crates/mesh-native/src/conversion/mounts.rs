@@ -12,7 +12,7 @@ use mesh_model::{
     project::FileSource,
 };
 use mesh_redact::Secret;
-use mesh_runtime::error::RuntimeError;
+use mesh_runtime::{error::RuntimeError, exchange};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -55,6 +55,27 @@ pub(crate) enum PlannedSource {
     Own(OwnFile),
     /// Mesh's own binary, for a service that is inside of it.
     OwnBinary,
+    /// A directory in which the engine and such a service give each other files.
+    Exchange(Exchange),
+}
+
+/// Who writes in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// The engine.
+    Told,
+    /// The service.
+    Said,
+}
+
+impl Exchange {
+    /// Its name in the container's directory.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Said => "said",
+        }
+    }
 }
 
 /// A file that Mesh writes into the container's directory.
@@ -137,6 +158,13 @@ pub(crate) fn plan(spec: &ContainerSpec) -> Result<Vec<PlannedMount>, RuntimeErr
         let target = normal(binary)?;
         taken.insert(target.clone());
         mounts.push(PlannedMount { target, read_only: true, source: PlannedSource::OwnBinary });
+    }
+    if spec.image.source.is_gateway() {
+        for (target, exchange) in [(exchange::TOLD, Exchange::Told), (exchange::SAID, Exchange::Said)] {
+            let (target, read_only) = (target.to_owned(), exchange == Exchange::Told);
+            taken.insert(target.clone());
+            mounts.push(PlannedMount { target, read_only, source: PlannedSource::Exchange(exchange) });
+        }
     }
     for (target, file) in OWN_FILES {
         if taken.insert(target.to_owned()) {

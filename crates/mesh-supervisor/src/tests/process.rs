@@ -28,6 +28,7 @@ async fn start(fake: &Arc<Fake>, root: &std::path::Path, idle_exit_after: Durati
     let settings = SupervisorSettings {
         project: "p".into(),
         paths: home.project("p"),
+        data: home.data.clone(),
         version: "1.2.3".into(),
         idle_exit_after,
     };

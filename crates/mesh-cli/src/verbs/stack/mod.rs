@@ -66,7 +66,7 @@ pub(super) fn left_out(project: &Project) -> Option<String> {
 }
 
 /// Asks on standard input, be it a terminal or a pipe. No answer is no.
-fn confirmed(question: &str) -> Result<bool, CliError> {
+pub(super) fn confirmed(question: &str) -> Result<bool, CliError> {
     console::err(&format!("{question} [y/N] "));
     let mut answer = String::new();
     io::stdin()

@@ -267,7 +267,31 @@ record! {
     #[derive(Default)]
     PassTlsClientCert {
         pem: bool,
-        info: Unsupported,
+        info: Option<TlsClientCertInfo>,
+    }
+
+    /// Parts of the client's certificate.
+    #[derive(Default)]
+    TlsClientCertInfo {
+        not_after: bool,
+        not_before: bool,
+        sans: bool,
+        serial_number: bool,
+        subject: Option<DistinguishedNameInfo>,
+        issuer: Option<DistinguishedNameInfo>,
+    }
+
+    /// Parts of a name.
+    #[derive(Default)]
+    DistinguishedNameInfo {
+        country: bool,
+        province: bool,
+        locality: bool,
+        organization: bool,
+        organizational_unit: bool,
+        common_name: bool,
+        serial_number: bool,
+        domain_component: bool,
     }
 
     /// Again, if it failed.

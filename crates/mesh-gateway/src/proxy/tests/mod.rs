@@ -1,5 +1,8 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
+mod layers;
+mod servers;
+
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},
     server::Gateway,
@@ -92,7 +95,7 @@ async fn running(dynamic: &str) -> Running {
     statics.ping = Some(Ping::default());
     let directory = folder.path().display().to_string();
     statics.providers.file = Some(FileProvider { directory, ..FileProvider::default() });
-    let gateway = Gateway::start(statics, None).await.expect("a gateway");
+    let gateway = Gateway::start(statics, crate::server::Exchange::default()).await.expect("a gateway");
     let web = gateway.addresses().iter().find(|(name, _)| name == "web").expect("an entry point").1;
     Running { gateway, folder, web }
 }

@@ -1,0 +1,189 @@
+//! A hosts file, changed in one step.
+//!
+//! The new content is written beside it and renamed over it, with its mode and owner; where it cannot be renamed, as
+//! in a container that has it mounted, it is written in place. Two at once take turns.
+
+use super::block::BlockError;
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Largest hosts file that is changed, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Most times that the file is another one once its lock is there.
+const TURNS_MAX: usize = 100;
+
+/// Why a hosts file was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostsError {
+    /// The system refused.
+    #[error("could not {attempted} {}", path.display())]
+    File {
+        /// What was attempted.
+        attempted: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is made by something else.
+    #[error("{} is a link: what makes it has to be told of the names", path.display())]
+    Link {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is larger than any such file.
+    #[error("{} has more than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its blocks cannot be told from the rest.
+    #[error("{} was left as it is", path.display())]
+    Block {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BlockError,
+    },
+}
+
+impl HostsError {
+    /// Whether it takes somebody else to do it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        let forbidden = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+        matches!(self, Self::File { source, .. } if forbidden.contains(&source.kind()))
+    }
+}
+
+/// What is in it; nothing where there is none.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, HostsError> {
+    match fs::File::open(path) {
+        Ok(mut file) => content(&mut file, path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("read", path, error)),
+    }
+}
+
+/// Replaces what is in it by what `change` makes of it; whether it did. `None`: it stays.
+pub(super) fn change(
+    path: &Path,
+    change: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, BlockError>,
+) -> Result<bool, HostsError> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(HostsError::Link { path: path.to_owned() });
+    }
+    let mut file = locked(path)?;
+    let before = content(&mut file, path)?;
+    let after = change(&before).map_err(|source| HostsError::Block { path: path.to_owned(), source })?;
+    let Some(after) = after.filter(|after| *after != before) else { return Ok(false) };
+    match replace(path, &file, &after) {
+        Ok(()) => Ok(true),
+        // It is mounted there: its place is no one's to give.
+        Err(error) if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices) => {
+            let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(&after));
+            written.and_then(|()| file.sync_all()).map_err(|error| failed("write", path, error))?;
+            Ok(true)
+        }
+        Err(error) => Err(failed("replace", path, error)),
+    }
+}
+
+/// The file that is there now, held against others.
+fn locked(path: &Path) -> Result<fs::File, HostsError> {
+    for _ in 0..TURNS_MAX {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|error| failed("open", path, error))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| failed("lock", path, error.into()))?;
+        // Whoever had it before may have put another one in its place.
+        let (held, there) = (file.metadata(), fs::metadata(path));
+        if let (Ok(held), Ok(there)) = (held, there)
+            && (held.dev(), held.ino()) == (there.dev(), there.ino())
+        {
+            return Ok(file);
+        }
+    }
+    Err(failed("lock", path, io::ErrorKind::WouldBlock.into()))
+}
+
+fn replace(path: &Path, old: &fs::File, content: &[u8]) -> io::Result<()> {
+    let metadata = old.metadata()?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".mesh-{}", std::process::id()));
+    let fresh = path.with_file_name(name);
+    let result = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(content)?;
+        std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
+        file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    })();
+    if result.is_err() {
+        // It may not have been made.
+        let _ = fs::remove_file(&fresh);
+    }
+    result
+}
+
+fn content(file: &mut fs::File, path: &Path) -> Result<Vec<u8>, HostsError> {
+    let mut content = Vec::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content);
+    let read = read.map_err(|error| failed("read", path, error))?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(HostsError::TooLarge { path: path.to_owned() });
+    }
+    Ok(content)
+}
+
+fn failed(attempted: &'static str, path: &Path, source: io::Error) -> HostsError {
+    HostsError::File { attempted, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts");
+        fs::write(&path, "before").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+        assert!(!change(&path, |_| Ok(None)).expect("left"));
+        assert!(!change(&path, |content| Ok(Some(content.to_vec()))).expect("left"));
+        assert!(change(&path, |_| Ok(Some(b"after".to_vec()))).expect("changed"));
+        assert_eq!(read(&path).expect("read"), b"after");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).expect("read").count(), 1);
+        std::os::unix::fs::symlink(&path, folder.path().join("link")).expect("linked");
+        let error = change(&folder.path().join("link"), |_| Ok(Some(Vec::new()))).expect_err("a link");
+        assert!(matches!(error, HostsError::Link { .. }));
+        assert!(read(&folder.path().join("none")).expect("nothing").is_empty());
+    }
+
+    #[test]
+    fn two_at_once_take_turns() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts");
+        fs::write(&path, "").expect("written");
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let line = format!("{number}\n");
+                    change(path, |before| Ok(Some([before, line.as_bytes()].concat()))).expect("changed");
+                });
+            }
+        });
+        let text = fs::read_to_string(&path).expect("read");
+        assert_eq!(text.lines().count(), 8, "{text}");
+    }
+}

@@ -1,0 +1,226 @@
+//! `hosts`: the gateway's names in this machine's hosts file.
+//!
+//! Names below `localhost` are left out: systems and browsers know them. The block of a project is put there when it
+//! is asked for, and taken away by `--remove` and by `down`.
+
+mod block;
+mod file;
+
+pub(crate) use file::HostsError;
+
+use super::stack::confirmed;
+use crate::{
+    console,
+    context::{Context, Target},
+    failure::CliError,
+};
+use clap::Args;
+use mesh_api::status::ContainerStatus;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+/// The hosts file of a machine.
+const HOSTS: &str = "/etc/hosts";
+/// Most names in one line: some readers have bounds.
+const NAMES_A_LINE: usize = 8;
+/// The ports by which the gateway's address is known, first the likeliest.
+const PORTS: [u16; 4] = [443, 80, 8443, 8080];
+
+/// Arguments of `hosts`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Put the names into the hosts file, in a block of this project
+    #[arg(long, conflicts_with = "remove")]
+    write: bool,
+    /// Take the block of this project away
+    #[arg(long)]
+    remove: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// The hosts file
+    #[arg(long, value_name = "FILE", default_value = HOSTS)]
+    hosts_file: PathBuf,
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let path = arguments.hosts_file.as_path();
+    if arguments.remove {
+        let target = context.target()?;
+        return remove(context, &target.name, path, arguments.yes);
+    }
+    let target = context.shown_target()?;
+    let entries = entries(&target.containers().await?);
+    if entries.is_empty() {
+        console::err_line(&nothing(&target));
+        return Ok(0);
+    }
+    let text = block::text(&target.name, &entries);
+    if !arguments.write {
+        console::out(&text);
+        return Ok(0);
+    }
+    write(context, &target.name, path, &entries, arguments.yes)
+}
+
+fn nothing(target: &Target) -> String {
+    format!(
+        "no name of project {} needs an entry: its gateway serves none, does not run, or has names below \
+         `localhost` alone, which systems know",
+        target.name
+    )
+}
+
+fn write(
+    context: &Context,
+    project: &str,
+    path: &Path,
+    entries: &[(String, Vec<String>)],
+    yes: bool,
+) -> Result<u8, CliError> {
+    let text = block::text(project, entries);
+    let before = file::read(path)?;
+    if block::with(&before, project, entries).is_ok_and(|after| after == before) {
+        console::err_line(&format!("{} has these names already", path.display()));
+        return Ok(0);
+    }
+    console::err(&format!("This puts these lines into {}:\n{text}", path.display()));
+    if context.settings.dry_run {
+        return Ok(0);
+    }
+    if !yes && !confirmed("Go on?")? {
+        return Err(CliError::said("nothing was written").with_hint("`--yes` writes without asking"));
+    }
+    let written = file::change(path, |before| block::with(before, project, entries).map(Some));
+    written.map_err(|error| told(error, &format!("mesh hosts | sudo tee -a {}", path.display())))?;
+    console::err_line(&format!(" Hosts {}  Written", path.display()));
+    Ok(0)
+}
+
+fn remove(context: &Context, project: &str, path: &Path, yes: bool) -> Result<u8, CliError> {
+    let before = file::read(path)?;
+    if matches!(block::without(&before, project), Ok(None)) {
+        console::err_line(&format!("{} has no names of project {project}", path.display()));
+        return Ok(0);
+    }
+    if context.settings.dry_run {
+        console::err_line(&format!("the names of project {project} would be taken from {}", path.display()));
+        return Ok(0);
+    }
+    if !yes && !confirmed(&format!("Take the names of project {project} from {}?", path.display()))? {
+        return Err(CliError::said("nothing was removed").with_hint("`--yes` removes without asking"));
+    }
+    let removed = file::change(path, |before| block::without(before, project));
+    removed.map_err(|error| told(error, &format!("sudo mesh -p {project} hosts --remove --yes")))?;
+    console::err_line(&format!(" Hosts {}  Removed", path.display()));
+    Ok(0)
+}
+
+/// Takes the block of a project that ended away, if it has one; what stands in the way is only told.
+pub(super) fn forget(project: &str) {
+    let path = Path::new(HOSTS);
+    let has_one = |content: Vec<u8>| !matches!(block::without(&content, project), Ok(None));
+    if !file::read(path).is_ok_and(has_one) {
+        return;
+    }
+    match file::change(path, |before| block::without(before, project)) {
+        Ok(_) => console::err_line(&format!(" Hosts {HOSTS}  Removed")),
+        Err(error) if error.is_forbidden() => console::err_line(&format!(
+            "warning: the names of project {project} are still in {HOSTS}: sudo mesh -p {project} hosts --remove"
+        )),
+        Err(error) => console::err_line(&format!("warning: {}", CliError::from(error).render(false))),
+    }
+}
+
+fn told(error: HostsError, command: &str) -> CliError {
+    if error.is_forbidden() {
+        return CliError::said(format!("{error}: it is root's")).with_hint(format!("run `{command}`"));
+    }
+    error.into()
+}
+
+/// Addresses with their names, of all gateways; so many names a line.
+fn entries(containers: &[ContainerStatus]) -> Vec<(String, Vec<String>)> {
+    let mut by_address: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+    for container in containers.iter().filter(|container| !container.hosts.is_empty()) {
+        let Some(address) = address(container) else { continue };
+        let names = container.hosts.iter().map(String::as_str).filter(|name| needs_entry(name));
+        by_address.entry(address).or_default().extend(names);
+    }
+    let mut entries = Vec::new();
+    for (address, names) in by_address {
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        entries.extend(names.chunks(NAMES_A_LINE).map(|names| (address.to_string(), names.to_vec())));
+    }
+    entries
+}
+
+/// Where a gateway is reached from this machine.
+fn address(container: &ContainerStatus) -> Option<IpAddr> {
+    let place = |target: u16| PORTS.iter().position(|port| *port == target).unwrap_or(PORTS.len());
+    let port = container.ports.iter().min_by_key(|port| (place(port.target), port.host.is_ipv6()))?;
+    Some(match port.host.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    })
+}
+
+/// A name of a hosts file: what is not one must not get into it, whoever said it. One without a dot would take the place
+/// of the machine's own words for its neighbours.
+fn needs_entry(name: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    name.contains('.') && name.bytes().all(plain) && !name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::summary::sample;
+    use mesh_api::status::{PortStatus, State};
+    use mesh_model::network::Protocol;
+
+    fn gateway(ports: &[(&str, u16)], hosts: &[&str]) -> ContainerStatus {
+        let port = |&(host, target): &(&str, u16)| PortStatus {
+            host: host.parse().expect("an address"),
+            target,
+            protocol: Protocol::Tcp,
+        };
+        ContainerStatus {
+            ports: ports.iter().map(port).collect(),
+            hosts: hosts.iter().map(|&name| name.to_owned()).collect(),
+            ..sample("gateway", State::Running)
+        }
+    }
+
+    #[test]
+    fn names_stand_with_the_address_where_their_gateway_is() {
+        let hosts = [
+            "b.test",
+            "a.test",
+            "a.localhost",
+            "localhost",
+            "whoami",
+            "x\n0.0.0.0 bank.example",
+            "",
+            "UPPER.test",
+        ];
+        let one = gateway(&[("127.0.5.1:9000", 8080), ("0.0.0.0:443", 443), ("[::]:443", 443)], &hosts);
+        let other = gateway(&[("127.0.5.1:8443", 8443)], &["c.test"]);
+        let unpublished = gateway(&[], &["d.test"]);
+        let found = entries(&[one, other, unpublished]);
+        let want = [("127.0.0.1", vec!["a.test", "b.test"]), ("127.0.5.1", vec!["c.test"])];
+        let want =
+            want.map(|(at, names)| (at.to_owned(), names.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+        assert_eq!(found, want);
+        let many: Vec<String> = (10..30).map(|number| format!("a{number}.test")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let lines = entries(&[gateway(&[("127.0.0.1:443", 443)], &many)]);
+        assert_eq!(lines.iter().map(|(_, names)| names.len()).collect::<Vec<_>>(), [8, 8, 4]);
+        assert!(entries(&[gateway(&[("127.0.0.1:443", 443)], &["a.localhost"])]).is_empty());
+    }
+}

@@ -1,0 +1,174 @@
+//! `trust`: the local authority in the stores of this machine and of browsers.
+//!
+//! What is to be done is found out first and told; then it is asked for, and done step by step. Each step may be taken
+//! twice; one that fails keeps none of the others from being taken.
+
+mod browsers;
+mod programs;
+mod system;
+
+pub(crate) use programs::TrustError;
+
+use super::stack::confirmed;
+use crate::{console, context::Context, failure::CliError};
+use browsers::Browsers;
+use clap::Args;
+use mesh_authority::{Authorities, Root};
+use std::path::PathBuf;
+use system::System;
+
+/// Arguments of `trust`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Take the authorities out of all stores again
+    #[arg(long)]
+    remove: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Print the certificates, and do nothing
+    #[arg(long, conflicts_with_all = ["remove", "yes"])]
+    print: bool,
+}
+
+/// Most domains of an authority that are told.
+const DOMAINS_SHOWN_MAX: usize = 50;
+
+/// An authority as stores know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    /// Its name in lists.
+    name: String,
+    /// For which names it may speak.
+    domains: String,
+    /// A file with its certificate; stores that are folders have it by the same name.
+    file: PathBuf,
+}
+
+/// Something that is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Step {
+    /// In words, for whoever is asked.
+    told: String,
+    deed: Deed,
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Deed {
+    /// Files come to the machine's store and leave it, and its bundle is made anew.
+    System { add: Vec<PathBuf>, remove: Vec<PathBuf> },
+    /// An authority comes to a browser's store.
+    BrowserAdd { store: PathBuf, authority: Known },
+    /// It leaves one.
+    BrowserRemove { store: PathBuf, name: String },
+    /// Nothing by this command: it is said what to run or to install.
+    Advice,
+}
+
+/// Does it.
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    let authorities = Authorities::of(&context.home.data);
+    let project = project(context);
+    if arguments.print {
+        for root in roots(&authorities, project.as_deref())? {
+            console::out(&root.pem());
+        }
+        return Ok(0);
+    }
+    let (wanted, unwanted) = if arguments.remove {
+        (Vec::new(), published(&authorities))
+    } else {
+        let wanted = known(&authorities, &roots(&authorities, project.as_deref())?)?;
+        let current = known(&authorities, &authorities.all()?)?;
+        let old = published(&authorities)
+            .into_iter()
+            .filter(|one| current.iter().all(|other| other.file != one.file))
+            .collect();
+        (wanted, old)
+    };
+    let home = context.environment.get("HOME").map(PathBuf::from);
+    let system = System::find();
+    let mut browsers = Browsers::find(home.as_deref());
+    let mut steps =
+        system.as_ref().map(|system| system.steps(&wanted, &unwanted)).unwrap_or_else(system::unknown);
+    steps.extend(browsers.steps(&wanted, &unwanted));
+    if steps.is_empty() {
+        let state = if arguments.remove {
+            "nothing is trusted that could be removed"
+        } else {
+            "all of it is trusted already"
+        };
+        console::err_line(state);
+        return Ok(0);
+    }
+    for one in &wanted {
+        console::err_line(&format!(
+            "{} may vouch for these names and what is below them: {}",
+            one.name, one.domains
+        ));
+    }
+    console::err_line("This is to be done:");
+    for step in &steps {
+        console::err_line(&format!("  {}", step.told));
+    }
+    let mine = steps.iter().any(|step| step.deed != Deed::Advice);
+    if context.settings.dry_run || !mine {
+        return Ok(0);
+    }
+    if !arguments.yes && !confirmed("Go on?")? {
+        return Err(CliError::said("nothing was changed").with_hint("`--yes` does it without asking"));
+    }
+    carry_out(&steps, system.as_ref(), &browsers)
+}
+
+fn carry_out(steps: &[Step], system: Option<&System>, browsers: &Browsers) -> Result<u8, CliError> {
+    let mut failed = false;
+    for step in steps {
+        let done = match &step.deed {
+            Deed::System { add, remove } => system.map_or(Ok(()), |system| system.change(add, remove)),
+            Deed::BrowserAdd { store, authority } => browsers.add(store, authority),
+            Deed::BrowserRemove { store, name } => browsers.remove(store, name),
+            Deed::Advice => continue,
+        };
+        match done {
+            Ok(()) => console::err_line(&format!(" Done: {}", step.told)),
+            Err(error) => {
+                failed = true;
+                console::err_line(&CliError::from(error).render(false));
+            }
+        }
+    }
+    Ok(u8::from(failed))
+}
+
+/// The name of the project here, where there is one: the authority for everything local needs none.
+fn project(context: &Context) -> Option<String> {
+    context.target().ok().map(|target| target.name)
+}
+
+/// Those that are to be trusted: the one for everything local, and the project's own.
+fn roots(authorities: &Authorities, project: Option<&str>) -> Result<Vec<Root>, CliError> {
+    let mut roots = vec![authorities.local()?];
+    if let Some(project) = project {
+        roots.extend(authorities.of_project(project)?);
+    }
+    Ok(roots)
+}
+
+fn known(authorities: &Authorities, roots: &[Root]) -> Result<Vec<Known>, CliError> {
+    let one = |root: &Root| {
+        let domains: Vec<&str> = root.domains().take(DOMAINS_SHOWN_MAX).collect();
+        Ok(Known { name: root.name(), domains: domains.join(", "), file: authorities.publish(root)? })
+    };
+    roots.iter().map(one).collect()
+}
+
+/// Everything that may have come to stores from here.
+fn published(authorities: &Authorities) -> Vec<Known> {
+    let all = authorities.all_published().into_iter();
+    let known = |(file, pem): (PathBuf, String)| {
+        Some(Known { name: mesh_authority::name_in(&pem)?, domains: String::new(), file })
+    };
+    all.filter_map(known).collect()
+}

@@ -1,0 +1,412 @@
+//! A way to one server, with the connections that are kept for it.
+//!
+//! A connection of HTTP/1.1 is lent to one request, and comes back once the answer has ended; one of HTTP/2 is shared.
+//! A request that met the end of a kept connection is sent again only if nothing of it had been sent.
+
+use super::{
+    Body,
+    dial::{DialError, Scheme, Stream, dial},
+    transport::Transport,
+};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Uri, Version,
+    body::{Body as _, Frame, Incoming, SizeHint},
+    client::conn::{http1, http2},
+    header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::{
+    collections::VecDeque,
+    error::Error,
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Most bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Most fields of an answer's head.
+const HEAD_FIELDS_MAX: usize = 256;
+
+type First = http1::SendRequest<Body>;
+type Second = http2::SendRequest<Body>;
+
+/// Why a server gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// Nothing of the request was sent.
+    #[error("no connection")]
+    Dial(#[from] DialError),
+    #[error("the server broke off, or its answer is none")]
+    Broken(#[source] hyper::Error),
+    #[error("the server did not answer within {0:?}")]
+    Slow(Duration),
+    #[error("the request cannot be sent")]
+    Request,
+}
+
+impl SendError {
+    /// Whether the server can have got anything of the request.
+    pub(crate) fn reached(&self) -> bool {
+        !matches!(self, Self::Dial(_) | Self::Request)
+    }
+
+    /// The status that stands for it, as Traefik chooses it.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Slow(_) | Self::Dial(DialError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Dial(DialError::Connect { source, .. }) if source.kind() == io::ErrorKind::TimedOut => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            // A server that breaks off while TLS is agreed on is as good as none; others are not what was configured.
+            Self::Dial(DialError::Tls { source, .. }) if !is_of_tls(source) => StatusCode::BAD_GATEWAY,
+            Self::Dial(DialError::Tls { .. } | DialError::Name(_) | DialError::Transport(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Request => StatusCode::BAD_REQUEST,
+            Self::Dial(_) | Self::Broken(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| (inner as &(dyn Error + 'static)).is::<rustls::Error>())
+}
+
+/// A way to one server.
+pub(crate) struct Line {
+    pub(super) transport: Arc<Transport>,
+    pub(super) scheme: Scheme,
+    /// Host and port.
+    authority: String,
+    idle: Mutex<VecDeque<Idle>>,
+    shared: tokio::sync::Mutex<Option<Second>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    own: Weak<Line>,
+}
+
+struct Idle {
+    sender: First,
+    since: Instant,
+}
+
+/// Gives a connection back.
+pub(crate) struct Lender {
+    sender: First,
+    line: Weak<Line>,
+}
+
+impl Lender {
+    pub(super) fn give_back(self) {
+        if let Some(line) = self.line.upgrade() {
+            line.keep(self.sender);
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("scheme", &self.scheme)
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    pub(super) fn new(
+        transport: Arc<Transport>,
+        scheme: Scheme,
+        authority: String,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            transport,
+            scheme,
+            authority,
+            idle: Mutex::default(),
+            shared: tokio::sync::Mutex::default(),
+            tasks,
+            stop,
+            own: own.clone(),
+        })
+    }
+
+    /// Sends a request whose target is a path, and whose `Host` is what the server is to see. The answer's head; its
+    /// body comes as the server sends it. A request of which nothing was sent stays where it was.
+    pub(crate) async fn send(
+        &self,
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Body>, SendError> {
+        let Some(limit) = self.transport.answer else { return self.sent(request).await };
+        // Until its body has gone, a request takes as long as its client does.
+        if request.as_ref().is_none_or(|request| request.body().is_empty()) {
+            let sent = tokio::time::timeout(limit, self.sent(request)).await;
+            return sent.unwrap_or(Err(SendError::Slow(limit)));
+        }
+        let gone = Arc::new(Notify::new());
+        let notice = |body| Body::made(Noticed { body, gone: Some(gone.clone()) });
+        *request = request.take().map(|request| request.map(notice));
+        let slow = async {
+            gone.notified().await;
+            tokio::time::sleep(limit).await;
+        };
+        tokio::select! {
+            biased;
+            sent = self.sent(request) => sent,
+            () = slow => Err(SendError::Slow(limit)),
+        }
+    }
+
+    async fn sent(&self, request: &mut Option<Request<Body>>) -> Result<Response<Body>, SendError> {
+        // Whoever goes on with something else needs a connection of its own.
+        let alone = request.as_ref().is_some_and(|request| request.headers().contains_key(UPGRADE));
+        if self.scheme == Scheme::H2c && !alone {
+            let sender = self.second().await?;
+            return self.send_second(sender, request).await;
+        }
+        if !alone && let Some(sender) = self.known_second().await {
+            return self.send_second(sender, request).await;
+        }
+        while let Some(mut sender) = self.take() {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            let sent = self.send_first(sender, request).await;
+            if sent.is_err() && request.is_some() {
+                // The connection ended before it took the request.
+                continue;
+            }
+            return sent;
+        }
+        let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
+        let stream = dial(&self.transport, scheme, &self.authority, !alone).await?;
+        if !stream.is_h2() {
+            let sender = self.greet_first(stream).await?;
+            return self.send_first(sender, request).await;
+        }
+        let sender = self.greet_second(stream).await?;
+        let mut shared = self.shared.lock().await;
+        let sender = match shared.as_ref().filter(|known| !known.is_closed()) {
+            // Somebody else was faster; the new connection ends.
+            Some(known) => known.clone(),
+            None => shared.insert(sender).clone(),
+        };
+        drop(shared);
+        self.send_second(sender, request).await
+    }
+
+    async fn send_first(
+        &self,
+        mut sender: First,
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Body>, SendError> {
+        let mut taken = request.take().ok_or(SendError::Request)?;
+        *taken.version_mut() = Version::HTTP_11;
+        match sender.try_send_request(taken).await {
+            Ok(answer) => Ok(self.lend(answer, sender)),
+            Err(mut error) => {
+                *request = error.take_message();
+                Err(SendError::Broken(error.into_error()))
+            }
+        }
+    }
+
+    /// The answer, whose connection comes back when it has ended.
+    fn lend(&self, answer: Response<Incoming>, sender: First) -> Response<Body> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return answer.map(Body::Incoming);
+        }
+        let lender = Lender { sender, line: self.own.clone() };
+        if answer.body().is_end_stream() {
+            lender.give_back();
+            // A length that was told for an answer without a body (to HEAD) stays in its headers.
+            return answer.map(Body::Incoming);
+        }
+        answer.map(|body| Body::Lent(body, Some(lender)))
+    }
+
+    async fn send_second(
+        &self,
+        mut sender: Second,
+        request: &mut Option<Request<Body>>,
+    ) -> Result<Response<Body>, SendError> {
+        let taken = request.take().ok_or(SendError::Request)?;
+        let mut taken = self.for_second(taken).ok_or(SendError::Request)?;
+        for last in [false, true] {
+            match sender.try_send_request(taken).await {
+                Ok(answer) => return Ok(answer.map(Body::Incoming)),
+                Err(mut error) => match error.take_message().filter(|_| !last) {
+                    // The connection ended before it took the request.
+                    Some(unsent) => {
+                        taken = unsent;
+                        sender = self.second().await?;
+                    }
+                    None => return Err(SendError::Broken(error.into_error())),
+                },
+            }
+        }
+        Err(SendError::Request)
+    }
+
+    /// The same request for HTTP/2: its host is part of its target, and nothing is between two hops but `TE`.
+    fn for_second(&self, mut request: Request<Body>) -> Option<Request<Body>> {
+        let headers = request.headers_mut();
+        let host = headers.remove(HOST)?;
+        headers.remove(CONNECTION);
+        headers.remove(TRANSFER_ENCODING);
+        let trailers = headers.get(TE).is_some_and(|value| value == "trailers");
+        if !trailers {
+            headers.remove(TE);
+        }
+        let target = request.uri().path_and_query()?.clone();
+        let uri = Uri::builder().scheme(self.scheme.name()).authority(host.as_bytes()).path_and_query(target);
+        *request.uri_mut() = uri.build().ok()?;
+        *request.version_mut() = Version::HTTP_2;
+        Some(request)
+    }
+
+    async fn known_second(&self) -> Option<Second> {
+        if self.scheme != Scheme::Https {
+            return None;
+        }
+        let shared = self.shared.lock().await;
+        shared.as_ref().filter(|known| !known.is_closed()).cloned()
+    }
+
+    /// The connection of HTTP/2, made if there is none. Others wait for it meanwhile.
+    async fn second(&self) -> Result<Second, SendError> {
+        let mut shared = self.shared.lock().await;
+        if let Some(known) = shared.as_ref().filter(|known| !known.is_closed()) {
+            return Ok(known.clone());
+        }
+        let stream = dial(&self.transport, self.scheme, &self.authority, true).await?;
+        Ok(shared.insert(self.greet_second(stream).await?).clone())
+    }
+
+    async fn greet_first(&self, stream: Stream) -> Result<First, SendError> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
+        let (sender, connection) = builder.handshake(stream).await.map_err(|source| self.no_http(source))?;
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                // How it ended is what its request is told.
+                _ = connection.with_upgrades() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn greet_second(&self, stream: Stream) -> Result<Second, SendError> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).adaptive_window(true);
+        builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+        if let Some((every, limit)) = self.transport.ping {
+            builder.keep_alive_interval(every).keep_alive_timeout(limit).keep_alive_while_idle(true);
+        }
+        let (sender, connection) = builder.handshake(stream).await.map_err(|source| self.no_http(source))?;
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                _ = connection => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(sender)
+    }
+
+    fn no_http(&self, source: hyper::Error) -> DialError {
+        DialError::Http { authority: self.authority.clone(), source }
+    }
+
+    /// A connection that waits for a request; the one that waited least.
+    fn take(&self) -> Option<First> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(found) = idle.pop_back() {
+            if !found.sender.is_closed() && found.since.elapsed() < self.transport.idle {
+                return Some(found.sender);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, sender: First) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.transport.idle_connections && !sender.is_closed() {
+            idle.push_back(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// Ends connections that have waited long enough; how many are left.
+    pub(super) fn sweep(&self) -> usize {
+        let limit = self.transport.idle;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limit);
+        idle.len()
+    }
+}
+
+/// A body that says when it has gone.
+struct Noticed {
+    body: Body,
+    gone: Option<Arc<Notify>>,
+}
+
+impl Drop for Noticed {
+    fn drop(&mut self) {
+        if let Some(gone) = self.gone.take() {
+            gone.notify_one();
+        }
+    }
+}
+
+impl hyper::body::Body for Noticed {
+    type Data = bytes::Bytes;
+    type Error = super::BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if (frame.is_none() || self.body.is_end_stream())
+            && let Some(gone) = self.gone.take()
+        {
+            gone.notify_one();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The head of a request to a server.
+pub(crate) fn headed(
+    method: hyper::Method,
+    target: &str,
+    host: &str,
+    mut headers: HeaderMap,
+    body: Body,
+) -> Option<Request<Body>> {
+    headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    headers.remove(HeaderName::from_static("proxy-connection"));
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::builder().path_and_query(target).build().ok()?;
+    *request.headers_mut() = headers;
+    Some(request)
+}

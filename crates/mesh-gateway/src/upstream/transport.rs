@@ -1,0 +1,374 @@
+//! How servers are spoken to: times, trust and what is shown to them.
+
+use crate::config::model::{Certificate, ForwardingTimeouts, San, ServersTransport};
+use mesh_tls::{Client, PemError, TlsError, Trust};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    server::ParsedCertificate,
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+use std::{
+    fmt, fs,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// How many connections to a server stay open without a request, where nothing is said.
+const IDLE_CONNECTIONS: usize = 200;
+/// Longest that a connection waits for its next request, whatever is configured: many servers close theirs sooner, and
+/// a request that meets such an end cannot always be sent again.
+const IDLE_MAX: Duration = Duration::from_secs(90);
+/// Largest file of certificates, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How a text begins that is a certificate, and not the name of a file with one.
+const PEM: &str = "-----BEGIN";
+
+/// Why servers cannot be spoken to as configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransportError {
+    #[error("servers transport: could not read {path}")]
+    Read {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("servers transport: {0} holds no certificate that can be read")]
+    Roots(String),
+    #[error("servers transport: the certificate and the key for servers cannot be used")]
+    Identity,
+    #[error("servers transport: the certificate for servers does not go with its key")]
+    Pair(#[source] rustls::Error),
+    #[error("servers transport: invalid CipherSuite: {0}")]
+    Suite(String),
+    #[error("servers transport: invalid TLS version: {0}")]
+    Version(String),
+    #[error("servers transport: no version of TLS is left")]
+    NoVersion,
+    #[error("servers transport: SPIFFE is not there yet")]
+    Spiffe,
+    #[error("servers transport: peerCertSANs of type {0:?} are not known")]
+    San(String),
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What was found wrong before.
+    #[error("{0}")]
+    Before(String),
+}
+
+/// How servers are spoken to.
+pub(crate) struct Transport {
+    /// With what was in files in place of their names.
+    settings: ServersTransport,
+    pub(crate) dial: Option<Duration>,
+    /// How long a server may take for its answer's head.
+    pub(crate) answer: Option<Duration>,
+    pub(crate) idle: Duration,
+    pub(crate) idle_connections: usize,
+    /// After which silence a server of HTTP/2 is asked whether it is there, and how long it may take to say so.
+    pub(crate) ping: Option<(Duration, Duration)>,
+    /// Read when the first server asks for it: most need none.
+    tls: OnceLock<Result<[Arc<ClientConfig>; 2], String>>,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("dial", &self.dial)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Transport {
+    fn eq(&self, other: &Self) -> bool {
+        self.settings == other.settings
+    }
+}
+
+impl Transport {
+    /// Reads the files that a configuration names.
+    pub(crate) fn new(config: &ServersTransport) -> Result<Self, TransportError> {
+        let mut settings = config.clone();
+        for root in &mut settings.root_cas {
+            *root = content(root)?;
+        }
+        for certificate in &mut settings.certificates {
+            certificate.cert_file = content(&certificate.cert_file)?;
+            certificate.key_file.0 = mesh_redact::Secret::new(content(certificate.key_file.expose())?);
+        }
+        let ForwardingTimeouts {
+            dial_timeout,
+            response_header_timeout,
+            idle_conn_timeout,
+            read_idle_timeout,
+            ping_timeout,
+        } = settings.forwarding_timeouts.clone().unwrap_or_default();
+        let transport = Self {
+            dial: dial_timeout.get(),
+            answer: response_header_timeout.get(),
+            idle: idle_conn_timeout.get().unwrap_or(IDLE_MAX).min(IDLE_MAX),
+            idle_connections: match settings.max_idle_conns_per_host {
+                0 => IDLE_CONNECTIONS,
+                count => usize::try_from(count).unwrap_or(0),
+            },
+            ping: read_idle_timeout.get().map(|every| (every, ping_timeout.get().unwrap_or(every))),
+            tls: OnceLock::new(),
+            settings,
+        };
+        if transport.asks_for_tls() {
+            transport.tls(true)?;
+        }
+        Ok(transport)
+    }
+
+    pub(crate) fn server_name(&self) -> &str {
+        &self.settings.server_name
+    }
+
+    fn asks_for_tls(&self) -> bool {
+        let ServersTransport { max_idle_conns_per_host, forwarding_timeouts, .. } = &self.settings;
+        let plain = ServersTransport {
+            max_idle_conns_per_host: *max_idle_conns_per_host,
+            forwarding_timeouts: forwarding_timeouts.clone(),
+            ..ServersTransport::default()
+        };
+        self.settings != plain
+    }
+
+    /// The configuration of TLS, with HTTP/2 or without.
+    pub(super) fn tls(&self, h2: bool) -> Result<Arc<ClientConfig>, TransportError> {
+        let made = self.tls.get_or_init(|| self.configure().map_err(|error| crate::chain(&error)));
+        match made {
+            Ok(configs) => Ok(configs[usize::from(h2 && !self.settings.disable_http2)].clone()),
+            Err(error) => Err(TransportError::Before(error.clone())),
+        }
+    }
+
+    fn configure(&self) -> Result<[Arc<ClientConfig>; 2], TransportError> {
+        let settings = &self.settings;
+        if settings.spiffe.is_some() {
+            return Err(TransportError::Spiffe);
+        }
+        let mut roots = Vec::new();
+        for root in &settings.root_cas {
+            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(root.as_bytes()).collect();
+            match found {
+                Ok(found) if !found.is_empty() => roots.extend(found),
+                _ => return Err(TransportError::Roots("a file or text of rootCAs".to_owned())),
+            }
+        }
+        let trust = match (settings.insecure_skip_verify, roots.is_empty()) {
+            (true, _) => Trust::Insecure,
+            (false, true) => Trust::Machine,
+            (false, false) => Trust::Only(roots.clone()),
+        };
+        let mut provider = (*mesh_tls::provider()).clone();
+        limit_suites(&mut provider, &settings.cipher_suites)?;
+        let versions = versions(&settings.min_version, &settings.max_version)?;
+        let mut config = Client::trusting(trust).config_speaking(&Arc::new(provider), &versions)?;
+        if let Some(certificate) = settings.certificates.first() {
+            config.client_auth_cert_resolver = Arc::new(Shown(certified(certificate)?));
+        }
+        if !settings.peer_cert_sans.is_empty() || !settings.peer_cert_uri.is_empty() {
+            let mut names = settings.peer_cert_sans.clone();
+            if !settings.peer_cert_uri.is_empty() {
+                names.push(San { kind: "URI".to_owned(), value: settings.peer_cert_uri.clone() });
+            }
+            if let Some(other) = names.iter().find(|name| !["URI", "DNSName"].contains(&name.kind.as_str())) {
+                return Err(TransportError::San(other.kind.clone()));
+            }
+            // Its name is not looked at then, but its authority always is.
+            let trust = if roots.is_empty() { Trust::Machine } else { Trust::Only(roots) };
+            let usual = mesh_tls::verifier(&trust)?;
+            config.dangerous().set_certificate_verifier(Arc::new(Named { usual, names }));
+        }
+        let mut first = config.clone();
+        first.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok([Arc::new(first), Arc::new(config)])
+    }
+}
+
+/// What a file has in it, or the text that stands in its place.
+fn content(file: &str) -> Result<String, TransportError> {
+    if file.trim_start().starts_with(PEM) || file.is_empty() {
+        return Ok(file.to_owned());
+    }
+    let failed = |source| TransportError::Read { path: file.to_owned(), source };
+    let path = Path::new(file);
+    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(failed(std::io::Error::from(std::io::ErrorKind::FileTooLarge)));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+fn certified(certificate: &Certificate) -> Result<Arc<CertifiedKey>, TransportError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.cert_file.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(certificate.key_file.expose().as_bytes());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(TransportError::Identity) };
+    if chain.is_empty() {
+        return Err(TransportError::Identity);
+    }
+    let certified =
+        CertifiedKey::from_der(chain, key, &mesh_tls::provider()).map_err(TransportError::Pair)?;
+    Ok(Arc::new(certified))
+}
+
+/// Leaves a provider the suites of these names; those of TLS 1.3 cannot be chosen, as with Go.
+pub(crate) fn limit_suites(provider: &mut CryptoProvider, names: &[String]) -> Result<(), TransportError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut kept = Vec::new();
+    for name in names {
+        let Some(found) = SUITES.iter().find(|(known, _)| known == name) else {
+            return Err(TransportError::Suite(name.clone()));
+        };
+        // Suites that are weak are known by name and never spoken.
+        kept.extend(found.1);
+    }
+    let wanted =
+        |suite: &rustls::SupportedCipherSuite| suite.tls13().is_some() || kept.contains(&suite.suite());
+    provider.cipher_suites.retain(wanted);
+    Ok(())
+}
+
+use rustls::CipherSuite as S;
+
+/// Suites by Go's names; none where nobody here speaks it.
+const SUITES: &[(&str, Option<S>)] = &[
+    ("TLS_RSA_WITH_RC4_128_SHA", None),
+    ("TLS_RSA_WITH_3DES_EDE_CBC_SHA", None),
+    ("TLS_RSA_WITH_AES_128_CBC_SHA", None),
+    ("TLS_RSA_WITH_AES_256_CBC_SHA", None),
+    ("TLS_RSA_WITH_AES_128_CBC_SHA256", None),
+    ("TLS_RSA_WITH_AES_128_GCM_SHA256", None),
+    ("TLS_RSA_WITH_AES_256_GCM_SHA384", None),
+    ("TLS_ECDHE_ECDSA_WITH_RC4_128_SHA", None),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", None),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", None),
+    ("TLS_ECDHE_RSA_WITH_RC4_128_SHA", None),
+    ("TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA", None),
+    ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", None),
+    ("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", None),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", None),
+    ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", None),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Some(S::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", Some(S::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", Some(S::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", Some(S::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", Some(S::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", Some(S::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", Some(S::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", Some(S::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_AES_128_GCM_SHA256", Some(S::TLS13_AES_128_GCM_SHA256)),
+    ("TLS_AES_256_GCM_SHA384", Some(S::TLS13_AES_256_GCM_SHA384)),
+    ("TLS_CHACHA20_POLY1305_SHA256", Some(S::TLS13_CHACHA20_POLY1305_SHA256)),
+    ("TLS_FALLBACK_SCSV", None),
+];
+
+/// The versions of TLS between two, both named as Go does; those before 1.2 are never spoken.
+pub(crate) fn versions(
+    least: &str,
+    most: &str,
+) -> Result<Vec<&'static SupportedProtocolVersion>, TransportError> {
+    let number = |name: &str, unsaid: u8| match name {
+        "" => Ok(unsaid),
+        "VersionTLS10" => Ok(10),
+        "VersionTLS11" => Ok(11),
+        "VersionTLS12" => Ok(12),
+        "VersionTLS13" => Ok(13),
+        other => Err(TransportError::Version(other.to_owned())),
+    };
+    let (least, most) = (number(least, 12)?, number(most, 13)?);
+    let spoken: Vec<&'static SupportedProtocolVersion> = [(12, &TLS12), (13, &TLS13)]
+        .into_iter()
+        .filter(|(number, _)| (least..=most).contains(number))
+        .map(|(_, version)| version)
+        .collect();
+    if spoken.is_empty() { Err(TransportError::NoVersion) } else { Ok(spoken) }
+}
+
+/// Shows one certificate, whatever authorities a server names.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Believes a server whose certificate is of a known authority and for one of these names.
+#[derive(Debug)]
+struct Named {
+    usual: Arc<dyn ServerCertVerifier>,
+    names: Vec<San>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.usual.verify_server_cert(leaf, intermediates, server_name, ocsp, now) {
+            Ok(_)
+            | Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => {}
+            Err(error) => return Err(error),
+        }
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        let uris = mesh_tls::Facts::of_der(leaf).map(|facts| facts.names).unwrap_or_default();
+        let is_one = |san: &San| match san.kind.as_str() {
+            "URI" => uris.iter().any(|uri| uri.eq_ignore_ascii_case(&san.value)),
+            _ => ServerName::try_from(san.value.as_str())
+                .is_ok_and(|name| verify_server_name(&parsed, &name).is_ok()),
+        };
+        if self.names.iter().any(is_one) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,3 @@
+-- What applications may count on.
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
