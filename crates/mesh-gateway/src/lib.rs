@@ -10,12 +10,15 @@
 //!
 //! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
 
+mod api;
 mod certificates;
 pub mod check;
+mod clock;
 mod config;
 mod handshake;
 mod middleware;
 mod names;
+mod observe;
 pub mod process;
 mod proxy;
 mod rule;

@@ -1,6 +1,6 @@
 //! Traefik's tables of middlewares that are around others, or look at certificates and passwords, played.
 
-use super::*;
+use super::{exchange::decoded, *};
 use crate::{
     config::{duration::Span, model},
     suite::{Case, Played, play, texts},
@@ -213,7 +213,7 @@ fn certificate(case: &Case) -> Played {
     let found = exchange.header(header).unwrap_or_default().to_owned();
     if info {
         let spaced = found.replace('+', "%20");
-        return Played::compare(&case.text("expectedHeader").to_owned(), &exchange::decoded(&spaced));
+        return Played::compare(&case.text("expectedHeader").to_owned(), &decoded(&spaced));
     }
     let clean = |text: &String| {
         let begin = text.find("-----BEGIN CERTIFICATE-----").unwrap_or_default();

@@ -1,13 +1,15 @@
 //! Entry points: listeners and their connections.
 
 use super::{
+    announced::Announced,
     forwarded::{Connected, Forwarding},
     handler::{Context, Site, Underscores, answer},
+    lasting::{Lasting, Over},
     tcp::{self, Way},
 };
 use crate::{
-    config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, rule::NetworkError,
-    snapshot::Ends,
+    config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, observe::Agreed,
+    rule::NetworkError, snapshot::Ends,
 };
 use hyper::service::service_fn;
 use hyper_util::{
@@ -56,6 +58,12 @@ pub(crate) enum BindError {
     },
     #[error("entry point {name}: invalid underscoreHeadersStrategy value {value:?}")]
     Underscores { name: String, value: String },
+    #[error("entry point {name}: proxyProtocol.trustedIPs")]
+    Announced {
+        name: String,
+        #[source]
+        source: NetworkError,
+    },
     #[error("entry point {name}: forwardedHeaders.trustedIPs")]
     Trusted {
         name: String,
@@ -93,6 +101,8 @@ impl Entry {
         let underscores = Underscores::named(value)
             .ok_or_else(|| BindError::Underscores { name: name.to_owned(), value: value.clone() })?;
         let characters = options.http.encoded_characters.as_ref();
+        let announced = options.proxy_protocol.as_ref().map(Announced::new).transpose();
+        let announced = announced.map_err(|source| BindError::Announced { name: name.to_owned(), source })?;
         let context = Context {
             site,
             entry: name.to_owned(),
@@ -100,6 +110,7 @@ impl Entry {
             forwarding,
             characters: characters.map(|allowed| EncodedCharacters::new(&allowed.allowed())),
             underscores,
+            announced,
         };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
@@ -128,7 +139,9 @@ impl Entry {
             let _ = stream.set_nodelay(true);
             let (context, stop) = (self.context.clone(), stop.clone());
             self.context.site.tasks.spawn(async move {
+                let open = context.site.observer.opened(&context.entry);
                 greet(context, client, stream, stop).await;
+                drop(open);
                 drop(place);
             });
         }
@@ -163,9 +176,16 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
 async fn greet(
     context: Arc<Context>,
     client: SocketAddr,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
+    let client = match &context.announced {
+        None => client,
+        Some(announced) => match announced.client(&mut stream, client).await {
+            Some(client) => client,
+            None => return,
+        },
+    };
     match tcp::at_once(&context, client) {
         Some(Way::Tcp(route)) => return tcp::serve(&context, &route, stream).await,
         Some(Way::Nowhere) => return,
@@ -185,7 +205,7 @@ async fn greet(
     let route = tcp::route(&context, &from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
-        Way::Http if !from.tls => return converse(context, from, stream, stop).await,
+        Way::Http if !from.tls => return converse(context, from, None, stream, stop).await,
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
@@ -196,7 +216,8 @@ async fn greet(
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let peer = shown.iter().map(|shown| shown.clone().into_owned()).collect();
             let from = Connected { peer, options: options.into(), ..from };
-            converse(context, from, stream, stop).await;
+            let agreed = Agreed::of(stream.get_ref().1);
+            converse(context, from, agreed, stream, stop).await;
         }
     }
 }
@@ -232,21 +253,37 @@ async fn secure(
 }
 
 /// Serves a connection to its end.
-async fn converse<S>(context: Arc<Context>, from: Connected, stream: S, mut stop: watch::Receiver<bool>)
-where
+async fn converse<S>(
+    context: Arc<Context>,
+    from: Connected,
+    agreed: Option<Agreed>,
+    stream: S,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&context.options);
     let cancelled = context.site.stop.clone();
+    let lasting = Lasting::new(&context.options.transport);
+    let lasts = lasting.clone();
     let service = service_fn(move |request| {
-        let (context, from) = (context.clone(), from.clone());
-        async move { Ok::<_, Infallible>(answer(&context, from, request).await) }
+        let (context, from, lasting) = (context.clone(), from.clone(), lasting.clone());
+        async move {
+            let underway = lasting.begin();
+            let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
+            let answer = answer(&context, from, watch.clone(), request).await;
+            Ok::<_, Infallible>(watch.end(answer, underway))
+        }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // An error here is the client's: it broke off, or spoke no HTTP.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        over = lasts.over() => match over {
+            Over::Close => connection.as_mut().graceful_shutdown(),
+            Over::Cut => return,
+        },
         () = cancelled.cancelled() => return,
     }
     tokio::select! {

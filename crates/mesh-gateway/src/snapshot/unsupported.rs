@@ -15,7 +15,6 @@ pub(super) fn unsupported(provider: &str, part: &Configuration) -> Option<Warnin
         let tls = router.tls.as_ref();
         note(tls.is_some_and(|tls| !tls.cert_resolver.is_empty()), format!("{place}.tls.certResolver"));
         note(tls.is_some_and(|tls| !tls.domains.is_empty()), format!("{place}.tls.domains"));
-        note(router.observability.is_some(), format!("{place}.observability"));
     }
     for (name, service) in &part.http.services {
         let place = format!("http.services.{name}");
