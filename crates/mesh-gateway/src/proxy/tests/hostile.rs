@@ -146,7 +146,8 @@ async fn a_server_never_sees_another_request_in_a_body() {
             let (head, body) = seen.split_once("\r\n\r\n").expect("a head");
             assert!(head.starts_with("POST / "), "{seen:?}");
             assert!(lower.contains("transfer-encoding: chunked") && body.contains("X-Smuggled"), "{seen:?}");
-            assert!(body.ends_with("0\r\n\r\n"), "{seen:?}");
+            // The server may have answered before the last chunk: what it sees is within the first one.
+            assert!(body.starts_with(&format!("{:x}\r\n", smuggled.len())), "{seen:?}");
         }
     }
     // A line that ends in a line feed alone is a line (RFC 9112, section 2.2), for the gateway and, written anew, for
