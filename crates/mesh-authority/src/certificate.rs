@@ -50,7 +50,7 @@ impl Signer {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
         let chain = chain.map_err(|_| wrong())?;
         let first = chain.first().ok_or_else(wrong)?.clone();
-        let key = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|_| wrong())?;
+        let key = PrivateKeyDer::from_pem_slice(text).map_err(|_| wrong())?;
         let key = KeyPair::try_from(&key).map_err(|_| wrong())?;
         Ok((Self::of(first, key)?, chain))
     }

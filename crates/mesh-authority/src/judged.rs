@@ -155,6 +155,31 @@ fn a_hash_is_that_of_openssl() {
     assert!(subject_hash(b"hunter2").is_err());
 }
 
+/// As OpenSSL and Vault write them: a key of another form, several certificates, an authority made elsewhere.
+#[test]
+fn an_authority_of_somebody_else_signs_too() {
+    let made = made(&["shop.test"]);
+    let root = made.write(
+        "root.key",
+        &std::fs::read_to_string(made.directory.path().join("authority/local.pem")).unwrap(),
+    );
+    let script = r#"
+        openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+        openssl req -new -key key.pem -subj /O=Elsewhere/CN=Between -out request.pem
+        printf 'basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign\nnameConstraints=critical,permitted;DNS:shop.test\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid' > extensions
+        openssl x509 -req -in request.pem -CA root.key -CAkey root.key -CAcreateserial -days 20 -extfile extensions -out certificate.pem
+        cat key.pem certificate.pem > authority.pem"#;
+    let done = Command::new("sh").args(["-ec", script]).current_dir(root.parent().unwrap()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = std::fs::read_to_string(made.directory.path().join("authority.pem")).unwrap();
+    assert!(text.contains("EC PRIVATE KEY"));
+    let issuer = Issuer::read(text.as_bytes()).unwrap();
+    let leaf = issuer.leaf("a.shop.test", certificate::now()).unwrap();
+    made.openssl(&leaf, "a.shop.test").unwrap();
+    made.rustls(&leaf, "a.shop.test").unwrap();
+    assert!(!issuer.permits("other.test"));
+}
+
 #[test]
 fn what_is_no_authority_signs_nothing() {
     let made = made(&["shop.localhost"]);

@@ -22,6 +22,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const CONTAINERS: &str = "MESH_GATEWAY_CONTAINERS";
 /// Names the file in which the engine is told which host names are routed here.
 const NAMES: &str = "MESH_GATEWAY_NAMES";
+/// Names the file of an authority that takes the place of the engine's: its key, its certificate and those above it.
+const AUTHORITY: &str = "MESH_GATEWAY_AUTHORITY";
+/// The engine's, beside the file of containers.
+const AUTHORITY_FILE: &str = "authority.pem";
 /// What rules are written in where the configuration does not say: `v2` for images of Traefik's second version.
 const RULE_SYNTAX: &str = "MESH_GATEWAY_RULE_SYNTAX";
 /// Bytes of stack of a worker.
@@ -167,7 +171,10 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
     let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
     let mut reopen = watch(SignalKind::user_defined1())?;
     let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let exchange = Exchange { containers: file(CONTAINERS), names: file(NAMES) };
+    let (containers, names) = (file(CONTAINERS), file(NAMES));
+    // The engine's, where nobody names another.
+    let beside = || containers.as_ref().map(|path| path.with_file_name(AUTHORITY_FILE));
+    let exchange = Exchange { authority: file(AUTHORITY).or_else(beside), containers, names };
     let gateway = Gateway::start(statics, exchange).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");

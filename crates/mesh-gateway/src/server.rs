@@ -29,8 +29,6 @@ use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 /// How often providers are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The authority of the project, beside the file of containers.
-const AUTHORITY: &str = "authority.pem";
 /// Largest file of containers, in bytes.
 const CONTAINERS_BYTES_MAX: u64 = 16 << 20;
 /// Most files that are looked at for a change.
@@ -45,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) containers: Option<PathBuf>,
     /// Where the engine is told which names are routed here.
     pub(crate) names: Option<PathBuf>,
+    /// The authority by which certificates are made.
+    pub(crate) authority: Option<PathBuf>,
 }
 
 /// Why a gateway did not start.
@@ -148,8 +148,7 @@ impl Gateway {
         let grace =
             statics.entry_points.values().filter_map(|entry| entry.transport.life_cycle.grace_time_out.get());
         let grace = grace.max().unwrap_or(GRACE);
-        let beside = |path: &PathBuf| Issued::new(path.with_file_name(AUTHORITY));
-        let issued = exchange.containers.as_ref().map(beside);
+        let issued = exchange.authority.clone().map(Issued::new);
         let mut providers = Providers::new(statics.clone(), exchange);
         let found = providers.look()?.unwrap_or_else(|| Found::empty(&statics));
         let shown = match found.shown {
@@ -268,7 +267,7 @@ fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
 }
 
 impl Providers {
-    fn new(statics: Statics, Exchange { containers, names }: Exchange) -> Self {
+    fn new(statics: Statics, Exchange { containers, names, .. }: Exchange) -> Self {
         Self {
             statics,
             containers,

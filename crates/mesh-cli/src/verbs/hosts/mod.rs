@@ -1,6 +1,6 @@
 //! `hosts`: the gateway's names in this machine's hosts file.
 //!
-//! Names below `localhost` are left out: systems and browsers know them. The block of a project is put there when it
+//! Names below `localhost` are left out unless asked for: browsers and many systems know them. The block of a project is put there when it
 //! is asked for, and taken away by `--remove` and by `down`.
 
 mod block;
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Take the block of this project away
     #[arg(long)]
     remove: bool,
+    /// Names below `localhost` too: browsers and curl know them, other programs not on every machine
+    #[arg(short, long)]
+    all: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -54,7 +57,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return remove(context, &target.name, path, arguments.yes);
     }
     let target = context.shown_target()?;
-    let entries = entries(&target.containers().await?);
+    let entries = entries(&target.containers().await?, arguments.all);
     if entries.is_empty() {
         console::err_line(&nothing(&target));
         return Ok(0);
@@ -70,7 +73,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
 fn nothing(target: &Target) -> String {
     format!(
         "no name of project {} needs an entry: its gateway serves none, does not run, or has names below \
-         `localhost` alone, which systems know",
+         `localhost` alone, which browsers know (--all has them too)",
         target.name
     )
 }
@@ -144,11 +147,11 @@ fn told(error: HostsError, command: &str) -> CliError {
 }
 
 /// Addresses with their names, of all gateways; so many names a line.
-fn entries(containers: &[ContainerStatus]) -> Vec<(String, Vec<String>)> {
+fn entries(containers: &[ContainerStatus], all: bool) -> Vec<(String, Vec<String>)> {
     let mut by_address: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
     for container in containers.iter().filter(|container| !container.hosts.is_empty()) {
         let Some(address) = address(container) else { continue };
-        let names = container.hosts.iter().map(String::as_str).filter(|name| needs_entry(name));
+        let names = container.hosts.iter().map(String::as_str).filter(|name| needs_entry(name, all));
         by_address.entry(address).or_default().extend(names);
     }
     let mut entries = Vec::new();
@@ -171,10 +174,10 @@ fn address(container: &ContainerStatus) -> Option<IpAddr> {
 
 /// A name of a hosts file: what is not one must not get into it, whoever said it. One without a dot would take the place
 /// of the machine's own words for its neighbours.
-fn needs_entry(name: &str) -> bool {
+fn needs_entry(name: &str, all: bool) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
-    name.contains('.') && name.bytes().all(plain) && !name.ends_with(".localhost")
+    name.contains('.') && name.bytes().all(plain) && (all || !name.ends_with(".localhost"))
 }
 
 #[cfg(test)]
@@ -212,15 +215,17 @@ mod tests {
         let one = gateway(&[("127.0.5.1:9000", 8080), ("0.0.0.0:443", 443), ("[::]:443", 443)], &hosts);
         let other = gateway(&[("127.0.5.1:8443", 8443)], &["c.test"]);
         let unpublished = gateway(&[], &["d.test"]);
-        let found = entries(&[one, other, unpublished]);
+        let found = entries(&[one, other, unpublished], false);
         let want = [("127.0.0.1", vec!["a.test", "b.test"]), ("127.0.5.1", vec!["c.test"])];
         let want =
             want.map(|(at, names)| (at.to_owned(), names.into_iter().map(str::to_owned).collect::<Vec<_>>()));
         assert_eq!(found, want);
         let many: Vec<String> = (10..30).map(|number| format!("a{number}.test")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let lines = entries(&[gateway(&[("127.0.0.1:443", 443)], &many)]);
+        let lines = entries(&[gateway(&[("127.0.0.1:443", 443)], &many)], false);
         assert_eq!(lines.iter().map(|(_, names)| names.len()).collect::<Vec<_>>(), [8, 8, 4]);
-        assert!(entries(&[gateway(&[("127.0.0.1:443", 443)], &["a.localhost"])]).is_empty());
+        let local = [gateway(&[("127.0.0.1:443", 443)], &["a.localhost", "localhost"])];
+        assert!(entries(&local, false).is_empty());
+        assert_eq!(entries(&local, true), [("127.0.0.1".to_owned(), vec!["a.localhost".to_owned()])]);
     }
 }
