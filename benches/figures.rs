@@ -18,6 +18,9 @@ use std::{
 
 /// Starts of one container that are timed.
 const STARTS: usize = 20;
+/// Rounds of programs in a container, and how many each has.
+const EXEC_ROUNDS: usize = 5;
+const EXECS: usize = 200;
 
 struct Bench {
     home: PathBuf,
@@ -153,11 +156,13 @@ fn containers(bench: &Bench) {
         (0..STARTS).map(|_| run(&["run", "--rm", "-T", "a", "echo", "x"])).collect(),
         "none",
     );
-    report(
-        "`mesh exec`: to first byte",
-        (0..STARTS).map(|_| run(&["exec", "-T", "a", "echo", "x"])).collect(),
-        "5 ms",
-    );
+    // A machine with neighbours has good and bad minutes: one round tells of one of them.
+    for round in 1..=EXEC_ROUNDS {
+        let mut runs: Vec<Duration> = (0..EXECS).map(|_| run(&["exec", "-T", "a", "echo", "x"])).collect();
+        runs.sort();
+        let worst = runs[EXECS * 99 / 100].as_secs_f64() * 1000.0;
+        report(&format!("`mesh exec`: to first byte, round {round} (p99 {worst:.1} ms)"), runs, "5 ms");
+    }
 }
 
 /// Layers of a stored image, the base first; of the entry made last, where a recipe changed.

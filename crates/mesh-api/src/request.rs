@@ -50,6 +50,10 @@ pub enum Request {
         refresh: bool,
         /// Overrides the project's policy.
         substitute: Option<mesh_model::project::Substitute>,
+        /// Which of the services somebody named: those may not be left out where nothing serves their images.
+        /// `None`: all of them.
+        #[serde(default)]
+        named: Option<Vec<String>>,
     },
     /// Stop and remove everything of the project (`down`).
     Down(DownOptions),

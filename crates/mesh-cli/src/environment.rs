@@ -3,7 +3,7 @@
 //! Nothing else in this crate looks at the environment. Compose files are found and interpolated by the
 //! loader from the same snapshot, and the supervisor inherits the environment as it is.
 
-use mesh_model::registry::RegistryVariables;
+use mesh_model::registry::{HelperVariables, RegistryVariables};
 use mesh_oci::settings;
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -111,6 +111,7 @@ impl Environment {
             _ => (name, value),
         };
         RegistryVariables::new(settings::VARIABLES.iter().filter_map(set).map(whole).collect())
+            .with_helpers(HelperVariables::of_environment(self.variables.clone()))
     }
 
     /// Whether a registered variable says yes.
@@ -157,5 +158,8 @@ mod tests {
         assert!(folder.starts_with('/') && folder.ends_with("/here"), "{folder}");
         let rest = ["HOME", "HTTPS_PROXY", "OTHER", "NO_PROXY"].map(|name| registry.get(name));
         assert_eq!(rest, [Some("/h"), Some("http://p"), None, None]);
+        // What helpers are run with is all of it.
+        let helpers = registry.helpers().expect("they have an environment").all();
+        assert_eq!(helpers.get("OTHER").map(String::as_str), Some("x"));
     }
 }

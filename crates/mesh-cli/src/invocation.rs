@@ -1,7 +1,9 @@
 //! Running what the supervisor told us to run: this binary again, with orders on descriptor 3 and our
 //! own standard streams.
 
-use crate::{RunThroughDoor, console, context::unexpected, failure::CliError, terminal::KeptMode};
+use crate::{
+    RunThroughDoor, ThroughDoor, console, context::unexpected, failure::CliError, terminal::KeptMode,
+};
 use mesh_api::message::Answer;
 use mesh_linux::{
     command::{Inheritance, inherit, read_only},
@@ -86,9 +88,14 @@ pub(crate) fn through_door(
     let (own, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let nothing = if stdin { None } else { Some(File::open("/dev/null").ok()?) };
     let stdin = nothing.as_ref().map_or(own.as_fd(), AsFd::as_fd);
-    let code = run(door, payload.as_bytes(), [stdin, stdout.as_fd(), stderr.as_fd()])?;
-    // That nobody listens any more changes nothing.
-    let _ = ending.write_all(code.to_string().as_bytes());
+    let code = match run(door, payload.as_bytes(), [stdin, stdout.as_fd(), stderr.as_fd()])? {
+        ThroughDoor::Ended(code) => {
+            // That nobody listens any more changes nothing.
+            let _ = ending.write_all(code.to_string().as_bytes());
+            code
+        }
+        ThroughDoor::NotExecuted(code) => code,
+    };
     Some(u8::try_from(code & 0xff).unwrap_or(1))
 }
 

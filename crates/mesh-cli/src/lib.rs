@@ -54,9 +54,18 @@ pub struct Hooks {
     pub run_through_door: RunThroughDoor,
 }
 
-/// Has the shim of the container with this directory run what the orders say on three streams, and waits for its end;
-/// its code. `None`: nothing was started. To be called by a process's only thread.
-pub type RunThroughDoor = fn(&Path, &[u8], [BorrowedFd<'_>; 3]) -> Option<i32>;
+/// Has the shim of the container with this directory run what the orders say on three streams, and waits for its end.
+/// `None`: nothing was started. To be called by a process's only thread.
+pub type RunThroughDoor = fn(&Path, &[u8], [BorrowedFd<'_>; 3]) -> Option<ThroughDoor>;
+
+/// How a program ended that the shim of a container ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThroughDoor {
+    /// With this code.
+    Ended(i32),
+    /// It could not be executed, which has this code, and it said why.
+    NotExecuted(i32),
+}
 
 /// What is known of a stored image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

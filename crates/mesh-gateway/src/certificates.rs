@@ -140,6 +140,13 @@ impl Certificates {
         Ok(())
     }
 
+    /// Everything that may be shown, without keys.
+    pub(crate) fn leaves(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.shown.load();
+        let all = shown.certificates.iter().chain([&shown.fallback]);
+        all.filter_map(|certified| certified.cert.first().cloned()).collect()
+    }
+
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
     }

@@ -10,10 +10,13 @@
 //!
 //! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
 
+mod api;
 mod certificates;
+mod clock;
 mod config;
 mod middleware;
 mod names;
+mod observe;
 pub mod process;
 mod proxy;
 mod rule;

@@ -10,6 +10,7 @@ use crate::{
     server::{Exchange, Gateway, ServerError},
 };
 use std::{
+    fs::OpenOptions,
     io::{self, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
@@ -38,6 +39,39 @@ const HEALTH_MAX: Duration = Duration::from_secs(5);
 /// Most bytes of its answer that are looked at.
 const HEALTH_BYTES_MAX: u64 = 1 << 10;
 
+/// What it is told by, in short: the whole of it is Traefik's.
+const HELP: &str = "\
+traefik     Routes requests to services, configured as Traefik v3 is
+
+Usage: traefik [command] [flags]
+
+Commands:
+    healthcheck    Asks the gateway that the same flags start for its /ping
+    version        Tells the version
+
+The static configuration is read from one of these, the first that says anything:
+    --configFile=FILE                     a file in YAML or TOML; else traefik.{toml,yaml,yml} in /etc/traefik,
+                                          $XDG_CONFIG_HOME, $HOME/.config or here
+    --FLAG=VALUE                          flags, of which these are some
+    TRAEFIK_FLAG=VALUE                    the same as variables, with _ for each point
+
+Flags:
+    --entryPoints.NAME.address=:80        where to listen; also .http.*, .transport.*, .forwardedHeaders.*,
+                                          .proxyProtocol.*, .asDefault, .observability.*
+    --providers.file.directory=FOLDER     routes from files; also .filename, .watch
+    --providers.docker                    routes from the labels of containers; also .exposedByDefault, .network,
+                                          .defaultRule, .constraints
+    --api, --api.insecure                 the read API and its page; also .dashboard, .basePath
+    --ping                                /ping; also .entryPoint, .manualRouting, .terminatingStatusCode
+    --accessLog                           a line for each request; also .filePath, .format, .filters.*, .fields.*
+    --metrics.prometheus                  /metrics; also .buckets, .addRoutersLabels, .headerLabels, .entryPoint
+    --tracing.otlp.http.endpoint=URL      traces; also .otlp.grpc.*, .serviceName, .sampleRate
+    --log.level=ERROR                     TRACE, DEBUG, INFO, WARN or ERROR; also .filePath
+
+Signals: SIGTERM and SIGINT end it when requests under way are over; SIGUSR1 opens its log files anew.
+What is different from Traefik stands in COMPATIBILITY.md of mesh-gateway.
+";
+
 /// Why the process ends with 1.
 #[derive(Debug, thiserror::Error)]
 enum ProcessError {
@@ -47,6 +81,12 @@ enum ProcessError {
     Server(#[from] ServerError),
     #[error("could not start the runtime")]
     Runtime(#[source] io::Error),
+    #[error("could not open the log {}", path.display())]
+    LogFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("could not watch signals")]
     Signals(#[source] io::Error),
     #[error("ping is not enabled")]
@@ -67,8 +107,11 @@ pub fn main(arguments: &[String], set_log_level: &dyn Fn(&str)) -> u8 {
     let done = match arguments.split_first() {
         Some((command, rest)) if command == "healthcheck" => healthcheck(rest),
         Some((command, _)) if command == "version" => {
-            let own = env!("CARGO_PKG_VERSION");
-            say(&format!("Version:      Mesh {own}, configured as Traefik v3\n"));
+            say(&version());
+            Ok(())
+        }
+        Some((argument, _)) if matches!(argument.as_str(), "help" | "--help" | "-help" | "-h") => {
+            say(HELP);
             Ok(())
         }
         _ => start(arguments, set_log_level),
@@ -80,6 +123,15 @@ pub fn main(arguments: &[String], set_log_level: &dyn Fn(&str)) -> u8 {
             1
         }
     }
+}
+
+/// What this is, and what it is like.
+fn version() -> String {
+    let (own, like) = (env!("CARGO_PKG_VERSION"), crate::api::LIKE_VERSION);
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!(
+        "Version:      Mesh {own}, configured as Traefik {like}\nCodename:     mesh\nOS/Arch:      {system}/{machine}\n"
+    )
 }
 
 fn settings(arguments: &[String]) -> Result<(Statics, Vec<Warning>), StaticError> {
@@ -98,6 +150,8 @@ fn settings(arguments: &[String]) -> Result<(Statics, Vec<Warning>), StaticError
 fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), ProcessError> {
     let (statics, warnings) = settings(arguments)?;
     let level = statics.log.as_ref().map_or_else(|| "error".to_owned(), |log| log.level.to_lowercase());
+    let log_file = statics.log.as_ref().map(|log| log.file_path.clone()).unwrap_or_default();
+    log_to(&log_file)?;
     set_log_level(match level.as_str() {
         level @ ("trace" | "debug" | "info" | "warn") => level,
         _ => "error",
@@ -109,12 +163,13 @@ fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), Proce
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.thread_stack_size(STACK_BYTES).max_blocking_threads(WAITING_THREADS_MAX);
     builder.thread_keep_alive(WAITING_IDLE).thread_name("gateway");
-    builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics))
+    builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics, log_file))
 }
 
-async fn serve(statics: Statics) -> Result<(), ProcessError> {
+async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
     let watch = |kind| signal(kind).map_err(ProcessError::Signals);
     let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    let mut reopen = watch(SignalKind::user_defined1())?;
     let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let (containers, names) = (file(CONTAINERS), file(NAMES));
     // The engine's, where nobody names another.
@@ -124,13 +179,34 @@ async fn serve(statics: Statics) -> Result<(), ProcessError> {
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");
     }
-    either(&mut terminate, &mut interrupt).await;
+    loop {
+        tokio::select! {
+            biased;
+            () = either(&mut terminate, &mut interrupt) => break,
+            _ = reopen.recv() => {
+                gateway.reopen();
+                if let Err(error) = log_to(&log_file) {
+                    tracing::error!(error = %crate::chain(&error), "the log stays in the file that it was in");
+                }
+            }
+        }
+    }
     tokio::select! {
         biased;
         () = gateway.stop() => {}
         () = either(&mut terminate, &mut interrupt) => {}
     }
     Ok(())
+}
+
+/// Puts the log, which goes to standard error, into a file; nothing is done without a path.
+fn log_to(path: &str) -> Result<(), ProcessError> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| ProcessError::LogFile { path: PathBuf::from(path), source };
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    rustix::stdio::dup2_stderr(&file).map_err(|error| failed(error.into()))
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -4,6 +4,7 @@
 //! the place of the old one whole. What cannot be read changes nothing: the last sound configuration stays.
 
 use crate::{
+    api::Api,
     certificates::{CertificateError, Certificates, Issued, Shown},
     config::{
         Warning, containers,
@@ -12,6 +13,7 @@ use crate::{
         statics::{Statics, not_yet},
     },
     names::{self, Names},
+    observe::{ObserveError, Observer},
     proxy::{BindError, Entry, Site},
     snapshot::{self, Snapshot, State},
     watch::{Hints, directory_of},
@@ -48,7 +50,7 @@ pub(crate) struct Exchange {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the gateway")]
-pub struct ServerError(#[source] Cause);
+pub struct ServerError(#[source] Box<Cause>);
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
@@ -58,6 +60,8 @@ enum Cause {
     Address(#[source] io::Error),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
 }
 
 /// Why a provider gave nothing.
@@ -87,7 +91,12 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     addresses: Vec<(String, SocketAddr)>,
     grace: Duration,
+    /// How long new requests are taken after the end has begun.
+    accepts: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;
 
 /// What routes are learnt from, and what they were when last looked at.
 #[derive(Debug)]
@@ -128,7 +137,7 @@ impl Gateway {
     /// # Errors
     /// If an entry point cannot listen.
     pub(crate) async fn start(statics: Statics, exchange: Exchange) -> Result<Self, ServerError> {
-        Self::begin(statics, exchange).await.map_err(ServerError)
+        Self::begin(statics, exchange).await.map_err(|cause| ServerError(Box::new(cause)))
     }
 
     async fn begin(statics: Statics, exchange: Exchange) -> Result<Self, Cause> {
@@ -147,7 +156,16 @@ impl Gateway {
             None => Shown::read(&found.tls, &[], &mut Vec::new())?,
         };
         let certificates = Certificates::new(shown, &found.tls, issued)?;
-        let site = Site::new(found.snapshot, certificates.clone());
+        let api = Api::new(Arc::new(statics.clone()));
+        let mut warnings = Vec::new();
+        let observer = Observer::new(&statics, &mut warnings)?;
+        for warning in warnings {
+            tracing::warn!(place = %warning.place, "{}", warning.message);
+        }
+        if let Some(metrics) = observer.metrics() {
+            metrics.reloaded(&found.snapshot);
+        }
+        let site = Site::new(found.snapshot, certificates.clone(), api, observer);
         let (stop, stopped) = watch::channel(false);
         let mut entries = Vec::new();
         let mut addresses = Vec::new();
@@ -161,13 +179,21 @@ impl Gateway {
             tasks.spawn(entry.serve(stopped.clone()));
         }
         tasks.spawn(watch_providers(providers, site.clone(), certificates, stopped));
-        Ok(Self { site, tasks, stop, addresses, grace })
+        let accepts = statics.entry_points.values();
+        let accepts =
+            accepts.filter_map(|entry| entry.transport.life_cycle.request_accept_grace_timeout.get());
+        Ok(Self { site, tasks, stop, addresses, grace, accepts: accepts.max() })
     }
 
     /// Where it listens, by the names of its entry points.
     #[must_use]
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Opens the log of requests anew, after somebody has moved its file away.
+    pub(crate) fn reopen(&self) {
+        self.site.observer.reopen();
     }
 
     /// What is routed, for tests.
@@ -178,6 +204,10 @@ impl Gateway {
 
     /// Lets requests under way finish, for as long as is configured.
     pub async fn stop(mut self) {
+        self.site.end();
+        if let Some(accepts) = self.accepts {
+            tokio::time::sleep(accepts).await;
+        }
         // Nobody is left to be told when all tasks have ended.
         let _ = self.stop.send(true);
         while let Some(ended) = self.tasks.join_next().await {
@@ -186,6 +216,7 @@ impl Gateway {
             }
         }
         self.site.finish(self.grace).await;
+        self.site.observer.close().await;
     }
 }
 
@@ -228,6 +259,9 @@ fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
         tracing::error!(error = %crate::chain(&error), "the certificates stay as they were");
     }
     let (routers, services) = (found.snapshot.routers.len(), found.snapshot.services.len());
+    if let Some(metrics) = site.observer.metrics() {
+        metrics.reloaded(&found.snapshot);
+    }
     site.replace(found.snapshot);
     tracing::info!(routers, services, "the configuration was read anew");
 }

@@ -208,7 +208,7 @@ impl Guest {
             }
         };
         match ended {
-            End::Code(code) => Ok(Finish::Code(Some(code))),
+            End::Code(code) | End::NotExecuted(code) => Ok(Finish::Code(Some(code))),
             End::Refused => Ok(Finish::Refused(self)),
         }
     }

@@ -6,6 +6,7 @@
 use crate::fault;
 use mesh_model::registry::RegistryVariables;
 use mesh_oci::{client::Client, settings::Settings};
+use mesh_redact::Secret;
 use mesh_runtime::error::RuntimeError;
 use std::{
     collections::VecDeque,
@@ -33,7 +34,8 @@ impl Registries {
             step: "read how registries are asked".to_owned(),
             reason: fault::chain(&error),
         })?;
-        let client = Client::new(settings);
+        let helper_environment = variables.helpers().map(|helpers| Secret::new(helpers.all().clone()));
+        let client = Client::new(Settings { helper_environment, ..settings });
         known.push_front((variables.clone(), client.clone()));
         known.truncate(CLIENTS_MAX);
         Ok(client)

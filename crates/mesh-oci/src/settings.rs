@@ -1,6 +1,7 @@
 //! What the client is told: where credentials are, which mirrors stand in, how long it waits.
 
 use crate::http::proxy::Proxies;
+use mesh_redact::Secret;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// Settings of a [`crate::client::Client`].
@@ -9,6 +10,8 @@ pub struct Settings {
     /// Files of credentials, Docker's `config.json` and containers' `auth.json`: the first that has something for
     /// a registry serves.
     pub credential_files: Vec<PathBuf>,
+    /// What credential helpers are run with, and looked for in; `None`: the environment of this process.
+    pub helper_environment: Option<Secret<BTreeMap<String, String>>>,
     /// Mirrors of registries, asked in this order before the registry itself.
     pub mirrors: Mirrors,
     /// Registries besides this machine's own that are asked without TLS, or without a look at their
@@ -40,6 +43,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             credential_files: Vec::new(),
+            helper_environment: None,
             mirrors: Mirrors::default(),
             insecure: Vec::new(),
             certificates: MACHINE_CERTIFICATES.map(PathBuf::from).to_vec(),

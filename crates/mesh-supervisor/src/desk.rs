@@ -7,6 +7,7 @@ use crate::{
     authority::Authority,
     certificates::Certificates,
     container::View,
+    images::ImageOverrides,
     outlet::{Outlet, Output},
     owner::OwnerLink,
     turn::{Asker, TURN_WAIT_MAX, Turn, Turns},
@@ -134,8 +135,9 @@ impl Desk {
             }
             Request::Up { project, options } => self.up(*project, options, outlet).await,
             Request::Create { project, options } => self.create(*project, options, outlet).await,
-            Request::Pull { project, services, refresh, substitute } => {
-                self.pull(*project, &services, refresh, substitute, outlet).await
+            Request::Pull { project, services, refresh, substitute, named } => {
+                let overrides = ImageOverrides::of_pull(refresh, substitute);
+                self.pull(*project, &services, named.as_ref().unwrap_or(&services), overrides, outlet).await
             }
             Request::Scale { scale, no_deps } => self.scale(scale, no_deps, outlet).await,
             Request::Run { project, options } => self.run_one_off(*project, options, streams, outlet).await,

@@ -34,6 +34,13 @@ pub(crate) struct ImageOverrides {
     pub(crate) substitute: Option<Substitute>,
 }
 
+impl ImageOverrides {
+    /// Those of `pull`: what is stored is fetched `again`, or left as it is.
+    pub(crate) fn of_pull(again: bool, substitute: Option<Substitute>) -> Self {
+        Self { pull: Some(if again { PullPolicy::Always } else { PullPolicy::Missing }), substitute }
+    }
+}
+
 /// Images by service. They are held: until this is dropped nobody removes one, and by then the containers that are
 /// made of them are there.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use crate::{
     hooks::Row,
     programs::{self, Crier, Program, Step},
     said::{SAID_LINES_MAX, Speaker},
-    transition::{Transition, lifecycle_exit, note_start, note_transition},
+    transition::{Transition, is_news, lifecycle_exit, note_start, note_transition},
     work::{Outcome, Worker},
 };
 use mesh_lifecycle::{
@@ -380,8 +380,7 @@ impl Owner {
             Outcome::Probed(outcome) => {
                 let passed = outcome.verdict == ProbeVerdict::Passed;
                 let took = outcome.took;
-                let known = container.facts.probe.as_ref();
-                self.changed |= known.is_none_or(|known| known.output != outcome.output);
+                self.changed |= is_news(container.facts.probe.as_deref(), &outcome);
                 container.facts.probe = Some(Arc::new(outcome));
                 container.facts.probed_unix_ms.store(crate::container::unix_ms(), Ordering::Relaxed);
                 self.apply(id, Event::Probed { passed, took });

@@ -5,7 +5,7 @@ use mesh_lifecycle::{
     health::Verdict,
     phase::{Exit, Greeting, Phase},
 };
-use mesh_runtime::observed::Started;
+use mesh_runtime::{exec::ProbeOutcome, observed::Started};
 use std::sync::Arc;
 
 /// What of a change of phase is worth telling.
@@ -85,4 +85,35 @@ pub(crate) fn note_transition(container: &mut Container, before: &Phase, now: st
 /// The ground's word for an end in that of the state machine.
 pub(crate) fn lifecycle_exit(exit: mesh_runtime::events::Exit) -> Exit {
     Exit { code: exit.code, out_of_memory: exit.out_of_memory, at_unix_ms: exit.at_unix_ms }
+}
+
+/// Whether a health test says anything that the last one did not; the time it took is not it.
+pub(crate) fn is_news(known: Option<&ProbeOutcome>, outcome: &ProbeOutcome) -> bool {
+    known.is_none_or(|known| known.verdict != outcome.verdict || known.output != outcome.output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_runtime::exec::Verdict;
+    use std::time::Duration;
+
+    #[test]
+    fn a_verdict_is_news_whatever_the_output() {
+        let outcome = |verdict, output: &str, took_ms| ProbeOutcome {
+            verdict,
+            output: output.to_owned(),
+            took: Duration::from_millis(took_ms),
+        };
+        let known = outcome(Verdict::Passed, "", 1);
+        assert!(is_news(None, &known));
+        for (now, news) in [
+            (outcome(Verdict::Passed, "", 9), false),
+            (outcome(Verdict::Passed, "slow", 1), true),
+            (outcome(Verdict::Failed(1), "", 1), true),
+            (outcome(Verdict::TimedOut, "", 1), true),
+        ] {
+            assert_eq!(is_news(Some(&known), &now), news, "{now:?}");
+        }
+    }
 }

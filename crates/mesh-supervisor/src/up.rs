@@ -26,8 +26,7 @@ use mesh_api::{
 use mesh_model::{
     container::{ContainerId, ContainerSpec},
     image::Image,
-    project::{Project, Substitute},
-    service::PullPolicy,
+    project::Project,
 };
 use mesh_plan::{
     graph::{self, GraphError},
@@ -150,16 +149,15 @@ impl Desk {
         &self,
         project: Project,
         services: &[String],
-        refresh: bool,
-        substitute: Option<Substitute>,
+        named: &[String],
+        overrides: ImageOverrides,
         outlet: &Outlet,
     ) -> Result<Answer, ApiError> {
         self.check_name(&project)?;
         let chosen = graph::select(&project, services, true).map_err(graph_error)?;
-        let pull = Some(if refresh { PullPolicy::Always } else { PullPolicy::Missing });
         tokio::select! { biased;
             () = outlet.gone() => Err(hung_up()),
-            obtained = self.obtain(&project, &chosen, services, ImageOverrides { pull, substitute }, outlet) => {
+            obtained = self.obtain(&project, &chosen, named, overrides, outlet) => {
                 tell_left_out(&project, &obtained?.left_out, outlet).await;
                 Ok(Answer::Done)
             }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             image_uses,
             enter_user_namespace,
             volumes: mesh_native::volumes_by_project,
-            run_through_door: mesh_sandbox::beside::caller::run,
+            run_through_door,
         }),
     }
 }
@@ -92,6 +92,20 @@ fn image_uses(state: &Path) -> Vec<mesh_image::Use> {
 fn enter_user_namespace() -> Result<(), String> {
     let entered = mesh_native::image_use::enter_user_namespace(Path::new("/proc/self/exe"));
     entered.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+/// A container's shim as the command line sees it.
+fn run_through_door(
+    directory: &Path,
+    orders: &[u8],
+    streams: [std::os::fd::BorrowedFd<'_>; 3],
+) -> Option<mesh_cli::ThroughDoor> {
+    use mesh_sandbox::beside::caller::{End, run};
+    match run(directory, orders, streams) {
+        Ok(End::Code(code)) => Some(mesh_cli::ThroughDoor::Ended(code)),
+        Ok(End::NotExecuted(code)) => Some(mesh_cli::ThroughDoor::NotExecuted(code)),
+        Ok(End::Refused) | Err(_) => None,
+    }
 }
 
 fn doctor() -> Vec<DoctorCheck> {

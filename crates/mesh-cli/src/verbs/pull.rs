@@ -75,6 +75,8 @@ async fn pull(
     services: Vec<String>,
 ) -> Result<(), CliError> {
     let substitute = context.settings.substitute;
+    // Of all services, those may be left out that nothing serves and whose file lets them.
+    let named = Some(arguments.services.clone());
     let (again, missing): (Vec<String>, Vec<String>) = services.into_iter().partition(|name| {
         let policy = project.services.get(name).map(|service| service.pull_policy);
         arguments.policy.map_or(policy != Some(PullPolicy::Missing), |policy| policy == Policy::Always)
@@ -82,7 +84,8 @@ async fn pull(
     if !arguments.ignore_pull_failures {
         for (services, refresh) in [(again, true), (missing, false)] {
             if !services.is_empty() {
-                let request = Request::Pull { project: project.clone(), services, refresh, substitute };
+                let (project, named) = (project.clone(), named.clone());
+                let request = Request::Pull { project, services, refresh, substitute, named };
                 perform(context, client, request, arguments.quiet).await?;
             }
         }
@@ -91,8 +94,8 @@ async fn pull(
     let each =
         again.into_iter().map(|name| (name, true)).chain(missing.into_iter().map(|name| (name, false)));
     for (service, refresh) in each {
-        let (project, services) = (project.clone(), vec![service]);
-        let request = Request::Pull { project, services, refresh, substitute };
+        let (project, services, named) = (project.clone(), vec![service], named.clone());
+        let request = Request::Pull { project, services, refresh, substitute, named };
         if let Err(error) = perform(context, client, request, arguments.quiet).await {
             console::err_line(&error.render(context.settings.error_colour));
         }

@@ -6,7 +6,7 @@ use super::{
     merge::merge,
     model::{Configuration, Named},
     statics::FileProvider,
-    text::{TextError, is_readable, read_file},
+    text::{TextError, is_readable, read_filled},
 };
 use std::{
     fs, io,
@@ -17,6 +17,9 @@ use std::{
 const DEPTH_LEVELS_MAX: usize = 8;
 /// Most files of a directory, with those in it.
 const FILES_MAX: usize = 1_024;
+
+/// Where filling in ends, in bytes: a text may ask for a large variable often.
+const FILLED_BYTES_MAX: usize = 4 << 20;
 
 /// What Go's templates begin with.
 const TEMPLATE: &str = "{{";
@@ -60,9 +63,11 @@ pub(crate) fn configuration(
     }
     let mut parts: Named<Configuration> = Named::new();
     for path in files {
-        let node = read_file(&path)?;
+        let node = read_filled(&path, |text| filled(&text, &|name| std::env::var(name).ok()))?;
         if node.mentions(TEMPLATE) {
-            let message = "templates are not filled in: what stands in {{ }} is taken as it is".to_owned();
+            let message =
+                "of templates only {{ env \"NAME\" }} is filled in: other ones are taken as they are"
+                    .to_owned();
             warnings.push(Warning { place: path.display().to_string(), message });
         }
         let part = decode(&node).map_err(|source| FilesError::Value { path: path.clone(), source })?;
@@ -73,6 +78,42 @@ pub(crate) fn configuration(
         conflicts.iter().map(|conflict| Warning { place: "files".to_owned(), message: conflict.to_string() }),
     );
     Ok(merged)
+}
+
+/// The text with variables of the environment where it asks for them: `{{ env "NAME" }}`, as Go's templates have it. One
+/// that is not there is empty. Everything else stays as it is.
+fn filled(text: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(TEMPLATE) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let end = from.find("}}").map(|end| end + 2);
+        let asked = end.and_then(|end| asked_variable(&from[TEMPLATE.len()..end - 2]));
+        match (end, asked) {
+            (Some(end), Some(name)) => {
+                out.push_str(&variable(name).unwrap_or_default());
+                rest = &from[end..];
+            }
+            _ => {
+                out.push_str(TEMPLATE);
+                rest = &from[TEMPLATE.len()..];
+            }
+        }
+        if out.len() > FILLED_BYTES_MAX {
+            break;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The variable that an action asks for, if it does nothing else.
+fn asked_variable(action: &str) -> Option<&str> {
+    let name = action.trim_matches('-').trim().strip_prefix("env")?.trim_start();
+    let quote = name.chars().next().filter(|quote| matches!(quote, '"' | '`'))?;
+    let name = name.strip_prefix(quote)?.strip_suffix(quote)?;
+    (!name.contains([quote, '\\'])).then_some(name)
 }
 
 fn list(folder: &Path, top: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), FilesError> {
@@ -102,6 +143,22 @@ fn list(folder: &Path, top: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_filled_in() {
+        let variable = |name: &str| (name == "HOST").then(|| "a.test".to_owned());
+        for (text, expected) in [
+            ("Host(`{{ env \"HOST\" }}`)", "Host(`a.test`)"),
+            ("{{env `HOST`}}{{- env \"HOST\" -}}", "a.testa.test"),
+            ("x{{ env \"NONE\" }}y", "xy"),
+            ("{{ env \"HOST\" | upper }}", "{{ env \"HOST\" | upper }}"),
+            ("{{ range }}{{ env \"HOST\" }}{{ end }}", "{{ range }}a.test{{ end }}"),
+            ("{{ env \"HO", "{{ env \"HO"),
+            ("${1} }} {", "${1} }} {"),
+        ] {
+            assert_eq!(filled(text, &variable), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_directory_is_one_configuration() {

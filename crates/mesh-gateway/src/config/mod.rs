@@ -21,6 +21,9 @@ mod tree;
 #[cfg(test)]
 mod suite;
 
+#[cfg(test)]
+pub(crate) use suite::read_json;
+
 use std::fmt;
 
 /// Something that a user should look at.

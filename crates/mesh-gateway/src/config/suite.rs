@@ -117,3 +117,21 @@ fn containers(case: &Case) -> Played {
 fn containers_are_taken_as_traefik_takes_them() {
     play("pkg/provider/docker", &[], containers);
 }
+
+/// A value of the configuration from a row, as files would give it.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
+    super::decode::decode(&node(value)).ok()
+}
+
+fn node(value: &Value) -> super::tree::Node {
+    use super::tree::{Node, Value as Tree};
+    Node::new(match value {
+        Value::Null => Tree::Null,
+        Value::String(text) => Tree::Text(text.clone()),
+        Value::Array(items) => Tree::List(items.iter().map(node).collect()),
+        Value::Object(fields) => {
+            Tree::Map(fields.iter().map(|(key, value)| (key.clone(), node(value))).collect())
+        }
+        other => Tree::Text(other.to_string()),
+    })
+}

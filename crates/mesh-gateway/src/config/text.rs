@@ -80,6 +80,11 @@ fn kind(path: &Path) -> Option<Kind> {
 
 /// Reads a file by the ending of its name.
 pub(crate) fn read_file(path: &Path) -> Result<Node, TextError> {
+    read_filled(path, |text| text)
+}
+
+/// The same, its text changed before it is understood.
+pub(crate) fn read_filled(path: &Path, fill: impl FnOnce(String) -> String) -> Result<Node, TextError> {
     let owned = || path.to_owned();
     let kind = kind(path).ok_or_else(|| TextError::Kind { path: owned() })?;
     let mut text = String::new();
@@ -88,6 +93,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Node, TextError> {
     if u64::try_from(length).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
         return Err(TextError::TooLarge { path: owned() });
     }
+    let text = fill(text);
     match kind {
         Kind::Yaml => yaml(&text).map_err(|source| TextError::Yaml { path: owned(), source }),
         Kind::Toml => match toml::from_str::<toml::Table>(&text) {

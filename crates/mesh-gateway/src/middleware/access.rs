@@ -78,6 +78,7 @@ impl BasicAuth {
             reply.headers.insert(WWW_AUTHENTICATE, self.challenge.clone());
             return Err(reply);
         };
+        exchange.watch.user(&user);
         if let Some(header) = &self.header
             && let Ok(user) = HeaderValue::from_str(&user)
         {

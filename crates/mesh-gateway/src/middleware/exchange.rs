@@ -1,6 +1,6 @@
 //! A request on its way, as layers see and change it.
 
-use crate::rule::encoded;
+use crate::{observe::Watch, rule::encoded};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -28,6 +28,8 @@ pub(crate) struct Exchange {
     pub(crate) peer: Arc<[CertificateDer<'static>]>,
     /// Cookies that whoever was asked about the request set.
     pub(crate) cookies: Vec<HeaderValue>,
+    /// Whoever wants to know what becomes of it.
+    pub(crate) watch: Watch,
 }
 
 /// An answer of the gateway's own.

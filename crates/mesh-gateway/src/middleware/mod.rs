@@ -39,7 +39,7 @@ pub(crate) use compress::{Compress, Encoding};
 pub(crate) use content::{SNIFFED_BYTES, sniffed};
 pub(crate) use encoded::EncodedCharacters;
 pub(crate) use errors::Errors;
-pub(crate) use exchange::{Exchange, Reply};
+pub(crate) use exchange::{Exchange, Reply, decoded};
 pub(crate) use forward_auth::ForwardAuth;
 pub(crate) use grpc_web::{GrpcWeb, Spelling, trailers_message};
 pub(crate) use in_flight::InFlight;

@@ -46,8 +46,7 @@ pub(super) async fn deliver(context: &Arc<Context>, destination: &Destination, c
             Destination::Balancer(balancer) => break forward(context, balancer, call, &mut cookies).await,
             Destination::Mirroring(mirrored) => break mirror(context, mirrored, call).await,
             Destination::Failover(fallback) => break fail_over(context, fallback, call).await,
-            Destination::Ping => break text(StatusCode::OK, "OK"),
-            Destination::Nowhere => break plain(StatusCode::IM_A_TEAPOT),
+            Destination::Own(own) => break context.site.tell(*own, &call.exchange),
         }
     };
     for cookie in cookies {
@@ -163,6 +162,7 @@ async fn forward(
     let target = if target.starts_with('/') { target } else { format!("/{target}") };
     let exchange = &mut call.exchange;
     let host = if balancer.pass_host && !exchange.host.is_empty() { &exchange.host } else { &server.host };
+    exchange.watch.sending(&balancer.name, &server.url, &mut exchange.headers);
     let headers = std::mem::take(&mut exchange.headers);
     let body = std::mem::take(&mut call.body);
     let Some(request) = headed(exchange.method.clone(), &target, host, headers, body) else {
@@ -175,6 +175,7 @@ async fn forward(
         load.took(begin.elapsed());
     }
     note(balancer, server, sent.as_ref().map(hyper::Response::status));
+    call.exchange.watch.received(sent.as_ref().ok().map(hyper::Response::status));
     match sent {
         Ok(answer) => back(context, answer, call, busy),
         Err(error) => {

@@ -1,11 +1,13 @@
 //! Entry points: listeners and their connections.
 
 use super::{
+    announced::Announced,
     forwarded::{Connected, Forwarding},
     handler::{Context, Site, answer},
+    lasting::{Lasting, Over},
     tcp::{self, Way},
 };
-use crate::{config::statics::EntryPoint, rule::NetworkError, snapshot::Ends};
+use crate::{config::statics::EntryPoint, observe::Agreed, rule::NetworkError, snapshot::Ends};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -50,6 +52,12 @@ pub(crate) enum BindError {
         #[source]
         source: io::Error,
     },
+    #[error("entry point {name}: proxyProtocol.trustedIPs")]
+    Announced {
+        name: String,
+        #[source]
+        source: NetworkError,
+    },
     #[error("entry point {name}: forwardedHeaders.trustedIPs")]
     Trusted {
         name: String,
@@ -83,7 +91,10 @@ impl Entry {
         })?;
         let forwarding = Forwarding::new(&options.forwarded_headers, host_name)
             .map_err(|source| BindError::Trusted { name: name.to_owned(), source })?;
-        let context = Context { site, entry: name.to_owned(), options: options.clone(), forwarding };
+        let announced = options.proxy_protocol.as_ref().map(Announced::new).transpose();
+        let announced = announced.map_err(|source| BindError::Announced { name: name.to_owned(), source })?;
+        let context =
+            Context { site, entry: name.to_owned(), options: options.clone(), forwarding, announced };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 
@@ -111,7 +122,9 @@ impl Entry {
             let _ = stream.set_nodelay(true);
             let (context, stop) = (self.context.clone(), stop.clone());
             self.context.site.tasks.spawn(async move {
+                let open = context.site.observer.opened(&context.entry);
                 greet(context, client, stream, stop).await;
+                drop(open);
                 drop(place);
             });
         }
@@ -146,9 +159,16 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
 async fn greet(
     context: Arc<Context>,
     client: SocketAddr,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
+    let client = match &context.announced {
+        None => client,
+        Some(announced) => match announced.client(&mut stream, client).await {
+            Some(client) => client,
+            None => return,
+        },
+    };
     match tcp::at_once(&context, client) {
         Some(Way::Tcp(route)) => return tcp::serve(&context, &route, stream).await,
         Some(Way::Nowhere) => return,
@@ -167,7 +187,7 @@ async fn greet(
     let route = tcp::route(&context, &from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
-        Way::Http if !from.tls => return converse(context, from, stream, stop).await,
+        Way::Http if !from.tls => return converse(context, from, None, stream, stop).await,
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
@@ -176,12 +196,14 @@ async fn greet(
         Ok(Ok(stream)) => match route {
             Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
             Way::Http | Way::Nowhere => {
-                let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let (agreed, shown) =
+                    (Agreed::of(stream.get_ref().1), stream.get_ref().1.peer_certificates());
+                let shown = shown.unwrap_or_default();
                 let from = Connected {
                     peer: shown.iter().map(|shown| shown.clone().into_owned()).collect(),
                     ..from
                 };
-                converse(context, from, stream, stop).await;
+                converse(context, from, agreed, stream, stop).await;
             }
         },
         Ok(Err(error)) => tracing::debug!(%client, %error, "TLS was not agreed on"),
@@ -190,21 +212,37 @@ async fn greet(
 }
 
 /// Serves a connection to its end.
-async fn converse<S>(context: Arc<Context>, from: Connected, stream: S, mut stop: watch::Receiver<bool>)
-where
+async fn converse<S>(
+    context: Arc<Context>,
+    from: Connected,
+    agreed: Option<Agreed>,
+    stream: S,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&context.options);
     let cancelled = context.site.stop.clone();
+    let lasting = Lasting::new(&context.options.transport);
+    let lasts = lasting.clone();
     let service = service_fn(move |request| {
-        let (context, from) = (context.clone(), from.clone());
-        async move { Ok::<_, Infallible>(answer(&context, from, request).await) }
+        let (context, from, lasting) = (context.clone(), from.clone(), lasting.clone());
+        async move {
+            let underway = lasting.begin();
+            let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
+            let answer = answer(&context, from, watch.clone(), request).await;
+            Ok::<_, Infallible>(watch.end(answer, underway))
+        }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // An error here is the client's: it broke off, or spoke no HTTP.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        over = lasts.over() => match over {
+            Over::Close => connection.as_mut().graceful_shutdown(),
+            Over::Cut => return,
+        },
         () = cancelled.cancelled() => return,
     }
     tokio::select! {

@@ -1,6 +1,7 @@
 //! What all requests have in common: a snapshot to be held against, and a way to their router.
 
 use super::{
+    announced::Announced,
     answer::{Answer, not_found, plain},
     call::{Call, Upgrade},
     deliver::COPIES_MAX,
@@ -10,9 +11,11 @@ use super::{
     pass::{Way, walk},
 };
 use crate::{
+    api::Api,
     certificates::Certificates,
     config::statics::EntryPoint,
     middleware::Exchange,
+    observe::{Observer, Watch},
     rule::{Target, canonical_host, routing_path},
     snapshot::Snapshot,
     upstream::{Body, Pool},
@@ -23,7 +26,10 @@ use hyper::{
     body::Incoming,
     header::{HOST, HeaderValue, ORIGIN},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,6 +38,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) struct Site {
     snapshot: ArcSwap<Snapshot>,
     pub(super) certificates: Arc<Certificates>,
+    pub(super) api: Api,
+    pub(crate) observer: Arc<Observer>,
+    /// Whether the end has begun.
+    pub(super) ending: AtomicBool,
     pub(super) pool: Arc<Pool>,
     pub(super) tasks: TaskTracker,
     /// Ends what would go on for as long as its client likes.
@@ -43,10 +53,18 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(snapshot: Snapshot, certificates: Arc<Certificates>) -> Arc<Self> {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        certificates: Arc<Certificates>,
+        api: Api,
+        observer: Arc<Observer>,
+    ) -> Arc<Self> {
         let site = Self {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             certificates,
+            api,
+            observer,
+            ending: AtomicBool::new(false),
             pool: Arc::new(Pool::new()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -84,6 +102,11 @@ impl Site {
         self.snapshot.load_full()
     }
 
+    /// Tells whoever asks that the end has begun.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for connections to end, and ends them when `grace` is over.
     pub(crate) async fn finish(&self, grace: std::time::Duration) {
         self.tasks.close();
@@ -103,12 +126,15 @@ pub(super) struct Context {
     pub(super) entry: String,
     pub(super) options: EntryPoint,
     pub(super) forwarding: Forwarding,
+    /// Whom it believes on whose behalf a connection is, if anybody may say so.
+    pub(super) announced: Option<Announced>,
 }
 
 /// Answers a request. Whatever goes wrong is an answer too.
 pub(super) async fn answer(
     context: &Arc<Context>,
     from: Connected,
+    watch: Watch,
     mut request: Request<Incoming>,
 ) -> Answer {
     let Some(mut exchange) = exchange(context, &from, &request) else {
@@ -116,6 +142,7 @@ pub(super) async fn answer(
     };
     let upgrade = upgrade(&mut request);
     let web_socket = upgrade.as_ref().is_some_and(Upgrade::is_web_socket);
+    exchange.watch = watch;
     exchange.headers = std::mem::take(request.headers_mut());
     context.forwarding.rewrite(&mut exchange.headers, &exchange.host, &from, web_socket);
     hop::remove(&mut exchange.headers, Forwarding::is_managed);
@@ -139,10 +166,12 @@ pub(super) async fn answer(
     });
     let Some(route) = route else { return not_found() };
     let (layers, destination) = (route.layers.clone(), route.destination.clone());
+    exchange.watch.routed(&route.told);
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.
     drop(snapshot);
-    let mut call = Call { exchange, body: Body::Incoming(request.into_body()), from, upgrade };
+    let body = exchange.watch.counted(Body::Incoming(request.into_body()));
+    let mut call = Call { exchange, body, from, upgrade };
     walk(Way { context, layers: &layers, destination: &destination }, &mut call).await
 }
 
@@ -197,5 +226,6 @@ fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) ->
         origin: request.headers().get(ORIGIN).cloned(),
         peer: from.peer.clone(),
         cookies: Vec::new(),
+        watch: Watch::default(),
     })
 }

@@ -4,6 +4,7 @@
 //! two hops stays there ([`hop`]); what a client says of itself is believed only where the configuration says so
 //! ([`forwarded`]); a path is normalised before any rule sees it ([`normal`]).
 
+mod announced;
 mod answer;
 mod around;
 mod call;
@@ -12,7 +13,9 @@ mod entry;
 mod forwarded;
 mod handler;
 mod hop;
+mod lasting;
 mod normal;
+mod own;
 mod pass;
 mod shape;
 mod tcp;

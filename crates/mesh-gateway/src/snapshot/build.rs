@@ -1,17 +1,20 @@
 //! All configurations to one snapshot.
 
 use super::{
-    Place, Route, Snapshot, Status, Table, layers::Layers, provider_of, qualified, service::Services,
-    tcp::TcpGathered, unsupported::unsupported,
+    Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, own, provider_of, qualified,
+    service::Services, tcp::TcpGathered, unsupported::unsupported,
 };
 use crate::{
     config::{
         Warning,
-        model::{Configuration, Middleware, Named, RedirectScheme, Router, TcpRouter},
+        model::{Configuration, Middleware, Named, RedirectScheme, Router, TcpRouter, UdpConfiguration},
         statics::{EntryPoint, Redirection, Statics},
     },
-    rule::{HttpRule, Syntax, priority},
+    observe::Told,
+    rule::{HttpRule, Syntax, TcpRule, priority},
 };
+
+use std::sync::Arc;
 
 /// Largest priority that a user may give, as Traefik has it: above are the routers of the gateway's own.
 const USER_PRIORITY_MAX: i64 = i64::MAX - 1_000;
@@ -22,12 +25,13 @@ const PRECEDENCE: &[&str] = &["docker", "file"];
 
 /// Everything of HTTP, by qualified names.
 #[derive(Debug, Default)]
-struct Gathered {
-    routers: Named<Router>,
-    middlewares: Named<Middleware>,
-    services: Named<crate::config::model::Service>,
+pub(super) struct Gathered {
+    pub(super) routers: Named<Router>,
+    pub(super) middlewares: Named<Middleware>,
+    pub(super) services: Named<crate::config::model::Service>,
     transports: Named<crate::config::model::ServersTransport>,
     tcp: TcpGathered,
+    udp: UdpConfiguration,
     warnings: Vec<Warning>,
 }
 
@@ -43,16 +47,7 @@ pub(crate) fn build(parts: &[(&str, &Configuration)], statics: &Statics) -> Snap
             gathered.redirect(name, redirection, statics);
         }
     }
-    if let Some(ping) = statics.ping.as_ref().filter(|ping| !ping.manual_routing) {
-        let router = Router {
-            entry_points: vec![ping.entry_point.clone()],
-            rule: "PathPrefix(`/ping`)".to_owned(),
-            priority: i64::MAX,
-            service: "ping@internal".to_owned(),
-            ..Router::default()
-        };
-        gathered.routers.insert("ping@internal".to_owned(), router);
-    }
+    gathered.own(statics);
     assemble(gathered, statics)
 }
 
@@ -96,6 +91,9 @@ impl Gathered {
         self.tcp
             .middlewares
             .extend(part.tcp.middlewares.iter().map(|(name, thing)| (own(name), thing.clone())));
+        let udp = &part.udp;
+        self.udp.routers.extend(udp.routers.iter().map(|(name, thing)| (own(name), thing.clone())));
+        self.udp.services.extend(udp.services.iter().map(|(name, thing)| (own(name), thing.clone())));
         self.warnings.extend(unsupported(provider, part));
     }
 
@@ -132,7 +130,9 @@ impl Gathered {
 }
 
 fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
-    let mut snapshot = Snapshot { warnings: gathered.warnings, ..Snapshot::default() };
+    let mut gathered = gathered;
+    let warnings = std::mem::take(&mut gathered.warnings);
+    let mut snapshot = Snapshot { warnings, ..Snapshot::default() };
     for name in statics.entry_points.keys() {
         snapshot.entry_points.insert(name.clone(), Table::default());
     }
@@ -144,8 +144,19 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         let status = place_tcp_router(name, router, &gathered.tcp, statics, &mut snapshot.entry_points);
         snapshot.tcp_routers.insert(name.clone(), status);
     }
+    for name in gathered.tcp.services.keys() {
+        let status = snapshot.tcp_services.entry(name.clone()).or_default();
+        if let Err(message) = gathered.tcp.destination(name, &mut Vec::new()) {
+            status.error(message, true);
+        }
+    }
     let mut layers = Layers::new(&gathered.middlewares);
-    let mut services = Services::new(&gathered.services, &gathered.transports, &statics.servers_transport);
+    let mut services = Services::new(
+        &gathered.services,
+        &gathered.transports,
+        &statics.servers_transport,
+        own::services(statics),
+    );
     layers.join(&mut services);
     for (name, router) in &gathered.routers {
         let mut status = Status::default();
@@ -167,7 +178,54 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     snapshot.middlewares = layers.finish();
     (snapshot.services, snapshot.destinations) = services.finish();
+    snapshot.inventory = inventory(gathered, statics, &mut snapshot.udp_routers);
     snapshot
+}
+
+/// A service of the router's own provider is shown as it is mostly written.
+fn unqualify(service: &mut String, router: &str) {
+    if provider_of(router) != INTERNAL
+        && let Some((name, provider)) = service.rsplit_once('@')
+        && provider == provider_of(router)
+    {
+        *service = name.to_owned();
+    }
+}
+
+/// What was configured, for whoever asks: ranks and entry points are filled in as they are in force.
+fn inventory(mut gathered: Gathered, statics: &Statics, udp: &mut Named<Status>) -> Inventory {
+    for (name, router) in &mut gathered.routers {
+        unqualify(&mut router.service, name);
+        if router.priority == 0 {
+            router.priority = priority(&router.rule);
+        }
+        let entries = router.entry_points.iter().filter_map(|name| statics.entry_points.get(name));
+        for entry in entries {
+            if router.tls.is_none() {
+                router.tls.clone_from(&entry.http.tls);
+            }
+        }
+    }
+    for (name, router) in &mut gathered.tcp.routers {
+        unqualify(&mut router.service, name);
+        if router.priority == 0 {
+            router.priority = TcpRule::priority(&router.rule);
+        }
+    }
+    for name in gathered.udp.routers.keys() {
+        udp.entry(name.clone()).or_default().error("UDP is not served yet".to_owned(), true);
+    }
+    let mut all = Inventory::default();
+    all.routers.configs = gathered.routers;
+    all.services.configs = gathered.services;
+    all.middlewares.configs = gathered.middlewares;
+    all.tcp_routers.configs = gathered.tcp.routers;
+    all.tcp_services.configs = gathered.tcp.services;
+    all.tcp_middlewares.configs = gathered.tcp.middlewares;
+    all.udp_routers.configs = gathered.udp.routers;
+    all.udp_services.configs = gathered.udp.services;
+    all.relate();
+    all
 }
 
 /// Puts a TCP router where it belongs; its status says why not, or where.
@@ -270,6 +328,7 @@ fn route(
     };
     Ok(Route {
         name: name.to_owned(),
+        told: Arc::new(Told::new(name, router, entry, statics)),
         rule,
         place,
         layers: layers.chain(&names)?,

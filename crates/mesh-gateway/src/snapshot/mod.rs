@@ -9,7 +9,9 @@
 
 mod build;
 mod choice;
+mod inventory;
 mod layers;
+mod own;
 mod place;
 mod servers;
 mod service;
@@ -23,14 +25,16 @@ mod tests;
 
 pub(crate) use build::build;
 pub(crate) use choice::{Asker, Busy};
+pub(crate) use inventory::{Inventory, Part};
 pub(crate) use place::Place;
 pub(crate) use servers::{Address, Balancer};
-pub(crate) use service::{Destination, Fallback, Mirrored};
+pub(crate) use service::{Destination, Fallback, Mirrored, Own};
 pub(crate) use tcp::{Ends, TcpRoute};
 
 use crate::{
     config::{Warning, model::Named},
     middleware::Layer,
+    observe::Told,
     rule::{Connection, HttpRule, Target},
     upstream::{Checker, ServerState},
 };
@@ -46,6 +50,12 @@ pub(crate) struct Snapshot {
     pub(crate) destinations: Named<Arc<Destination>>,
     pub(crate) middlewares: Named<Status>,
     pub(crate) tcp_routers: Named<Status>,
+    pub(crate) tcp_services: Named<Status>,
+    pub(crate) tcp_middlewares: Named<Status>,
+    pub(crate) udp_routers: Named<Status>,
+    pub(crate) udp_services: Named<Status>,
+    /// What was configured, for whoever asks.
+    pub(crate) inventory: Inventory,
     /// What the rules name as hosts.
     pub(crate) hosts: Vec<String>,
     pub(crate) warnings: Vec<Warning>,
@@ -89,6 +99,17 @@ pub(crate) struct Table {
     tcp: Vec<TcpRoute>,
 }
 
+impl Snapshot {
+    /// Whether a service's server is taken to be well.
+    pub(crate) fn is_up(&self, service: &str, server: &str) -> bool {
+        let Some(Destination::Balancer(balancer)) = self.destinations.get(service).map(|found| &**found)
+        else {
+            return true;
+        };
+        balancer.servers.iter().find(|known| known.url == server).is_none_or(|known| known.health.is_up())
+    }
+}
+
 impl Table {
     /// The router for a request.
     pub(crate) fn find(&self, target: &Target<'_>, tls: bool) -> Option<&Route> {
@@ -125,6 +146,8 @@ impl Table {
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) name: String,
+    /// Who wants to know of its requests.
+    pub(crate) told: Arc<Told>,
     rule: HttpRule,
     place: Place,
     pub(crate) layers: Vec<Arc<Layer>>,

@@ -35,10 +35,23 @@ pub(crate) enum Destination {
     Mirroring(Mirrored),
     /// One, and another for when it is unwell.
     Failover(Fallback),
+    /// The gateway itself.
+    Own(Own),
+}
+
+/// What the gateway answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// What is configured, and how it stands.
+    Api,
+    /// A page of it.
+    Dashboard,
     /// Whether the gateway is there.
     Ping,
+    /// Numbers.
+    Prometheus,
     /// A redirection comes before it.
-    Nowhere,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -112,7 +125,7 @@ impl Destination {
             Self::Weighted(weighted) => weighted.watches,
             Self::Mirroring(mirrored) => mirrored.reports,
             Self::Failover(fallback) => fallback.reports,
-            Self::Ping | Self::Nowhere => false,
+            Self::Own(_) => false,
         }
     }
 
@@ -125,7 +138,7 @@ impl Destination {
             Self::Failover(fallback) => {
                 fallback.is_well() || !fallback.fallback.reports() || fallback.fallback.is_up()
             }
-            Self::Ping | Self::Nowhere => true,
+            Self::Own(_) => true,
         }
     }
 }
@@ -145,10 +158,12 @@ impl<'c> Services<'c> {
         configured: &'c Named<Service>,
         transports: &'c Named<ServersTransport>,
         default: &'c StaticTransport,
+        own: Vec<(&'static str, Result<Own, String>)>,
     ) -> Self {
         let mut made = Named::new();
-        made.insert("ping@internal".to_owned(), Ok(Arc::new(Destination::Ping)));
-        made.insert("noop@internal".to_owned(), Ok(Arc::new(Destination::Nowhere)));
+        for (name, own) in own {
+            made.insert(name.to_owned(), own.map(|own| Arc::new(Destination::Own(own))));
+        }
         let (spoken, statuses) = (Named::new(), Named::new());
         let mut services = Self { configured, transports, default, made, spoken, statuses };
         for name in configured.keys() {

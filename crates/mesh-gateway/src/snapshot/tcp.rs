@@ -129,7 +129,11 @@ impl TcpGathered {
         Ok(allowed)
     }
 
-    fn destination(&self, name: &str, way: &mut Vec<String>) -> Result<Arc<TcpDestination>, String> {
+    pub(super) fn destination(
+        &self,
+        name: &str,
+        way: &mut Vec<String>,
+    ) -> Result<Arc<TcpDestination>, String> {
         let service =
             self.services.get(name).ok_or_else(|| format!("the service {name:?} does not exist"))?;
         if way.iter().any(|before| before == name) || way.len() >= DEPTH_LEVELS_MAX {

@@ -19,7 +19,6 @@ pub(super) fn unsupported(provider: &str, part: &Configuration) -> Option<Warnin
         note(tls.is_some_and(|tls| !tls.cert_resolver.is_empty()), format!("{place}.tls.certResolver"));
         note(tls.is_some_and(|tls| !tls.domains.is_empty()), format!("{place}.tls.domains"));
         note(tls.is_some_and(|tls| !tls.options.is_empty()), format!("{place}.tls.options"));
-        note(router.observability.is_some(), format!("{place}.observability"));
     }
     for (name, service) in &part.http.services {
         let place = format!("http.services.{name}");

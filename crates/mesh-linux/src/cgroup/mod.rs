@@ -17,7 +17,7 @@ mod usage;
 pub use detect::Cgroups;
 pub use devices::DeviceRule;
 pub use group::{Group, oom_kills};
-pub use join::join;
+pub use join::{Members, join};
 pub use limits::Limits;
 pub use usage::Usage;
 

@@ -30,7 +30,8 @@ impl Inner {
         challenge: &Challenge,
     ) -> Result<Option<Grant>, OciError> {
         let files = &self.settings.credential_files;
-        let credential = credentials::look_up(files, &place.registry, &place.repository)
+        let helpers = self.settings.helper_environment.as_ref().map(Secret::expose);
+        let credential = credentials::look_up(files, helpers, &place.registry, &place.repository)
             .await
             .map_err(|source| OciError::Credentials { registry: place.registry.clone(), source })?;
         if let Some(Credential::Access { token }) = &credential {

@@ -4,7 +4,7 @@ use super::{Credential, CredentialError};
 use crate::manifest::shortened;
 use mesh_redact::Secret;
 use serde::Deserialize;
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
@@ -19,8 +19,10 @@ const NOT_FOUND: &str = "credentials not found";
 const TOKEN_USER: &str = "<token>";
 
 /// A helper.
-pub(super) struct Helper {
+pub(super) struct Helper<'a> {
     program: String,
+    /// What it is run with; `None`: what this process has.
+    environment: Option<&'a BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +34,7 @@ struct Given {
     secret: String,
 }
 
-impl Helper {
+impl<'a> Helper<'a> {
     /// The helper that a file names.
     pub(super) fn new(path: &Path, name: &str) -> Result<Self, CredentialError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -44,7 +46,12 @@ impl Helper {
 
     /// The helper with this program.
     pub(super) fn at(program: String) -> Self {
-        Self { program }
+        Self { program, environment: None }
+    }
+
+    /// The same, run with this environment and nothing else; it is looked for in its PATH.
+    pub(super) fn with(self, environment: Option<&'a BTreeMap<String, String>>) -> Self {
+        Self { environment, ..self }
     }
 
     /// What it has for a server; `None` where it has nothing.
@@ -68,7 +75,11 @@ impl Helper {
             registry: registry.clone(),
             source,
         };
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if let Some(environment) = self.environment {
+            command.env_clear().envs(environment);
+        }
+        let mut child = command
             .arg("get")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

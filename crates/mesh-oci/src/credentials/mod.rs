@@ -9,6 +9,7 @@ mod helper;
 
 use mesh_redact::Secret;
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -143,11 +144,12 @@ const DOCKER_KEY: &str = "https://index.docker.io/v1/";
 /// When a file is there and cannot be used, or the helper it names fails.
 pub async fn look_up(
     files: &[PathBuf],
+    helpers: Option<&BTreeMap<String, String>>,
     registry: &str,
     repository: &str,
 ) -> Result<Option<Credential>, CredentialError> {
     for path in files {
-        if let Some(found) = look_into(path, registry, repository).await? {
+        if let Some(found) = look_into(path, helpers, registry, repository).await? {
             return Ok(Some(found));
         }
     }
@@ -156,13 +158,14 @@ pub async fn look_up(
 
 async fn look_into(
     path: &Path,
+    helpers: Option<&BTreeMap<String, String>>,
     registry: &str,
     repository: &str,
 ) -> Result<Option<Credential>, CredentialError> {
     let Some(file) = file::read(path)? else { return Ok(None) };
     let key = key_of(registry);
     if let Some(name) = file.helper(registry, key) {
-        let helper = helper::Helper::new(path, name)?;
+        let helper = helper::Helper::new(path, name)?.with(helpers);
         return helper.get(key, HELPER_TIME_MAX).await;
     }
     file.credential(path, registry, repository)
@@ -177,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, json).unwrap();
-        let told = match look_up(&[path], registry, "team/app").await {
+        let told = match look_up(&[path], None, registry, "team/app").await {
             Ok(None) => "none".to_owned(),
             Ok(Some(Credential::Password { user, password })) => format!("{user}:{}", password.expose()),
             Ok(Some(Credential::Identity { token })) => format!("identity {}", token.expose()),
@@ -214,8 +217,8 @@ mod tests {
         check(r#"{"auths":{"q":{"auth":"hunter2"#, "q", "line 1").await;
         check("{}", "q", "none").await;
         check("", "q", "none").await;
-        assert_eq!(look_up(&[], "q", "x").await.unwrap(), None);
-        assert_eq!(look_up(&["/nowhere/config.json".into()], "q", "x").await.unwrap(), None);
+        assert_eq!(look_up(&[], None, "q", "x").await.unwrap(), None);
+        assert_eq!(look_up(&["/nowhere/config.json".into()], None, "q", "x").await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -247,7 +250,7 @@ mod tests {
             ),
         ];
         for (registry, expected) in [("a", Some("a")), ("b", Some("b")), ("c", None)] {
-            let user = match look_up(&files, registry, "x").await.unwrap() {
+            let user = match look_up(&files, None, registry, "x").await.unwrap() {
                 Some(Credential::Password { user, .. }) => Some(user),
                 _ => None,
             };
@@ -286,6 +289,27 @@ mod tests {
             assert!(error.to_string().contains(told), "{script}: {error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_helper_has_the_environment_of_whoever_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("docker-credential-mesh-own");
+        let script =
+            "#!/bin/sh\necho \"{\\\"Username\\\":\\\"$OWN-$CARGO_PKG_NAME\\\",\\\"Secret\\\":\\\"x\\\"}\"\n";
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let file = folder.path().join("config.json");
+        fs::write(&file, r#"{"credsStore":"mesh-own"}"#).unwrap();
+        let own = [("PATH", folder.path().to_str().unwrap()), ("OWN", "mine")];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let own = BTreeMap::from(own);
+        // Found in the PATH that was given, and with nothing of this process.
+        match look_up(std::slice::from_ref(&file), Some(&own), "q", "x").await.unwrap() {
+            Some(Credential::Password { user, .. }) => assert_eq!(user, "mine-"),
+            other => panic!("{other:?}"),
+        }
+        assert!(look_up(&[file], None, "q", "x").await.is_err());
     }
 
     #[tokio::test]

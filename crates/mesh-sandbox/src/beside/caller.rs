@@ -21,9 +21,10 @@ pub struct Conversation(OwnedFd);
 /// What came of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ended: its code, or 128 and the number of its signal. Why it could not be executed (126, 127) stands on
-    /// its standard error.
+    /// It ended: its code, or 128 and the number of its signal.
     Code(i32),
+    /// It could not be executed: 126, 127. Why stands on its standard error.
+    NotExecuted(i32),
     /// Nothing was started, and nothing will be: a shim of its own (`mesh shim exec`) may serve.
     Refused,
 }
@@ -49,6 +50,7 @@ impl Conversation {
     pub fn end(&self) -> Option<End> {
         match wire::hear(&self.0) {
             Heard::Message(Message::Exit(code)) => Some(End::Code(code)),
+            Heard::Message(Message::NotExecuted(code)) => Some(End::NotExecuted(code)),
             Heard::Message(Message::Refused) => Some(End::Refused),
             Heard::Message(_) | Heard::Nothing => None,
             // The shim is gone, and everything in its container with it.
@@ -91,13 +93,11 @@ impl AsFd for Conversation {
 }
 
 /// Runs a program in the container with this directory on streams of this process, and passes on what signals this
-/// process gets; blocks them for good. To be called by the only thread. `None`: nothing was started.
-#[must_use]
-pub fn run(directory: &Path, orders: &[u8], streams: [BorrowedFd<'_>; 3]) -> Option<i32> {
-    let signals = Signals::block(false).ok()?;
-    let conversation = Conversation::begin(directory, orders, streams).ok()?;
-    match conversation.follow(&signals) {
-        End::Code(code) => Some(code),
-        End::Refused => None,
-    }
+/// process gets; blocks them for good. To be called by the only thread.
+///
+/// # Errors
+/// As [`Conversation::begin`], and those of taking signals.
+pub fn run(directory: &Path, orders: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<End> {
+    let signals = Signals::block(false).map_err(io::Error::other)?;
+    Ok(Conversation::begin(directory, orders, streams)?.follow(&signals))
 }

@@ -5,7 +5,10 @@
 //! look into (a shim is not dumpable, and neither is what it forks), and that the file it is executed from lies
 //! on a mount that is read-only, so that `/proc/<pid>/exe` cannot be written to once it is idle.
 
-use super::wire::Request;
+use super::{
+    guest::Groups,
+    wire::{self, Message, Request},
+};
 use crate::{
     channel,
     exec::{self, Namespaces},
@@ -22,7 +25,10 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns},
 };
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::{
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    path::PathBuf,
+};
 
 /// The namespaces of a container that a process can join by itself.
 const ALL: CloneFlags = CloneFlags::CLONE_NEWCGROUP
@@ -37,6 +43,8 @@ pub(super) struct Place<'a> {
     pub(super) evidence: SingleThreaded,
     /// First process of the container, as the shim numbers it.
     pub(super) first: u32,
+    /// Its control groups.
+    pub(super) groups: &'a Groups,
     /// A handle on it.
     pub(super) container: &'a OwnedFd,
     /// A handle on the shim.
@@ -55,6 +63,7 @@ pub(super) fn main(place: Place<'_>, request: &Request) -> i32 {
         Report::SetupFailed { .. } | Report::Started { .. } => exec::SETUP_FAILED,
     };
     channel::tell(&report);
+    wire::say(&request.conversation, Message::NotExecuted(code));
     code
 }
 
@@ -63,7 +72,10 @@ fn keep_own(place: Place<'_>, request: &Request) -> Result<(), Failure> {
     for (number, stream) in (0..).zip(&request.streams) {
         place_standard(stream, number).attempt(|| "place the standard streams")?;
     }
-    let mut kept = [place.container, place.shim, &request.orders].map(|own| own.as_raw_fd().cast_unsigned());
+    let own = [place.container, place.shim, &request.orders, &request.conversation];
+    let members = place.groups.members.iter().flatten();
+    let kept = own.iter().map(|own| own.as_fd()).chain(members.map(AsFd::as_fd));
+    let mut kept: Vec<u32> = kept.map(|kept| kept.as_raw_fd().cast_unsigned()).collect();
     kept.sort_unstable();
     let mut next = 3;
     for number in kept {
@@ -77,11 +89,21 @@ fn prepare(place: Place<'_>, request: &Request) -> Result<crate::execute::Progra
     let specification: ExecSpecification = channel::read_orders(&request.orders)?;
     exec::lead()?;
     let namespace = specification.user_namespace;
-    exec::join_own_groups(join_groups(place.evidence, &specification.cgroups), namespace)?;
+    exec::join_own_groups(enter_groups(place, &specification.cgroups), namespace)?;
     let innermost = join(place, namespace)?;
     let program = exec::settle(&specification, innermost, false)?;
     container::finish(|| !has_ended(place.shim))?;
     Ok(program)
+}
+
+/// Joins the control groups that the orders name: those of the container, unless whoever gave the orders knows better.
+fn enter_groups(place: Place<'_>, directories: &[PathBuf]) -> Result<(), Failure> {
+    match &place.groups.members {
+        Some(members) if directories == place.groups.directories => members.iter().try_for_each(|group| {
+            group.join(place.evidence).attempt(|| "join the container's control groups")
+        }),
+        _ => join_groups(place.evidence, directories),
+    }
 }
 
 /// Joins the container's namespaces; that of process numbers is the one it was born into. Gives the innermost user

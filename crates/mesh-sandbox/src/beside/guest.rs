@@ -4,7 +4,11 @@ use super::{
     child::{self, Place},
     wire::{self, Heard, Message, Request},
 };
-use mesh_linux::process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd};
+use crate::specification::RunSpecification;
+use mesh_linux::{
+    cgroup::Members,
+    process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd},
+};
 use nix::{
     libc,
     poll::{PollFd, PollFlags},
@@ -14,17 +18,21 @@ use nix::{
 use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
-    path::Path,
+    path::PathBuf,
 };
 
 /// Programs that run at once; whoever comes then sees to a program without us.
 const GUESTS_MAX: usize = 64;
+
+/// Code of a program that was killed: 128 and SIGKILL.
+const KILLED: i32 = 137;
 
 /// The door of a container and whoever came through it.
 pub(crate) struct Beside {
     evidence: SingleThreaded,
     /// First process of the container.
     first: u32,
+    groups: Groups,
     /// `None` once it is broken.
     door: Option<OwnedFd>,
     guests: Vec<Guest>,
@@ -47,11 +55,32 @@ struct Guest {
     over: bool,
 }
 
+/// The control groups of a container.
+pub(super) struct Groups {
+    pub(super) directories: Vec<PathBuf>,
+    /// Open from the first program on; `None` where they cannot be held open.
+    pub(super) members: Option<Vec<Members>>,
+}
+
+impl Groups {
+    /// Opens them once: a program joins eight of them where control groups are of version 1.
+    fn open(&mut self) {
+        if self.members.is_none() {
+            self.members = self.directories.iter().map(|directory| Members::open(directory).ok()).collect();
+        }
+    }
+}
+
 impl Beside {
     /// Makes the door in the container's directory. A container without one runs as well.
-    pub(crate) fn open(evidence: SingleThreaded, directory: &Path, first: u32) -> Option<Self> {
-        let door = wire::open_door(directory).ok()?;
-        Some(Self { evidence, first, door: Some(door), guests: Vec::new() })
+    pub(crate) fn open(
+        evidence: SingleThreaded,
+        specification: &RunSpecification,
+        first: u32,
+    ) -> Option<Self> {
+        let door = Some(wire::open_door(&specification.directory).ok()?);
+        let groups = Groups { directories: specification.cgroups.clone(), members: None };
+        Some(Self { evidence, first, groups, door, guests: Vec::new() })
     }
 
     /// Adds what is to be waited for.
@@ -104,30 +133,34 @@ impl Beside {
             return wire::say(&request.conversation, Message::Refused);
         }
         match self.start(&request, container) {
-            Ok((leader, pidfd)) => {
+            Ok(Some((leader, pidfd))) => {
                 let conversation = Some(request.conversation);
                 self.guests.push(Guest { leader, pidfd, conversation, over: false });
             }
+            Ok(None) => wire::say(&request.conversation, Message::Exit(KILLED)),
             // Nothing of it was begun: its caller may succeed where we could not.
             Err(_) => wire::say(&request.conversation, Message::Refused),
         }
     }
 
-    fn start(&self, request: &Request, container: &OwnedFd) -> io::Result<(Pid, OwnedFd)> {
+    /// Forks what becomes the program. `None`: it was begun, and killed because it could not have been watched.
+    fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<Option<(Pid, OwnedFd)>> {
+        self.groups.open();
         // So that what is forked can tell that we ended: its parent is out of its sight.
         let shim = open_pidfd(std::process::id())?;
         match fork(self.evidence)? {
             ForkResult::Child => {
-                let place = Place { evidence: self.evidence, first: self.first, container, shim: &shim };
+                let Self { evidence, first, groups, .. } = self;
+                let place = Place { evidence: *evidence, first: *first, groups, container, shim: &shim };
                 exit_now(child::main(place, request))
             }
             ForkResult::Parent { child } => match open_pidfd(child.as_raw().cast_unsigned()) {
-                Ok(pidfd) => Ok((child, pidfd)),
-                Err(error) => {
+                Ok(pidfd) => Ok(Some((child, pidfd))),
+                Err(_) => {
                     // Our own child that nobody waited for: the number is still its.
                     let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
                     let _ = mesh_linux::process::wait_child(child);
-                    Err(error)
+                    Ok(None)
                 }
             },
         }
@@ -149,7 +182,8 @@ impl Guest {
 
     /// Does what its caller says; one that is gone takes its program along.
     fn listen(&mut self) {
-        let Some(conversation) = &self.conversation else { return };
+        // Once it was waited for, its number may be somebody else's.
+        let Some(conversation) = self.conversation.as_ref().filter(|_| !self.over) else { return };
         match wire::hear(conversation) {
             Heard::Message(Message::Signal(number)) => drop(signal_pidfd(&self.pidfd, number)),
             Heard::Message(Message::Kill) => {

@@ -3,26 +3,20 @@
 //! Both ends are this binary, but one may be older: a request of another format is refused, and what is not
 //! understood later is passed over.
 
-use mesh_linux::descriptor::take_received;
-use nix::{
-    cmsg_space,
-    errno::Errno,
-    sys::{
-        socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg},
-        stat::{Mode, umask},
-    },
-};
+use nix::sys::stat::{Mode, umask};
 use rustix::{
     fs::{CWD, Mode as FileMode, OFlags, openat, unlinkat},
+    io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-        SocketFlags, SocketType, bind, connect, recv, send, sendmsg, socket_with,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
+        recvmsg, send, sendmsg, socket_with,
     },
 };
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -58,6 +52,8 @@ pub(crate) enum Message {
     Kill,
     /// To the caller, last: the program ended with this code.
     Exit(i32),
+    /// To the caller, last: it could not be executed, which has this code.
+    NotExecuted(i32),
     /// To the caller, alone: nothing was started.
     Refused,
 }
@@ -69,6 +65,7 @@ impl Message {
             Self::Signal(number) => with(b's', number),
             Self::Kill => vec![b'k'],
             Self::Exit(code) => with(b'x', code),
+            Self::NotExecuted(code) => with(b'n', code),
             Self::Refused => vec![b'r'],
         }
     }
@@ -80,6 +77,7 @@ impl Message {
             b's' => number().map(Self::Signal),
             b'k' => Some(Self::Kill),
             b'x' => number().map(Self::Exit),
+            b'n' => number().map(Self::NotExecuted),
             b'r' => Some(Self::Refused),
             _ => None,
         }
@@ -103,9 +101,7 @@ pub(crate) fn hear(conversation: impl AsFd) -> Heard {
         Ok((0, _)) => Heard::Gone,
         Ok((count, _)) => Message::decode(&buffer[..count]).map_or(Heard::Nothing, Heard::Message),
         // The other side ended with something of ours unread; what it said before is still to come.
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {
-            Heard::Nothing
-        }
+        Err(Errno::AGAIN | Errno::INTR | Errno::CONNRESET) => Heard::Nothing,
         Err(_) => Heard::Gone,
     }
 }
@@ -143,18 +139,18 @@ pub(crate) fn knock(directory: &Path, descriptors: [BorrowedFd<'_>; DESCRIPTORS]
 /// Takes one request, without waiting. `None`: there is none, or one that cannot even be refused.
 pub(crate) fn answer_door(door: &OwnedFd) -> io::Result<Option<Request>> {
     let mut format = [0];
-    let mut room = cmsg_space!([RawFd; DESCRIPTORS]);
-    let mut parts = [IoSliceMut::new(&mut format)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = match recvmsg::<UnixAddr>(door.as_raw_fd(), &mut parts, Some(&mut room), flags) {
-        Ok(message) => message,
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    match recvmsg(door, &mut [IoSliceMut::new(&mut format)], &mut ancillary, flags) {
+        Ok(_) => {}
+        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
         Err(errno) => return Err(errno.into()),
-    };
+    }
     let mut came = Vec::with_capacity(DESCRIPTORS);
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = part {
-            came.extend(numbers.into_iter().filter_map(take_received));
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            came.extend(descriptors);
         }
     }
     let Ok([conversation, orders, stdin, stdout, stderr]) = <[OwnedFd; DESCRIPTORS]>::try_from(came) else {
@@ -192,7 +188,14 @@ mod tests {
     #[test]
     fn messages_come_back_and_nonsense_does_not() {
         let (one, other) = pair();
-        for message in [Message::Signal(15), Message::Kill, Message::Exit(-1), Message::Refused] {
+        let all = [
+            Message::Signal(15),
+            Message::Kill,
+            Message::Exit(-1),
+            Message::NotExecuted(127),
+            Message::Refused,
+        ];
+        for message in all {
             say(&one, message);
             assert_eq!(hear(&other), Heard::Message(message));
         }
@@ -228,6 +231,18 @@ mod tests {
         connect(&stranger, &address(&opened).unwrap()).unwrap();
         send(&stranger, &[FORMAT], SendFlags::empty()).unwrap();
         assert!(answer_door(&door).unwrap().is_none());
+        // Too many: what does not fit is closed by the kernel, the rest by us, and the door stays.
+        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        let seven = [ours.as_fd(); 7];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(7))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&seven));
+        sendmsg(&stranger, &[IoSlice::new(&[FORMAT])], &mut ancillary, SendFlags::empty()).unwrap();
+        drop(answer_door(&door).unwrap());
+        assert!(open() <= before + 2, "other tests open a few, but not all of these");
+        knock(&directory, descriptors()).unwrap();
+        assert!(answer_door(&door).unwrap().is_some());
         // Whoever does not take what waits is not waited for.
         while knock(&directory, descriptors()).is_ok() {}
         drop(door);

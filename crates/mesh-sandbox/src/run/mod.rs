@@ -161,7 +161,7 @@ fn open_beside(
     pid: u32,
 ) -> Option<Beside> {
     let serves = !matches!(streams, Streams::Relayed { .. }) && !specification.host_pid;
-    serves.then(|| Beside::open(evidence, &specification.directory, pid)).flatten()
+    serves.then(|| Beside::open(evidence, specification, pid)).flatten()
 }
 
 /// Passes signals, output and input along until the container ended; its code.

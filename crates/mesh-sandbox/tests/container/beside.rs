@@ -28,7 +28,8 @@ pub(crate) fn programs(world: &World) {
     let container = long_running(world);
     let check = |specification: &ExecSpecification, code: i32, out: &str, error: &str| {
         let (end, stdout, stderr) = container.beside(specification).unwrap().end();
-        assert_eq!((end, stdout.trim_end()), (End::Code(code), out), "{stderr}");
+        let want = if error.is_empty() { End::Code(code) } else { End::NotExecuted(code) };
+        assert_eq!((end, stdout.trim_end()), (want, out), "{stderr}");
         assert!(stderr.contains(error) && stderr.is_empty() == error.is_empty(), "{stderr}");
     };
     for (arguments, code, out, error) in [
@@ -173,4 +174,32 @@ pub(crate) fn no_door(world: &World) {
         assert!(!container.directory.join("exec.sock").exists());
         container.stop();
     }
+}
+
+/// Programs are in every group of their container, the first as the second; and in others where those are named.
+pub(crate) fn groups(world: &World, group: &mesh_linux::cgroup::Group) {
+    let mut specification = world.specification("echo up; exec sleep 1000");
+    specification.cgroups = group.paths();
+    let container = world.start(&specification);
+    until("the container", || container.output().contains("up"));
+    let members = || {
+        let count = |path: &std::path::PathBuf| {
+            fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines().count()
+        };
+        group.paths().iter().map(count).collect::<BTreeSet<_>>()
+    };
+    let mut orders = world.exec(&container, world.process(&["sleep", "1000"]));
+    orders.cgroups = group.paths();
+    let first = container.beside(&orders).unwrap();
+    until("the first in its groups", || members() == [2].into());
+    let second = container.beside(&orders).unwrap();
+    until("the second in its groups", || members() == [3].into());
+    orders.cgroups = vec!["/absent".into()];
+    let (end, _, error) = container.beside(&orders).unwrap().end();
+    assert!(end == End::NotExecuted(126) && error.contains("join control group /absent"), "{error}");
+    for program in [first, second] {
+        program.conversation.kill();
+        assert_eq!(program.wait(), End::Code(137));
+    }
+    container.stop();
 }

@@ -67,7 +67,10 @@ pub(crate) fn limits(world: &World) {
         println!("  skipped: no control groups for memory and pids here");
         return;
     }
-    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| limits_hold(world, &group)));
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        crate::beside::groups(world, &group);
+        limits_hold(world, &group);
+    }));
     group.kill().unwrap();
     until("an empty group", || group.processes().is_empty());
     until("the group's end", || group.remove().is_ok());

@@ -284,6 +284,18 @@ async fn what_nothing_serves_is_left_out_and_told_where_the_file_lets_it() {
     let Ok(Answer::Project(Some(known))) = answer else { panic!("{answer:?}") };
     assert_eq!(Vec::from_iter(known.left_out.values().cloned())[1], "it needs graphs");
     assert_eq!(Vec::from_iter(known.services.into_keys()), ["db"]);
+    let pull = |named: Option<&[&str]>| {
+        let services = ["db", "graphs"].map(str::to_owned).to_vec();
+        let named = named.map(|named| named.iter().map(|name| (*name).to_owned()).collect());
+        let project = Box::new(stack.clone());
+        rig.ask(Request::Pull { project, services, refresh: true, substitute: None, named })
+    };
+    let (answer, progress) = pull(Some(&[])).await;
+    answer.unwrap();
+    assert!(progress.iter().any(told), "{progress:?}");
+    for named in [Some(&["graphs"][..]), None] {
+        assert!(pull(named).await.0.is_err(), "{named:?}");
+    }
     // Whoever asks for it by name wants it, and whoever needs it and may not go cannot start.
     for services in [&["graphs"][..], &["shown"]] {
         assert!(up(services).await.0.is_err(), "{services:?}");

@@ -1,11 +1,13 @@
 //! The static configuration: where the gateway listens and what it learns its routes from.
 
+mod observation;
 mod source;
 mod support;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use observation::*;
 pub(crate) use source::{StaticError, load};
 pub(crate) use support::not_yet;
 
@@ -33,14 +35,15 @@ record! {
         providers: Providers,
         #[serde(deserialize_with = "allow_empty")]
         api: Option<Api>,
-        metrics: Unsupported,
+        metrics: Option<Metrics>,
         #[serde(deserialize_with = "allow_empty")]
         ping: Option<Ping>,
         #[serde(deserialize_with = "allow_empty")]
         log: Option<Log>,
         #[serde(deserialize_with = "allow_empty")]
         access_log: Option<AccessLog>,
-        tracing: Unsupported,
+        #[serde(deserialize_with = "allow_empty")]
+        tracing: Option<Tracing>,
         host_resolver: Unsupported,
         certificates_resolvers: Unsupported,
         experimental: Unsupported,
@@ -81,7 +84,7 @@ record! {
         http2: Http2,
         http3: Unsupported,
         udp: Unsupported,
-        observability: Unsupported,
+        observability: EntryObservability,
     }
 
     /// The lives of connections.
@@ -242,17 +245,6 @@ record! {
         compress: bool,
         otlp: Unsupported,
     }
-
-    /// The log of requests.
-    AccessLog {
-        file_path: String,
-        format: String,
-        filters: Unsupported,
-        fields: Unsupported,
-        buffering_size: i64,
-        add_internals: bool,
-        otlp: Unsupported,
-    }
 }
 
 impl Default for Core {
@@ -373,20 +365,6 @@ impl Default for Log {
             max_age: 0,
             max_backups: 0,
             compress: false,
-            otlp: Unsupported::default(),
-        }
-    }
-}
-
-impl Default for AccessLog {
-    fn default() -> Self {
-        Self {
-            file_path: String::new(),
-            format: "common".to_owned(),
-            filters: Unsupported::default(),
-            fields: Unsupported::default(),
-            buffering_size: 0,
-            add_internals: false,
             otlp: Unsupported::default(),
         }
     }

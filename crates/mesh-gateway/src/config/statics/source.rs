@@ -34,6 +34,8 @@ pub(crate) enum StaticError {
     Flags(#[source] DecodeError),
     #[error("could not read the environment")]
     Environment(#[source] DecodeError),
+    #[error("API basePath {path:?} is no path")]
+    BasePath { path: String },
     #[error(transparent)]
     Text(#[from] TextError),
     #[error("could not read {}", path.display())]
@@ -67,7 +69,7 @@ pub(crate) fn load(
     } else {
         decode(&environment(variables)).map_err(StaticError::Environment)?
     };
-    complete(&mut statics);
+    complete(&mut statics)?;
     Ok(statics)
 }
 
@@ -122,14 +124,16 @@ fn found<'v>(lookup: &impl Fn(&str) -> Option<&'v str>) -> Option<PathBuf> {
 }
 
 /// An entry point if there is none, and what others are asked at.
-fn complete(statics: &mut Statics) {
+fn complete(statics: &mut Statics) -> Result<(), StaticError> {
     if statics.entry_points.keys().all(|name| name == "traefik") {
         let http = super::EntryPoint { address: DEFAULT_ADDRESS.to_owned(), ..super::EntryPoint::default() };
         statics.entry_points.insert("http".to_owned(), http);
     }
+    let prometheus = statics.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
     let asked =
         statics.ping.as_ref().is_some_and(|ping| ping.entry_point == "traefik" && !ping.manual_routing)
-            || statics.api.as_ref().is_some_and(|api| api.insecure);
+            || statics.api.as_ref().is_some_and(|api| api.insecure)
+            || prometheus.is_some_and(|found| found.entry_point == "traefik" && !found.manual_routing);
     if asked && !statics.entry_points.contains_key("traefik") {
         let own = super::EntryPoint { address: ":8080".to_owned(), ..super::EntryPoint::default() };
         statics.entry_points.insert("traefik".to_owned(), own);
@@ -139,4 +143,16 @@ fn complete(statics: &mut Statics) {
     {
         docker.default_rule = super::DEFAULT_RULE.to_owned();
     }
+    if let Some(tracing) = &mut statics.tracing
+        && tracing.resource_attributes.is_empty()
+    {
+        tracing.resource_attributes.clone_from(&tracing.global_attributes);
+    }
+    if let Some(api) = &statics.api {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.:~-".contains(&byte);
+        if !api.base_path.starts_with('/') || !api.base_path.bytes().all(sound) {
+            return Err(StaticError::BasePath { path: api.base_path.clone() });
+        }
+    }
+    Ok(())
 }

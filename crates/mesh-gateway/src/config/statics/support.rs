@@ -15,8 +15,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
     let providers = &statics.providers;
     for (unsupported, option) in [
         (&statics.tcp_servers_transport, "tcpServersTransport"),
-        (&statics.metrics, "metrics"),
-        (&statics.tracing, "tracing"),
         (&statics.host_resolver, "hostResolver"),
         (&statics.certificates_resolvers, "certificatesResolvers"),
         (&statics.experimental, "experimental"),
@@ -49,23 +47,28 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             "providers.docker.username and password",
         );
     }
-    note(statics.access_log.is_some(), "accessLog");
-    note(statics.api.is_some(), "api");
-    note(statics.log.as_ref().is_some_and(|log| !log.file_path.is_empty()), "log.filePath");
+    note(statics.access_log.as_ref().is_some_and(|log| log.otlp.given), "accessLog.otlp");
+    if let Some(metrics) = &statics.metrics {
+        note(metrics.datadog.given, "metrics.datadog");
+        note(metrics.stats_d.given, "metrics.statsD");
+        note(metrics.influx_db2.given, "metrics.influxDB2");
+        note(metrics.otlp.given, "metrics.otlp");
+    }
+    note(statics.api.as_ref().is_some_and(|api| api.debug), "api.debug");
+    if let Some(log) = &statics.log {
+        note(log.format != "common", "log.format");
+        note(
+            log.max_size > 0 || log.max_age > 0 || log.max_backups > 0,
+            "log.maxSize, maxAge and maxBackups",
+        );
+        note(log.otlp.given, "log.otlp");
+    }
     for (name, entry) in &statics.entry_points {
         let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
         note(entry.allow_acme_by_pass, "allowACMEByPass");
         note(entry.reuse_port, "reusePort");
-        note(entry.proxy_protocol.is_some(), "proxyProtocol");
         note(entry.http3.given, "http3");
         note(entry.udp.given, "udp");
-        note(entry.observability.given, "observability");
-        note(entry.transport.keep_alive_max_time.get().is_some(), "transport.keepAliveMaxTime");
-        note(entry.transport.keep_alive_max_requests > 0, "transport.keepAliveMaxRequests");
-        note(
-            entry.transport.responding_timeouts.write_timeout.get().is_some(),
-            "transport.respondingTimeouts.writeTimeout",
-        );
         note(entry.http.encoded_characters.is_some(), "http.encodedCharacters");
         note(entry.http.underscore_headers_strategy != "keep", "http.underscoreHeadersStrategy");
     }

@@ -85,11 +85,9 @@ fn what_is_wrong_or_without_effect_is_named() {
     );
     let (read, _) = loaded(&["serve"], &[]);
     assert!(matches!(read, Err(StaticError::Argument { .. })));
-    let (read, _) = loaded(
-        &["--metrics.prometheus=true", "--entrypoints.web.http3", "--entrypoints.web.address=:1"],
-        &[],
-    );
+    let (read, _) =
+        loaded(&["--metrics.influxdb2=true", "--entrypoints.web.http3", "--entrypoints.web.address=:1"], &[]);
     let warning = not_yet(&read.expect("known flags")).expect("a warning");
-    assert_eq!(warning.message, "these options have no effect yet: metrics, entryPoints.web.http3");
+    assert_eq!(warning.message, "these options have no effect yet: metrics.influxDB2, entryPoints.web.http3");
     assert_eq!(not_yet(&loaded(&[], &[]).0.expect("nothing")), None);
 }

@@ -1,0 +1,216 @@
+//! The PROXY protocol: what a load balancer in front says of a connection before its first byte.
+//!
+//! Both versions, as HAProxy's specification has them. What is said is believed of those only that the configuration
+//! trusts; what others say is read and passed over. A connection that says nothing is what it is.
+
+use crate::{
+    config::statics::ProxyHeader,
+    rule::{NetworkError, Networks},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    time::{Instant, sleep, timeout_at},
+};
+
+/// What the second version begins with.
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// What the first begins with, and most bytes of its line (section 2.1).
+const WORD: &[u8] = b"PROXY ";
+const LINE_BYTES_MAX: usize = 107;
+/// Bytes of the second version's fixed part, and most of the rest.
+const FIXED_BYTES: usize = 16;
+const REST_BYTES_MAX: usize = 4 << 10;
+/// How long a client may take to say it, and how often is looked for more.
+const SAYING_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Whom an entry point believes.
+#[derive(Debug)]
+pub(super) struct Announced {
+    everyone: bool,
+    trusted: Option<Networks>,
+}
+
+/// What a connection begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// More has to be seen.
+    More,
+    /// Something else.
+    Nothing,
+    /// So many bytes, and on whose behalf; none on the balancer's own.
+    Header { length: usize, client: Option<SocketAddr> },
+    /// It begins like a header and is none.
+    Wrong,
+}
+
+impl Announced {
+    pub(super) fn new(options: &ProxyHeader) -> Result<Self, NetworkError> {
+        let trusted = match options.trusted_ips.is_empty() {
+            true => None,
+            false => Some(Networks::parse(&options.trusted_ips)?),
+        };
+        Ok(Self { everyone: options.insecure, trusted })
+    }
+
+    /// Whose connection it is, the header taken off; none if it is to be closed.
+    pub(super) async fn client(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+        let deadline = Instant::now() + SAYING_MAX;
+        let mut seen = vec![0; FIXED_BYTES + REST_BYTES_MAX];
+        let mut before = 0;
+        loop {
+            let count = timeout_at(deadline, stream.peek(&mut seen)).await.ok()?.ok()?;
+            match said(&seen[..count]) {
+                Said::Nothing => return Some(peer),
+                Said::Wrong => return None,
+                Said::More if count == 0 || Instant::now() > deadline => return None,
+                // What is looked at stays where it is: there is nothing to wait for but time.
+                Said::More if count == before => sleep(LOOK_EVERY).await,
+                Said::More => before = count,
+                Said::Header { length, client } => {
+                    stream.read_exact(&mut seen[..length]).await.ok()?;
+                    let address = peer.ip().to_canonical();
+                    let believed = self.everyone
+                        || self.trusted.as_ref().is_some_and(|trusted| trusted.contain(address));
+                    return Some(client.filter(|_| believed).unwrap_or(peer));
+                }
+            }
+        }
+    }
+}
+
+fn said(bytes: &[u8]) -> Said {
+    let begins = |with: &[u8]| {
+        let length = with.len().min(bytes.len());
+        bytes[..length] == with[..length]
+    };
+    match () {
+        () if bytes.len() >= SIGNATURE.len() && begins(SIGNATURE) => second(bytes),
+        () if bytes.len() >= WORD.len() && begins(WORD) => first(bytes),
+        () if begins(SIGNATURE) || begins(WORD) => Said::More,
+        () => Said::Nothing,
+    }
+}
+
+/// A line of text.
+fn first(bytes: &[u8]) -> Said {
+    let shown = &bytes[..bytes.len().min(LINE_BYTES_MAX)];
+    let Some(end) = shown.windows(2).position(|pair| pair == b"\r\n") else {
+        return if shown.len() < LINE_BYTES_MAX { Said::More } else { Said::Wrong };
+    };
+    let Ok(line) = std::str::from_utf8(&shown[..end]) else { return Said::Wrong };
+    let length = end + 2;
+    let parts: Vec<&str> = line.split(' ').collect();
+    match *parts.as_slice() {
+        [_, "UNKNOWN", ..] => Said::Header { length, client: None },
+        [_, family @ ("TCP4" | "TCP6"), source, _, port, _] => {
+            let (Ok(address), Ok(port)) = (source.parse::<IpAddr>(), port.parse::<u16>()) else {
+                return Said::Wrong;
+            };
+            if address.is_ipv4() != (family == "TCP4") {
+                return Said::Wrong;
+            }
+            Said::Header { length, client: Some(SocketAddr::new(address, port)) }
+        }
+        _ => Said::Wrong,
+    }
+}
+
+/// Bytes with their lengths.
+fn second(bytes: &[u8]) -> Said {
+    let Some((fixed, rest)) = bytes.split_at_checked(FIXED_BYTES) else { return Said::More };
+    let rest_length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    if fixed[12] >> 4 != 2 || rest_length > REST_BYTES_MAX {
+        return Said::Wrong;
+    }
+    let Some(rest) = rest.get(..rest_length) else { return Said::More };
+    let length = FIXED_BYTES + rest_length;
+    // The lower half says whether it is the balancer's own connection (0) or somebody's (1).
+    let client = match (fixed[12] & 0xf, fixed[13] >> 4) {
+        (0, _) => None,
+        (1, 1) if rest.len() >= 12 => {
+            let address: [u8; 4] = [rest[0], rest[1], rest[2], rest[3]];
+            Some(SocketAddr::new(address.into(), u16::from_be_bytes([rest[8], rest[9]])))
+        }
+        (1, 2) if rest.len() >= 36 => {
+            let Ok(address) = <[u8; 16]>::try_from(&rest[..16]) else { return Said::Wrong };
+            Some(SocketAddr::new(address.into(), u16::from_be_bytes([rest[32], rest[33]])))
+        }
+        // Of other families nothing is known here.
+        (1, 0 | 3..) => None,
+        _ => return Said::Wrong,
+    };
+    Said::Header { length, client }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        bytes.extend([command, family]);
+        bytes.extend(u16::try_from(rest.len()).expect("short").to_be_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    #[test]
+    fn both_versions_are_read() {
+        let header = |length, client: &str| Said::Header { length, client: client.parse().ok() };
+        let four = [1, 2, 3, 4, 5, 6, 7, 8, 0x30, 0x39, 0, 80];
+        for (bytes, expected) in [
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 12345 80\r\nGET".to_vec(), header(37, "1.2.3.4:12345")),
+            (b"PROXY TCP6 ::1 ::2 1 2\r\n".to_vec(), header(24, "[::1]:1")),
+            (b"PROXY UNKNOWN\r\n".to_vec(), header(15, "")),
+            (b"PROXY TCP4 ::1 ::2 1 2\r\n".to_vec(), Said::Wrong),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 99999 80\r\n".to_vec(), Said::Wrong),
+            (b"PROXY TCP4 1.2.3.4".to_vec(), Said::More),
+            (b"PROXY ".iter().copied().chain([b'x'; 200]).collect(), Said::Wrong),
+            (b"PRO".to_vec(), Said::More),
+            (b"POST / HTTP/1.1\r\n".to_vec(), Said::Nothing),
+            (b"GET / HTTP/1.1\r\n".to_vec(), Said::Nothing),
+            (b"\r\n\r\n".to_vec(), Said::More),
+            (b"\x16\x03\x01".to_vec(), Said::Nothing),
+            (binary(0x21, 0x11, &four), header(28, "1.2.3.4:12345")),
+            (binary(0x20, 0, &[]), header(16, "")),
+            (binary(0x21, 0x11, &four[..8]), Said::Wrong),
+            (binary(0x31, 0x11, &four), Said::Wrong),
+            (binary(0x21, 0x11, &four)[..20].to_vec(), Said::More),
+            (binary(0x21, 0x11, &[0; REST_BYTES_MAX + 1]), Said::Wrong),
+        ] {
+            assert_eq!(said(&bytes), expected, "{:?}", String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_those_that_are_trusted_are_believed() {
+        for (trusted, expected) in [("127.0.0.0/8", Some("1.2.3.4:5")), ("10.0.0.0/8", None)] {
+            let options = ProxyHeader { trusted_ips: vec![trusted.to_owned()], ..ProxyHeader::default() };
+            let announced = Announced::new(&options).expect("networks");
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut client =
+                TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+            let (mut server, peer) = listener.accept().await.expect("accepted");
+            let said = tokio::spawn(async move {
+                for part in ["PROXY TCP4 1.2", ".3.4 5.6.7.8 5 80\r", "\nGET"] {
+                    client.write_all(part.as_bytes()).await.expect("written");
+                    tokio::task::yield_now().await;
+                }
+                client
+            });
+            let found = announced.client(&mut server, peer).await.expect("a client");
+            assert_eq!(found, expected.map_or(peer, |address| address.parse().expect("an address")));
+            let mut rest = [0; 3];
+            server.read_exact(&mut rest).await.expect("the rest");
+            assert_eq!(&rest, b"GET");
+            drop(said.await);
+        }
+    }
+}
