@@ -8,9 +8,12 @@ mod issued;
 
 pub(crate) use issued::Issued;
 
-use crate::config::{
-    Warning,
-    model::{Certificate, TlsConfiguration},
+use crate::{
+    config::{
+        Warning,
+        model::{Certificate, Named, TlsConfiguration},
+    },
+    handshake::{self, DEFAULT},
 };
 use arc_swap::ArcSwap;
 use mesh_tls::{Identity, PemError, TlsError};
@@ -23,8 +26,8 @@ use rustls::{
 };
 use std::{path::Path, sync::Arc};
 
-/// The options that routers have which name none.
-const DEFAULT: &str = "default";
+/// Options are from files alone.
+const OF_FILES: &str = "@file";
 /// How a text begins that is a certificate, and not the name of a file with one.
 const PEM: &str = "-----BEGIN";
 /// What a certificate is for that this gateway makes for itself, beside the hosts of its rules.
@@ -65,6 +68,8 @@ pub(crate) struct Shown {
 pub(crate) struct Certificates {
     shown: ArcSwap<Shown>,
     config: ArcSwap<ServerConfig>,
+    /// By the names of options; none for those that cannot be used.
+    named: ArcSwap<Named<Option<Arc<ServerConfig>>>>,
     issued: Option<Issued>,
 }
 
@@ -121,8 +126,9 @@ impl Certificates {
     ) -> Result<Arc<Self>, CertificateError> {
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(None)));
         let server = server_config(resolver.clone(), config)?;
-        let (shown, config) = (ArcSwap::from_pointee(shown), ArcSwap::from_pointee(server));
-        let all = Arc::new(Self { shown, config, issued });
+        let (shown, config_now) = (ArcSwap::from_pointee(shown), ArcSwap::from_pointee(server));
+        let all = Arc::new(Self { shown, config: config_now, named: ArcSwap::default(), issued });
+        all.name(config);
         resolver.0.store(Arc::new(Some(Arc::downgrade(&all))));
         Ok(all)
     }
@@ -137,7 +143,42 @@ impl Certificates {
         let server = server_config(resolver, config)?;
         self.shown.store(Arc::new(shown));
         self.config.store(Arc::new(server));
+        self.name(config);
         Ok(())
+    }
+
+    /// Makes the configurations of all options. Those that cannot be used are told.
+    fn name(self: &Arc<Self>, config: &TlsConfiguration) {
+        let mut named = Named::new();
+        for (name, options) in &config.options {
+            let weak = Arc::downgrade(self);
+            let resolver: Arc<dyn ResolvesServerCert> = match options.sni_strict {
+                true => Arc::new(Strict(weak)),
+                false => Arc::new(Resolver(ArcSwap::from_pointee(Some(weak)))),
+            };
+            let made = handshake::server_config(resolver, options).map(Arc::new);
+            if let Err(error) = &made {
+                tracing::error!(options = %name, error = %crate::chain(error), "TLS options cannot be used");
+            }
+            let name = if name == DEFAULT { name.clone() } else { format!("{name}{OF_FILES}") };
+            named.insert(name, made.ok());
+        }
+        self.named.store(Arc::new(named));
+    }
+
+    /// How TLS is spoken by options; none if they cannot be used, or are not there.
+    pub(crate) fn config_named(&self, name: &str) -> Option<Arc<ServerConfig>> {
+        match self.named.load().get(name) {
+            Some(config) => config.clone(),
+            None => (name == DEFAULT).then(|| self.config()),
+        }
+    }
+
+    /// What is shown to a client that asks for a name; nothing, if nothing is for it.
+    fn strict(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let shown = self.shown.load();
+        let found = shown.find(name, self.issued.as_ref());
+        (!Arc::ptr_eq(&found, &shown.fallback)).then_some(found)
     }
 
     /// Everything that may be shown, without keys.
@@ -163,22 +204,30 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
+/// The same, for options that show nothing to whoever asks for another name.
+#[derive(Debug)]
+struct Strict(std::sync::Weak<Certificates>);
+
+impl ResolvesServerCert for Strict {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.upgrade()?.strict(hello.server_name())
+    }
+}
+
 fn server_config(
     resolver: Arc<dyn ResolvesServerCert>,
     config: &TlsConfiguration,
 ) -> Result<ServerConfig, CertificateError> {
-    let options = config.options.get(DEFAULT);
-    let versions: &[_] = match options.map(|options| options.min_version.as_str()) {
-        Some("VersionTLS13") => &[&rustls::version::TLS13],
-        _ => rustls::DEFAULT_VERSIONS,
+    let default = config.options.get(DEFAULT).cloned().unwrap_or_default();
+    // Options of the default that cannot be used are told where they are made by their name.
+    let made = handshake::server_config(resolver.clone(), &default);
+    let mut server = match made {
+        Ok(server) => server,
+        Err(_) => mesh_tls::server_speaking(rustls::DEFAULT_VERSIONS, resolver, None)?,
     };
-    let mut server = mesh_tls::server_speaking(versions, resolver, None)?;
-    let wanted = |protocol: &&&str| match options {
-        Some(options) => options.alpn_protocols.iter().any(|wanted| wanted == **protocol),
-        None => true,
-    };
-    server.alpn_protocols =
-        PROTOCOLS.iter().filter(wanted).map(|protocol| protocol.as_bytes().to_vec()).collect();
+    if server.alpn_protocols.is_empty() && default.alpn_protocols.is_empty() {
+        server.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    }
     Ok(server)
 }
 

@@ -12,8 +12,10 @@
 
 mod api;
 mod certificates;
+pub mod check;
 mod clock;
 mod config;
+mod handshake;
 mod middleware;
 mod names;
 mod observe;

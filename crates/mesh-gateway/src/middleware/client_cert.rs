@@ -24,6 +24,9 @@ const PARTS: &[Part] = &[
     ("2.5.4.3", "CN", |info| info.common_name),
 ];
 
+/// Of these a name has one, for Go: the last.
+const LAST_ALONE: &[&str] = &["SN", "CN"];
+
 #[derive(Debug)]
 pub(crate) struct ClientCert {
     pem: bool,
@@ -92,7 +95,11 @@ fn name(name: &X509Name<'_>, wanted: &DistinguishedNameInfo) -> String {
         let found = name.iter_attributes().filter(|part| part.attr_type().to_id_string() == *number);
         let texts = found.filter_map(|part| part.as_str().ok()).filter(|text| !text.is_empty());
         if is_wanted(wanted) {
-            told.extend(texts.map(|text| format!("{letters}={text}")));
+            let mut texts: Vec<String> = texts.map(|text| format!("{letters}={text}")).collect();
+            if LAST_ALONE.contains(letters) {
+                texts.drain(..texts.len().saturating_sub(1));
+            }
+            told.append(&mut texts);
         }
     }
     told.join(",")

@@ -76,6 +76,9 @@ impl Kind {
             parameters.push((name.trim().to_lowercase(), value.trim().trim_matches('"').to_owned()));
         }
         parameters.sort();
+        if parameters.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None;
+        }
         Some(Self { essence, parameters })
     }
 

@@ -138,8 +138,9 @@ impl ForwardAuth {
             headers.insert(CONTENT_LENGTH, kind.clone());
         }
         if self.trusts == Some(false) {
-            for name in SAID {
-                headers.remove(*name);
+            let said: Vec<HeaderName> = headers.keys().filter(|name| is_said(name)).cloned().collect();
+            for name in said {
+                headers.remove(name);
             }
         }
         if !self.asks_with.is_empty() {
@@ -177,6 +178,19 @@ impl ForwardAuth {
         say("x-forwarded-proto", if exchange.tls { "https" } else { "http" });
         say("x-forwarded-host", &exchange.host);
         say("x-forwarded-uri", &exchange.target());
+        if self.trusts.is_some() {
+            let tls = headers.get("x-forwarded-proto").is_some_and(|said| said == "https" || said == "wss");
+            let named = exchange.host.rsplit_once(':').map(|(_, port)| port);
+            let named =
+                named.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+            let port = named.unwrap_or(if tls || exchange.tls { "443" } else { "80" }).to_owned();
+            let known = believed && headers.contains_key("x-forwarded-port");
+            if let Ok(port) = HeaderValue::from_str(&port)
+                && !known
+            {
+                headers.insert("x-forwarded-port", port);
+            }
+        }
         if let Some(client) = exchange.client.map(|client| client.ip().to_canonical()) {
             let before = headers.get("x-forwarded-for").filter(|_| believed);
             let way =
@@ -250,6 +264,12 @@ impl ForwardAuth {
             answer.insert(LOCATION, absolute);
         }
     }
+}
+
+/// Whether a header says on whose behalf a request is; underscores count as hyphens.
+fn is_said(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    SAID.contains(&name) || (name.contains('_') && SAID.contains(&name.replace('_', "-").as_str()))
 }
 
 /// How the other server is spoken to.

@@ -32,6 +32,8 @@ mod statuses;
 
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod tables;
 
 pub(crate) use breaker::{Breaker, Watched};
 pub(crate) use buffering::Buffering;

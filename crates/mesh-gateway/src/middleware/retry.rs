@@ -28,8 +28,8 @@ pub(crate) struct Retry {
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// Nothing of it reached a server.
-    Unreached,
+    /// Nothing of it reached a server; the status stands for that.
+    Unreached(StatusCode),
     Answered(StatusCode),
 }
 
@@ -66,7 +66,7 @@ impl Retry {
     pub(crate) fn again(&self, sent: u32, since: Instant, attempt: Attempt, minds: bool) -> Option<Duration> {
         let late = self.timeout.is_some_and(|timeout| since.elapsed() >= timeout);
         let wanted = match attempt {
-            Attempt::Unreached => self.on_failure || minds && self.statuses.contain(StatusCode::BAD_GATEWAY),
+            Attempt::Unreached(status) => self.on_failure || minds && self.statuses.contain(status),
             Attempt::Answered(status) => minds && self.statuses.contain(status),
         };
         (sent < self.attempts && !late && wanted).then(|| self.wait(sent))
@@ -85,6 +85,8 @@ mod tests {
     use super::*;
     use crate::config::duration::Span;
 
+    const UNREACHED: Attempt = Attempt::Unreached(StatusCode::BAD_GATEWAY);
+
     #[test]
     fn requests_are_sent_again_as_often_as_told() {
         let config = model::Retry {
@@ -96,10 +98,10 @@ mod tests {
         let retry = Retry::new(&config).expect("a layer");
         let answered = |code| Attempt::Answered(StatusCode::from_u16(code).expect("a status"));
         for (sent, method, attempt, expected) in [
-            (1, Method::GET, Attempt::Unreached, Some(100)),
-            (2, Method::GET, Attempt::Unreached, Some(141)),
-            (3, Method::GET, Attempt::Unreached, None),
-            (1, Method::POST, Attempt::Unreached, Some(100)),
+            (1, Method::GET, UNREACHED, Some(100)),
+            (2, Method::GET, UNREACHED, Some(141)),
+            (3, Method::GET, UNREACHED, None),
+            (1, Method::POST, UNREACHED, Some(100)),
             (1, Method::POST, answered(503), None),
             (1, Method::DELETE, answered(503), Some(100)),
             (1, Method::GET, answered(429), Some(100)),
@@ -112,7 +114,7 @@ mod tests {
         let timed = Retry::new(&model::Retry { timeout: Span::milliseconds(1), ..config }).expect("a layer");
         let before =
             Instant::now().checked_sub(Duration::from_secs(1)).expect("a machine that is on for a while");
-        assert_eq!(timed.again(1, before, Attempt::Unreached, true), None);
+        assert_eq!(timed.again(1, before, UNREACHED, true), None);
         for (attempts, statuses, silent) in
             [(0, &[][..], false), (2, &["x"], false), (2, &["504-500"], false), (2, &[], true)]
         {

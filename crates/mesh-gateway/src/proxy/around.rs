@@ -65,7 +65,7 @@ async fn retry(layer: &Retry, rest: Way<'_>, call: &mut Call) -> Answer {
         let answer = rest.go(call).await;
         sent += 1;
         let attempt = match answer.extensions().get::<Unreached>() {
-            Some(Unreached) => Attempt::Unreached,
+            Some(Unreached) => Attempt::Unreached(answer.status()),
             None => Attempt::Answered(answer.status()),
         };
         let Some(wait) = layer.again(sent, begin, attempt, minds) else { return answer };

@@ -3,23 +3,27 @@
 use super::{
     announced::Announced,
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, answer},
+    handler::{Context, Site, Underscores, answer},
     lasting::{Lasting, Over},
     tcp::{self, Way},
 };
-use crate::{config::statics::EntryPoint, observe::Agreed, rule::NetworkError, snapshot::Ends};
+use crate::{
+    config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, observe::Agreed,
+    rule::NetworkError, snapshot::Ends,
+};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::server::Acceptor;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 /// Most connections of an entry point at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 32_768;
@@ -52,6 +56,8 @@ pub(crate) enum BindError {
         #[source]
         source: io::Error,
     },
+    #[error("entry point {name}: invalid underscoreHeadersStrategy value {value:?}")]
+    Underscores { name: String, value: String },
     #[error("entry point {name}: proxyProtocol.trustedIPs")]
     Announced {
         name: String,
@@ -91,10 +97,21 @@ impl Entry {
         })?;
         let forwarding = Forwarding::new(&options.forwarded_headers, host_name)
             .map_err(|source| BindError::Trusted { name: name.to_owned(), source })?;
+        let value = &options.http.underscore_headers_strategy;
+        let underscores = Underscores::named(value)
+            .ok_or_else(|| BindError::Underscores { name: name.to_owned(), value: value.clone() })?;
+        let characters = options.http.encoded_characters.as_ref();
         let announced = options.proxy_protocol.as_ref().map(Announced::new).transpose();
         let announced = announced.map_err(|source| BindError::Announced { name: name.to_owned(), source })?;
-        let context =
-            Context { site, entry: name.to_owned(), options: options.clone(), forwarding, announced };
+        let context = Context {
+            site,
+            entry: name.to_owned(),
+            options: options.clone(),
+            forwarding,
+            characters: characters.map(|allowed| EncodedCharacters::new(&allowed.allowed())),
+            underscores,
+            announced,
+        };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 
@@ -183,7 +200,8 @@ async fn greet(
     if !matches!(said, Ok(Ok(1))) {
         return;
     }
-    let from = Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default() };
+    let from =
+        Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default(), options: Arc::default() };
     let route = tcp::route(&context, &from, &stream).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
@@ -191,24 +209,47 @@ async fn greet(
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
-    let acceptor = TlsAcceptor::from(context.site.certificates.config());
-    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => match route {
-            Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
+    let Some((stream, options)) = secure(&context, &route, client, stream).await else { return };
+    match route {
+        Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
+        Way::Http | Way::Nowhere => {
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let peer = shown.iter().map(|shown| shown.clone().into_owned()).collect();
+            let from = Connected { peer, options: options.into(), ..from };
+            let agreed = Agreed::of(stream.get_ref().1);
+            converse(context, from, agreed, stream, stop).await;
+        }
+    }
+}
+
+/// Agrees on TLS, by the options of whoever asks for the name that the client asks for; and by which.
+async fn secure(
+    context: &Context,
+    route: &Way,
+    client: SocketAddr,
+    stream: TcpStream,
+) -> Option<(TlsStream<TcpStream>, String)> {
+    let agreed = async {
+        let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let options = match route {
+            Way::Tcp(route) => route.options.clone(),
             Way::Http | Way::Nowhere => {
-                let (agreed, shown) =
-                    (Agreed::of(stream.get_ref().1), stream.get_ref().1.peer_certificates());
-                let shown = shown.unwrap_or_default();
-                let from = Connected {
-                    peer: shown.iter().map(|shown| shown.clone().into_owned()).collect(),
-                    ..from
-                };
-                converse(context, from, agreed, stream, stop).await;
+                let name = started.client_hello().server_name().unwrap_or_default().to_lowercase();
+                let snapshot = context.site.current();
+                let table = snapshot.entry_points.get(&context.entry);
+                table.map_or(DEFAULT, |table| table.options(&name)).to_owned()
             }
-        },
+        };
+        let config = context.site.certificates.config_named(&options);
+        let config = config.ok_or_else(|| io::Error::other("its options cannot be used"))?;
+        Ok::<_, io::Error>((started.into_stream(config).await?, options))
+    };
+    match tokio::time::timeout(HANDSHAKE_MAX, agreed).await {
+        Ok(Ok(agreed)) => return Some(agreed),
         Ok(Err(error)) => tracing::debug!(%client, %error, "TLS was not agreed on"),
         Err(_) => tracing::debug!(%client, "TLS took too long"),
     }
+    None
 }
 
 /// Serves a connection to its end.
@@ -267,6 +308,7 @@ fn builder(options: &EntryPoint) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(EARLY_RESETS_MAX)
         .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PONG_MAX);
+        .keep_alive_timeout(PONG_MAX)
+        .enable_connect_protocol();
     builder
 }

@@ -47,6 +47,8 @@ pub(super) struct Connected {
     pub(super) tls: bool,
     /// The certificates that the client showed, its own first.
     pub(super) peer: Arc<[CertificateDer<'static>]>,
+    /// The options by which TLS was agreed on.
+    pub(super) options: Arc<str>,
 }
 
 impl Forwarding {
@@ -157,7 +159,12 @@ mod tests {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
             let peer = Arc::default();
-            let from = Connected { client: client.parse().expect("an address"), tls: false, peer };
+            let from = Connected {
+                client: client.parse().expect("an address"),
+                tls: false,
+                peer,
+                options: Arc::default(),
+            };
             forwarding.rewrite(&mut headers, "a.test", &from, false);
             forwarding.append(&mut headers, from.client);
             let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]

@@ -2,7 +2,7 @@
 
 use super::{
     announced::Announced,
-    answer::{Answer, not_found, plain},
+    answer::{Answer, not_found, plain, text},
     call::{Call, Upgrade},
     deliver::COPIES_MAX,
     forwarded::{Connected, Forwarding},
@@ -14,7 +14,7 @@ use crate::{
     api::Api,
     certificates::Certificates,
     config::statics::EntryPoint,
-    middleware::Exchange,
+    middleware::{EncodedCharacters, Exchange},
     observe::{Observer, Watch},
     rule::{Target, canonical_host, routing_path},
     snapshot::Snapshot,
@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Version,
     body::Incoming,
-    header::{HOST, HeaderValue, ORIGIN},
+    header::{HOST, HeaderName, HeaderValue, ORIGIN},
 };
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -128,6 +128,41 @@ pub(super) struct Context {
     pub(super) forwarding: Forwarding,
     /// Whom it believes on whose behalf a connection is, if anybody may say so.
     pub(super) announced: Option<Announced>,
+    /// Encoded characters that paths may not have.
+    pub(super) characters: Option<EncodedCharacters>,
+    pub(super) underscores: Underscores,
+}
+
+/// What becomes of headers with underscores in their names, which some servers take for hyphens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Underscores {
+    Keep,
+    Delete,
+    Reject,
+}
+
+impl Underscores {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "" | "keep" => Some(Self::Keep),
+            "delete" => Some(Self::Delete),
+            "reject" => Some(Self::Reject),
+            _ => None,
+        }
+    }
+
+    /// Whether a request goes on with what is left of its headers.
+    fn admits(self, headers: &mut HeaderMap) -> bool {
+        if self == Self::Keep {
+            return true;
+        }
+        let found = headers.keys().filter(|name| name.as_str().contains('_')).cloned();
+        let found: Vec<HeaderName> = found.collect();
+        for name in &found {
+            headers.remove(name);
+        }
+        self == Self::Delete || found.is_empty()
+    }
 }
 
 /// Answers a request. Whatever goes wrong is an answer too.
@@ -140,6 +175,9 @@ pub(super) async fn answer(
     let Some(mut exchange) = exchange(context, &from, &request) else {
         return plain(StatusCode::BAD_REQUEST);
     };
+    if !context.underscores.admits(request.headers_mut()) {
+        return plain(StatusCode::BAD_REQUEST);
+    }
     let upgrade = upgrade(&mut request);
     let web_socket = upgrade.as_ref().is_some_and(Upgrade::is_web_socket);
     exchange.watch = watch;
@@ -165,6 +203,10 @@ pub(super) async fn answer(
         )
     });
     let Some(route) = route else { return not_found() };
+    if route.options.as_ref().is_some_and(|options| from.tls && *options != from.options) {
+        // A name that was asked for first, with weaker options, does not lead to what stronger ones guard.
+        return text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n");
+    }
     let (layers, destination) = (route.layers.clone(), route.destination.clone());
     exchange.watch.routed(&route.told);
     tracing::trace!(router = %route.name, "a request is routed");
@@ -210,6 +252,9 @@ fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) ->
     };
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let path = normalised(request.uri().path())?;
+    if context.characters.as_ref().is_some_and(|characters| !characters.admits(&path)) {
+        return None;
+    }
     let sanitize = context.options.http.sanitize_path.unwrap_or(true) && path.starts_with('/');
     let query = request.uri().query().map(|query| match context.options.http.encode_query_semicolons {
         true => query.replace(';', "%3B"),

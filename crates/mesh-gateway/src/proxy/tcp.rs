@@ -1,13 +1,13 @@
 //! Connections that are routed before anybody speaks HTTP.
 
 use super::{forwarded::Connected, handler::Context};
-use crate::{rule::Connection, snapshot::TcpRoute};
+use crate::{rule::Connection, snapshot::TcpRoute, upstream::reach};
 use rustls::server::Acceptor;
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, copy_bidirectional},
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 /// Most bytes of what a TLS client says first.
@@ -15,8 +15,6 @@ const HELLO_BYTES_MAX: usize = 16 << 10;
 /// How long it may take for it, and how often is looked for more.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long a server may take until there is a connection.
-const DIAL_MAX: Duration = Duration::from_secs(30);
 
 /// What a TLS client says first, as far as rules ask for it.
 #[derive(Debug, Default)]
@@ -102,23 +100,20 @@ pub(super) async fn serve<S>(context: &Context, route: &TcpRoute, mut client: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(address) = route.destination.next() else {
+    let Some((to, transport)) = route.destination.next() else {
         tracing::debug!(router = %route.name, "no available server");
         return;
     };
-    let mut server = match timeout(DIAL_MAX, TcpStream::connect(address)).await {
-        Ok(Ok(server)) => server,
-        Ok(Err(error)) => return refuse(route, address, &error),
-        Err(_) => return refuse(route, address, &io::Error::from(io::ErrorKind::TimedOut)),
+    let mut server = match reach(transport, &to.address, to.tls).await {
+        Ok(server) => server,
+        Err(error) => {
+            let (server, error) = (&to.address, crate::chain(&error));
+            tracing::debug!(router = %route.name, server, error, "a server cannot be reached");
+            return;
+        }
     };
-    // Small messages do not wait for more; a socket that cannot be told so works all the same.
-    let _ = server.set_nodelay(true);
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
         () = context.site.stop.cancelled() => {}
     }
-}
-
-fn refuse(route: &TcpRoute, address: &str, error: &io::Error) {
-    tracing::debug!(router = %route.name, server = address, %error, "a server cannot be reached");
 }

@@ -1,8 +1,8 @@
 //! All configurations to one snapshot.
 
 use super::{
-    Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, own, provider_of, qualified,
-    service::Services, tcp::TcpGathered, unsupported::unsupported,
+    Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, options, options::Options, own,
+    provider_of, qualified, service::Services, tcp::TcpGathered, unsupported::unsupported,
 };
 use crate::{
     config::{
@@ -10,6 +10,7 @@ use crate::{
         model::{Configuration, Middleware, Named, RedirectScheme, Router, TcpRouter, UdpConfiguration},
         statics::{EntryPoint, Redirection, Statics},
     },
+    handshake::DEFAULT,
     observe::Told,
     rule::{HttpRule, Syntax, TcpRule, priority},
 };
@@ -31,6 +32,8 @@ pub(super) struct Gathered {
     pub(super) services: Named<crate::config::model::Service>,
     transports: Named<crate::config::model::ServersTransport>,
     tcp: TcpGathered,
+    /// Names of TLS options.
+    options: Vec<String>,
     udp: UdpConfiguration,
     warnings: Vec<Warning>,
 }
@@ -91,6 +94,10 @@ impl Gathered {
         self.tcp
             .middlewares
             .extend(part.tcp.middlewares.iter().map(|(name, thing)| (own(name), thing.clone())));
+        let transports = part.tcp.servers_transports.iter();
+        self.tcp.transports.extend(transports.map(|(name, thing)| (own(name), thing.clone())));
+        let is_own = |name: &&String| name.as_str() != DEFAULT;
+        self.options.extend(part.tls.options.keys().filter(is_own).map(|name| qualified(name, provider)));
         let udp = &part.udp;
         self.udp.routers.extend(udp.routers.iter().map(|(name, thing)| (own(name), thing.clone())));
         self.udp.services.extend(udp.services.iter().map(|(name, thing)| (own(name), thing.clone())));
@@ -140,9 +147,21 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         gathered.routers.values().filter_map(|router| HttpRule::hosts(&router.rule).ok()).flatten().collect();
     snapshot.hosts.sort();
     snapshot.hosts.dedup();
+    let mut wanted = Options::default();
+    for (name, router) in &gathered.routers {
+        wanted.add(name, router, &gathered.options, statics);
+    }
     for (name, router) in &gathered.tcp.routers {
         let status = place_tcp_router(name, router, &gathered.tcp, statics, &mut snapshot.entry_points);
         snapshot.tcp_routers.insert(name.clone(), status);
+    }
+    for (name, router) in &gathered.tcp.routers {
+        let asked = router.tls.as_ref().map_or("", |tls| tls.options.as_str());
+        let asked = options::named(asked, name);
+        let known = asked == DEFAULT || gathered.options.contains(&asked);
+        if let Some(status) = snapshot.tcp_routers.get_mut(name).filter(|_| !known) {
+            status.error(format!("unknown TLS options: {asked}"), true);
+        }
     }
     for name in gathered.tcp.services.keys() {
         let status = snapshot.tcp_services.entry(name.clone()).or_default();
@@ -169,8 +188,10 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
             &mut snapshot.entry_points,
             &mut status,
         );
+        wanted.judge(name, &mut status, &mut snapshot.entry_points);
         snapshot.routers.insert(name.clone(), status);
     }
+    wanted.finish(&mut snapshot.entry_points);
     for table in snapshot.entry_points.values_mut() {
         table.plain.sort_by_key(|route| route.place);
         table.tls.sort_by_key(|route| route.place);
@@ -338,5 +359,6 @@ fn route(
         place,
         layers: chained,
         destination: services.find(&router.service)?,
+        options: None,
     })
 }

@@ -11,6 +11,7 @@ mod build;
 mod choice;
 mod inventory;
 mod layers;
+mod options;
 mod own;
 mod place;
 mod servers;
@@ -33,6 +34,7 @@ pub(crate) use tcp::{Ends, TcpRoute};
 
 use crate::{
     config::{Warning, model::Named},
+    handshake::DEFAULT,
     middleware::Layer,
     observe::Told,
     rule::{Connection, HttpRule, Target},
@@ -97,6 +99,8 @@ pub(crate) struct Table {
     plain: Vec<Route>,
     tls: Vec<Route>,
     tcp: Vec<TcpRoute>,
+    /// Names of TLS options, by the hosts that HTTP routers ask for.
+    options: Named<String>,
 }
 
 impl Snapshot {
@@ -115,6 +119,12 @@ impl Table {
     pub(crate) fn find(&self, target: &Target<'_>, tls: bool) -> Option<&Route> {
         let routes = if tls { &self.tls } else { &self.plain };
         routes.iter().find(|route| route.rule.matches(target))
+    }
+
+    /// The TLS options for a client that asks for a host.
+    pub(crate) fn options(&self, host: &str) -> &str {
+        let wild = || self.options.get(&format!("*.{}", host.split_once('.')?.1));
+        self.options.get(host).or_else(wild).map_or(DEFAULT, String::as_str)
     }
 
     /// Whether anybody here takes TLS.
@@ -152,6 +162,8 @@ pub(crate) struct Route {
     place: Place,
     pub(crate) layers: Vec<Arc<Layer>>,
     pub(crate) destination: Arc<Destination>,
+    /// The TLS options that its requests have to come by; none if they may come by any.
+    pub(crate) options: Option<Arc<str>>,
 }
 
 /// How something stands, as Traefik's API says it.

@@ -1,9 +1,13 @@
 //! TCP routers: which connections go where before anybody speaks HTTP.
 
-use super::{Place, State, Status, provider_of, qualified, turns::Turns};
+use super::{Place, State, Status, options, provider_of, qualified, turns::Turns};
 use crate::{
-    config::model::{Named, TcpMiddleware, TcpRouter, TcpService},
+    config::model::{
+        self, ForwardingTimeouts, Named, ServersTransport, TcpMiddleware, TcpRouter, TcpServersTransport,
+        TcpService,
+    },
     rule::{Connection, Networks, Syntax, TcpRule},
+    upstream::Transport,
 };
 use std::sync::Arc;
 
@@ -19,6 +23,8 @@ pub(crate) struct TcpRoute {
     /// Whether it takes whatever nobody else does.
     pub(crate) takes_all: bool,
     pub(crate) ends: Ends,
+    /// The TLS options that it asks for.
+    pub(crate) options: String,
     /// Each of these has to contain the client.
     allowed: Vec<Networks>,
     pub(crate) destination: Arc<TcpDestination>,
@@ -38,8 +44,25 @@ pub(crate) enum Ends {
 /// Where connections go.
 #[derive(Debug)]
 pub(crate) enum TcpDestination {
-    Servers { addresses: Vec<String>, turns: Turns },
+    Servers(TcpServers),
     Weighted { services: Vec<Arc<TcpDestination>>, turns: Turns },
+}
+
+/// Servers, of which each connection goes to one.
+#[derive(Debug)]
+pub(crate) struct TcpServers {
+    servers: Vec<TcpServer>,
+    turns: Turns,
+    pub(crate) transport: Arc<Transport>,
+}
+
+/// A server.
+#[derive(Debug)]
+pub(crate) struct TcpServer {
+    /// Host and port.
+    pub(crate) address: String,
+    /// Whether TLS is spoken with it.
+    pub(crate) tls: bool,
 }
 
 impl TcpRoute {
@@ -54,14 +77,12 @@ impl TcpRoute {
 }
 
 impl TcpDestination {
-    /// The server whose turn it is.
-    pub(crate) fn next(&self) -> Option<&str> {
+    /// The server whose turn it is, and how it is spoken to.
+    pub(crate) fn next(&self) -> Option<(&TcpServer, &Arc<Transport>)> {
         let mut now = self;
         loop {
             match now {
-                Self::Servers { addresses, turns } => {
-                    return addresses.get(turns.next()?).map(String::as_str);
-                }
+                Self::Servers(all) => return Some((all.servers.get(all.turns.next()?)?, &all.transport)),
                 Self::Weighted { services, turns } => now = services.get(turns.next()?)?,
             }
         }
@@ -74,6 +95,7 @@ pub(super) struct TcpGathered {
     pub(super) routers: Named<TcpRouter>,
     pub(super) services: Named<TcpService>,
     pub(super) middlewares: Named<TcpMiddleware>,
+    pub(super) transports: Named<TcpServersTransport>,
 }
 
 impl TcpGathered {
@@ -106,6 +128,7 @@ impl TcpGathered {
             place: Place::new(priority, provider_of(name), precedence),
             takes_all,
             ends,
+            options: options::named(router.tls.as_ref().map_or("", |tls| tls.options.as_str()), name),
             allowed: self.allowed(name, &router.middlewares)?,
             destination: self.destination(&router.service, &mut Vec::new())?,
         })
@@ -145,20 +168,20 @@ impl TcpGathered {
             }
             (None, None) => return Err(format!("the service {name:?} does not have any type defined")),
             (Some(balancer), None) => {
-                let unserved = balancer.servers.iter().any(|server| server.tls)
-                    || balancer.proxy_protocol.is_some()
-                    || balancer.health_check.is_some()
-                    || !balancer.servers_transport.is_empty();
-                if unserved {
+                if balancer.proxy_protocol.is_some() || balancer.health_check.is_some() {
                     return Err(format!(
-                        "the service {name:?} asks for TLS, the PROXY protocol, health checks or a transport of its \
-                         own, none of which is there yet"
+                        "the service {name:?} asks for the PROXY protocol or health checks, neither of which is there \
+                         yet"
                     ));
                 }
-                let addresses: Vec<String> =
-                    balancer.servers.iter().map(|server| server.address.clone()).collect();
-                let turns = Turns::new(&vec![1; addresses.len()]);
-                TcpDestination::Servers { addresses, turns }
+                let of = |server: &model::TcpServer| TcpServer {
+                    address: server.address.clone(),
+                    tls: server.tls,
+                };
+                let servers: Vec<TcpServer> = balancer.servers.iter().map(of).collect();
+                let turns = Turns::new(&vec![1; servers.len()]);
+                let transport = self.transport(name, &balancer.servers_transport)?;
+                TcpDestination::Servers(TcpServers { servers, turns, transport })
             }
             (None, Some(weighted)) => {
                 way.push(name.to_owned());
@@ -173,6 +196,32 @@ impl TcpGathered {
             }
         };
         Ok(Arc::new(made))
+    }
+
+    fn transport(&self, service: &str, name: &str) -> Result<Arc<Transport>, String> {
+        let mut config = TcpServersTransport::default();
+        if !name.is_empty() {
+            let name = qualified(name, provider_of(service));
+            let found = self.transports.get(&name);
+            config = found.cloned().ok_or_else(|| format!("servers transport not found {name}"))?;
+        }
+        if config.proxy_protocol.is_some() {
+            return Err("the PROXY protocol to servers is not there yet".to_owned());
+        }
+        let tls = config.tls.unwrap_or_default();
+        let times = ForwardingTimeouts { dial_timeout: config.dial_timeout, ..ForwardingTimeouts::default() };
+        let config = ServersTransport {
+            server_name: tls.server_name,
+            insecure_skip_verify: tls.insecure_skip_verify,
+            root_cas: tls.root_cas,
+            certificates: tls.certificates,
+            peer_cert_uri: tls.peer_cert_uri,
+            peer_cert_sans: tls.peer_cert_sans,
+            spiffe: tls.spiffe,
+            forwarding_timeouts: Some(times),
+            ..ServersTransport::default()
+        };
+        Transport::new(&config).map(Arc::new).map_err(|error| crate::chain(&error))
     }
 }
 

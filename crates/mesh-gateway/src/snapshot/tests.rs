@@ -182,5 +182,6 @@ http:
     let route = snapshot.entry_points["web"].find_tcp(&connection, true, &snapshot.hosts).expect("a route");
     assert!(!route.admits(&connection));
     let servers: Vec<_> = (0..3).filter_map(|_| route.destination.next()).collect();
+    let servers: Vec<_> = servers.iter().map(|(server, _)| server.address.as_str()).collect();
     assert_eq!(servers, ["a:1", "b:1", "a:1"]);
 }

@@ -3,7 +3,7 @@
 use super::transport::Transport;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     io,
     pin::Pin,
@@ -11,7 +11,11 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// How long a server may take until its TLS stands.
@@ -105,24 +109,55 @@ pub(super) async fn dial(
     if scheme != Scheme::Https {
         return Ok(Stream::Plain(TokioIo::new(stream)));
     }
+    let stream = secure(transport, authority, stream, transport.tls(h2)?).await?;
+    Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+}
+
+/// Agrees on TLS with a server.
+async fn secure(
+    transport: &Transport,
+    authority: &str,
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, DialError> {
     let host = match transport.server_name() {
         "" => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
         name => name,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Name(host.to_owned()))?;
-    let config = transport.tls(h2)?;
     let connected = timeout(HANDSHAKE_MAX, TlsConnector::from(config).connect(name, stream)).await;
-    let authority = || authority.to_owned();
+    let authority = authority.to_owned();
     match connected {
-        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(TokioIo::new(stream)))),
-        Ok(Err(source)) => Err(DialError::Tls { authority: authority(), source }),
-        Err(_) => Err(DialError::Slow { authority: authority(), limit: HANDSHAKE_MAX }),
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(source)) => Err(DialError::Tls { authority, source }),
+        Err(_) => Err(DialError::Slow { authority, limit: HANDSHAKE_MAX }),
     }
 }
 
+/// Connects to a server that is spoken to in whatever its clients speak.
+pub(crate) async fn reach(
+    transport: &Transport,
+    authority: &str,
+    tls: bool,
+) -> Result<Box<dyn Both>, DialError> {
+    let stream = connect(transport.dial, authority).await?;
+    if !tls {
+        return Ok(Box::new(stream));
+    }
+    let mut config = (*transport.tls(false)?).clone();
+    // What is spoken is not known here.
+    config.alpn_protocols.clear();
+    Ok(Box::new(secure(transport, authority, stream, Arc::new(config)).await?))
+}
+
+/// What is read from and written to.
+pub(crate) trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Both for S {}
+
 /// Connects without TLS.
-pub(crate) async fn connect(limit: Option<Duration>, authority: &str) -> Result<TcpStream, DialError> {
+async fn connect(limit: Option<Duration>, authority: &str) -> Result<TcpStream, DialError> {
     let limit = limit.unwrap_or(DIAL_MAX);
     let stream = match timeout(limit, TcpStream::connect(authority)).await {
         Ok(Ok(stream)) => stream,

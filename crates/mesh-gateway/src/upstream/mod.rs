@@ -14,9 +14,9 @@ mod spool;
 mod transport;
 
 pub(crate) use body::{Body, BodyError};
-pub(crate) use dial::Scheme;
+pub(crate) use dial::{Scheme, reach};
 pub(crate) use health::{Check, Checker, Health, Passive, ServerState};
 pub(crate) use line::{Line, SendError, headed};
 pub(crate) use pool::Pool;
 pub(crate) use spool::{Spool, SpoolError};
-pub(crate) use transport::{Transport, TransportError};
+pub(crate) use transport::{Transport, TransportError, limit_suites, versions};

@@ -17,6 +17,7 @@ use rustls::{
 };
 use std::{
     fmt, fs,
+    io::{self, Read as _},
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -39,7 +40,7 @@ pub(crate) enum TransportError {
     Read {
         path: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("servers transport: {0} holds no certificate that can be read")]
     Roots(String),
@@ -206,11 +207,14 @@ fn content(file: &str) -> Result<String, TransportError> {
         return Ok(file.to_owned());
     }
     let failed = |source| TransportError::Read { path: file.to_owned(), source };
-    let path = Path::new(file);
-    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(failed(std::io::Error::from(std::io::ErrorKind::FileTooLarge)));
+    let mut text = String::new();
+    let opened = fs::File::open(Path::new(file)).map_err(failed)?;
+    // Some files have no size that is told beforehand.
+    let read = opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
     }
-    fs::read_to_string(path).map_err(failed)
+    Ok(text)
 }
 
 fn certified(certificate: &Certificate) -> Result<Arc<CertifiedKey>, TransportError> {

@@ -14,7 +14,7 @@ pub(crate) use support::not_yet;
 use super::{
     decode::allow_empty,
     duration::Span,
-    model::{EncodedCharacters, ForwardingTimeouts, Hidden, Named, RouterTls, Unsupported},
+    model::{self, ForwardingTimeouts, Hidden, Named, RouterTls, Unsupported},
 };
 
 /// The rule of containers that have none.
@@ -143,11 +143,22 @@ record! {
         middlewares: Vec<String>,
         #[serde(deserialize_with = "allow_empty")]
         tls: Option<RouterTls>,
-        encoded_characters: Option<EncodedCharacters>,
+        encoded_characters: Option<PathCharacters>,
         encode_query_semicolons: bool,
         sanitize_path: Option<bool>,
         max_header_bytes: usize,
         underscore_headers_strategy: String,
+    }
+
+    /// Which encoded characters paths may have; all that are not forbidden.
+    PathCharacters {
+        allow_encoded_slash: bool,
+        allow_encoded_back_slash: bool,
+        allow_encoded_null_character: bool,
+        allow_encoded_semicolon: bool,
+        allow_encoded_percent: bool,
+        allow_encoded_question_mark: bool,
+        allow_encoded_hash: bool,
     }
 
     /// Where requests are sent on to.
@@ -289,6 +300,35 @@ impl Default for EntryPointHttp {
             sanitize_path: Some(true),
             max_header_bytes: HEADER_BYTES,
             underscore_headers_strategy: "keep".to_owned(),
+        }
+    }
+}
+
+impl Default for PathCharacters {
+    fn default() -> Self {
+        Self {
+            allow_encoded_slash: true,
+            allow_encoded_back_slash: true,
+            allow_encoded_null_character: true,
+            allow_encoded_semicolon: true,
+            allow_encoded_percent: true,
+            allow_encoded_question_mark: true,
+            allow_encoded_hash: true,
+        }
+    }
+}
+
+impl PathCharacters {
+    /// The same as a middleware has it.
+    pub(crate) fn allowed(&self) -> model::EncodedCharacters {
+        model::EncodedCharacters {
+            allow_encoded_slash: self.allow_encoded_slash,
+            allow_encoded_back_slash: self.allow_encoded_back_slash,
+            allow_encoded_null_character: self.allow_encoded_null_character,
+            allow_encoded_semicolon: self.allow_encoded_semicolon,
+            allow_encoded_percent: self.allow_encoded_percent,
+            allow_encoded_question_mark: self.allow_encoded_question_mark,
+            allow_encoded_hash: self.allow_encoded_hash,
         }
     }
 }

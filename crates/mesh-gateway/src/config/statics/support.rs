@@ -69,8 +69,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         note(!entry.forwarded_headers.connection.is_empty(), "forwardedHeaders.connection");
         note(entry.http3.given, "http3");
         note(entry.udp.given, "udp");
-        note(entry.http.encoded_characters.is_some(), "http.encodedCharacters");
-        note(entry.http.underscore_headers_strategy != "keep", "http.underscoreHeadersStrategy");
     }
     if options.is_empty() {
         return None;

@@ -1,7 +1,9 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
+mod hostile;
 mod layers;
 mod servers;
+mod tls;
 
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},

@@ -1,0 +1,79 @@
+//! What can be judged without a gateway: rules, and the labels of a container.
+//!
+//! For whoever looks at configurations before they are in force, and for the fuzz targets.
+
+use crate::{
+    config::{containers, statics},
+    rule::{Connection, HttpRule, Syntax, Target, TcpRule, canonical_host, routing_path},
+    snapshot::{self, State},
+};
+use hyper::HeaderMap;
+
+/// Judges a rule of HTTP, as one of both versions; a sound one is held against a request to `/`.
+///
+/// # Errors
+/// What is wrong with it as a rule of the third version.
+pub fn rule(text: &str) -> Result<bool, String> {
+    let headers = HeaderMap::new();
+    let path = routing_path("/").unwrap_or_default();
+    let host = canonical_host("a.test");
+    let target =
+        Target { method: "GET", host: &host, path: &path, query: "", headers: &headers, client: None };
+    let _ = HttpRule::parse(text, Syntax::named("v2")).is_ok_and(|rule| rule.matches(&target));
+    let _ = HttpRule::hosts(text);
+    let rule = HttpRule::parse(text, Syntax::named("v3")).map_err(|error| crate::chain(&error))?;
+    Ok(rule.matches(&target))
+}
+
+/// The same for a rule of TCP, held against a connection without a name.
+///
+/// # Errors
+/// What is wrong with it as a rule of the third version.
+pub fn tcp_rule(text: &str) -> Result<bool, String> {
+    let connection = Connection { server_name: "", client: None, protocols: &[] };
+    let _ = TcpRule::parse(text, Syntax::named("v2")).is_ok_and(|rule| rule.matches(&connection));
+    let (_, _) = (TcpRule::names(text).is_ok(), TcpRule::takes_all(text));
+    let rule = TcpRule::parse(text, Syntax::named("v3")).map_err(|error| crate::chain(&error))?;
+    Ok(rule.matches(&connection))
+}
+
+/// Builds what the labels of a container ask for, at an entry point `web`; what is wrong, a line each.
+#[must_use]
+pub fn labels(labels: &[(&str, &str)]) -> Vec<String> {
+    let container = containers::Container {
+        id: "1".to_owned(),
+        name: "app".to_owned(),
+        labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        networks: [("default".to_owned(), "10.0.0.2".to_owned())].into(),
+        ports: [(80, None)].into(),
+        ..containers::Container::default()
+    };
+    let mut warnings = Vec::new();
+    let part = containers::configuration(&[container], &statics::Docker::default(), &mut warnings);
+    let mut statics = statics::Statics::default();
+    let entry = statics::EntryPoint { address: ":80".to_owned(), ..Default::default() };
+    statics.entry_points.insert("web".to_owned(), entry);
+    let snapshot = snapshot::build(&[("docker", &part)], &statics);
+    let wrong = [&snapshot.routers, &snapshot.services, &snapshot.middlewares, &snapshot.tcp_routers];
+    let wrong = wrong.into_iter().flatten().filter(|(_, status)| status.state != State::Enabled);
+    let told = wrong.map(|(name, status)| format!("{name}: {}", status.errors.join("; ")));
+    let warned = warnings.iter().chain(&snapshot.warnings).map(|warning| warning.message.clone());
+    told.chain(warned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert_eq!(rule("Host(`a.test`)"), Ok(true));
+        assert_eq!(rule("Host(`b.test`)"), Ok(false));
+        assert!(rule("Hots(`a`)").is_err() && tcp_rule("HostSNI(").is_err());
+        assert_eq!(tcp_rule("HostSNI(`*`)"), Ok(true));
+        let sound = [("traefik.http.routers.a.rule", "Host(`a.test`)")];
+        assert_eq!(labels(&sound), [""; 0]);
+        let wrong = labels(&[("traefik.http.routers.a.rule", "Hots(`a.test`)")]);
+        assert!(wrong.concat().contains("unsupported function: Hots"), "{wrong:?}");
+    }
+}
