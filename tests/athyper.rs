@@ -71,9 +71,13 @@ fn the_local_environment_comes_up_and_does_what_its_document_says() {
         let line = format!("psql '{url}' -qtAXc 'select current_database()'");
         assert_eq!(stack.shell("db", &line), database, "{service}");
     }
-    stack.mesh(&["run", "--rm", "init-data"]).succeeded();
-    let again = stack.mesh(&["run", "--rm", "init-data"]).succeeded();
+    stack.mesh(&["init-data"]).succeeded();
+    let again = stack.mesh(&["init-data"]).succeeded();
     assert!(!again.stdout.contains(".sql"), "a migration is carried out once:\n{}", again.stdout);
+
+    let urls = stack.mesh(&["connections"]).succeeded().stdout;
+    assert!(urls.contains("postgresql://athyperadmin:athyperadmin@localhost:"), "{urls}");
+    stack.mesh(&["init-dat"]).failed_saying(&["unrecognized", "init-data", "Migrate both databases"]);
 
     let redis = |user: &str, line: &str| {
         let password = if user == "admin" { "redis_password" } else { "redis_app_password" };

@@ -41,10 +41,10 @@ services:
 const URL: &str = "https://shop.example.test/";
 
 /// Runs a program with a home of its own.
-fn run(program: &str, home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program);
+fn program(name: &str, home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(name);
     command.args(arguments).env("HOME", home).env_remove("SSL_CERT_FILE");
-    command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
+    command.output().unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// What curl on this machine says of the gateway, believing those in a file: the body, or why not.
@@ -53,7 +53,7 @@ fn ask(address: &str, authority: &Path) -> Result<String, String> {
     let resolve = format!("shop.example.test:{port}:{ip}");
     let (url, authority) = (format!("https://shop.example.test:{port}/"), authority.display().to_string());
     let words = ["-sS", "-m", "10", "--cacert", &authority, "--resolve", &resolve, &url];
-    let output = run("curl", Path::new("/"), &words);
+    let output = program("curl", Path::new("/"), &words);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
@@ -140,7 +140,8 @@ fn names_of_the_world_have_a_root_of_their_own() {
     let Some(stack) = up(&COMPOSE.replace("shop.example.test", "shop.example")) else { return };
     let root = stack.home().join("data/authority/projects").join(format!("{}.pem", stack.name()));
     assert!(within(15, || root.exists()));
-    let text = run("openssl", stack.home(), &["x509", "-noout", "-text", "-in", &root.display().to_string()]);
+    let text =
+        program("openssl", stack.home(), &["x509", "-noout", "-text", "-in", &root.display().to_string()]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("DNS:shop.example") && !text.contains("DNS:example"), "{text}");
     // It came after the client's start, and was added to what that trusts.
@@ -172,4 +173,80 @@ fn names_come_to_the_hosts_file_and_leave_it() {
     stack.mesh(&["hosts", "--remove", "--hosts-file", &path]).failed_saying(&["nothing was removed"]);
     stack.mesh(&["hosts", "--remove", "--yes", "--hosts-file", &path]).succeeded();
     assert_eq!(content(), before);
+}
+
+/// Stores of the machine as they are, for the commands of one shell alone.
+const STORES_OF_ITS_OWN: &str = r#"
+set -e
+exec 2>&1
+cp -a /etc/ssl/certs "$FOLDER/certs"
+cp -a /usr/local/share/ca-certificates "$FOLDER/anchors"
+mount --bind "$FOLDER/certs" /etc/ssl/certs
+mount --bind "$FOLDER/anchors" /usr/local/share/ca-certificates
+"#;
+
+/// In stores and a home of its own: curl by the machine's store, Chromium by the browser's, and neither once all of
+/// it was taken back.
+#[test]
+fn the_machine_and_its_browser_believe_the_gateway_until_that_is_taken_back() {
+    let missing = ["update-ca-certificates", "unshare", "certutil", "chromium"]
+        .into_iter()
+        .find(|name| !Command::new("which").arg(name).output().is_ok_and(|found| found.status.success()));
+    if let Some(name) = missing {
+        harness::archive::skipped(name);
+        return;
+    }
+    let Some(stack) = up(COMPOSE) else { return };
+    let (authority, address) = (printed(&stack), stack.port("gateway", 443));
+    assert!(within(15, || ask(&address, &authority).is_ok()), "{:?}", ask(&address, &authority));
+    let port = address.rsplit_once(':').expect("a port").1;
+    let look = format!(
+        r#"
+curl -sS -m 10 --resolve shop.example.test:{port}:127.0.0.1 https://shop.example.test:{port}/ > "$FOLDER/curl" 2>&1 || true
+timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$FOLDER/profile" --dump-dom \
+  --host-resolver-rules="MAP shop.example.test 127.0.0.1" https://shop.example.test:{port}/ > "$FOLDER/dom" 2> "$FOLDER/said" || true
+cat "$FOLDER/curl" "$FOLDER/dom"
+grep -o 'net::ERR_CERT[A-Z_]*' "$FOLDER/said" || true
+"#
+    );
+    let folder = stack.directory().join("stores");
+    fs::create_dir_all(folder.join("home")).expect("a folder");
+    let run = |words: &str| {
+        let mesh = env!("CARGO_BIN_EXE_mesh");
+        let script = format!("{STORES_OF_ITS_OWN}\n{words}");
+        let mut shell = Command::new("unshare");
+        shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(stack.directory());
+        shell.env("MESH_HOME", stack.home()).env("HOME", folder.join("home"));
+        shell.env("FOLDER", &folder).env("MESH", mesh);
+        let output = shell.output().expect("unshare runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let name = stack.name();
+    let whole = format!(
+        r#"
+"$MESH" -p {name} trust --yes
+"$MESH" -p {name} trust --yes | grep . || true
+echo ====
+{look}
+echo ====
+"$MESH" -p {name} trust --remove --yes
+{look}
+ls /usr/local/share/ca-certificates
+certutil -L -d "sql:$HOME/.pki/nssdb"
+"#
+    );
+    let told = run(&whole);
+    let parts: Vec<&str> = told.split("====").collect();
+    assert!(parts[0].contains("Done: put mesh-authority-"), "{told}");
+    assert_eq!(parts[1].matches("X-Forwarded-Proto: https").count(), 2, "curl and Chromium: {told}");
+    assert!(!parts[1].contains("ERR_CERT"), "{told}");
+    assert!(
+        !parts[2].contains("X-Forwarded-Proto") && parts[2].contains("ERR_CERT_AUTHORITY_INVALID"),
+        "{told}"
+    );
+    assert!(!parts[2].contains("mesh-authority-") || parts[2].contains("Done: remove"), "{told}");
+    let files = fs::read_dir("/usr/local/share/ca-certificates").into_iter().flatten().flatten();
+    assert_eq!(files.filter(|file| file.file_name().to_string_lossy().starts_with("mesh-")).count(), 0);
 }

@@ -1,7 +1,10 @@
 //! The command line as it is typed. Every verb's own arguments stand beside the verb.
 
 use crate::{console, environment, verbs};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 use mesh_model::project::{Ports, Substitute};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -13,6 +16,25 @@ pub(crate) struct CommandLine {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Where the verb was none: it may be a command of the project's own.
+    #[arg(skip)]
+    pub(crate) own: Option<OwnCommand>,
+}
+
+/// A word in a verb's place that is none of Mesh's.
+#[derive(Debug)]
+pub(crate) struct OwnCommand {
+    /// The word.
+    pub(crate) name: String,
+    /// What is told where the project has no such command.
+    error: clap::Error,
+}
+
+impl OwnCommand {
+    /// Tells that there is no such command, and ends the process.
+    pub(crate) fn refuse(&self) -> ! {
+        tell(&self.error)
+    }
 }
 
 /// The command line of `exec` alone: building the definition of all verbs takes a part of its time that is
@@ -35,8 +57,25 @@ impl CommandLine {
     /// Reads the process's arguments; help and wrong usage are told here, and end the process.
     pub(crate) fn read() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
-        Self::read_exec(&words)
-            .unwrap_or_else(|| Self::try_parse_from(words).unwrap_or_else(|error| tell(&error)))
+        Self::read_exec(&words).unwrap_or_else(|| {
+            Self::try_parse_from(&words).unwrap_or_else(|error| Self::read_own(&words, error))
+        })
+    }
+
+    /// `mesh NAME ...` as `mesh run --rm NAME ...`, as far as it can be one; whether the project has such a command is
+    /// seen once its file is read.
+    fn read_own(words: &[OsString], error: clap::Error) -> Self {
+        let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+            tell(&error)
+        };
+        let name = name.clone();
+        let at = words.iter().skip(1).position(|word| *word == *name).map_or(0, |position| position + 1);
+        let run = ["run", "--rm"].map(OsString::from);
+        let again = words[..at].iter().chain(&run).chain(&words[at..]);
+        match Self::try_parse_from(again) {
+            Ok(line) => Self { own: Some(OwnCommand { name, error }), ..line },
+            Err(_) => tell(&error),
+        }
     }
 
     /// A sound line that begins with `exec`; what is wrong with others is told by the whole definition.
@@ -45,7 +84,7 @@ impl CommandLine {
             return None;
         }
         let ExecLine { global, verb: ExecVerb::Exec(arguments) } = ExecLine::try_parse_from(words).ok()?;
-        Some(Self { global, verb: Verb::Exec(arguments) })
+        Some(Self { global, verb: Verb::Exec(arguments), own: None })
     }
 }
 

@@ -57,7 +57,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let terminals = Terminals { stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal() };
     let directory = std::env::current_dir().map_err(CliError::io("find the current directory"))?;
     let mut global = line.global;
-    environments::choose(&mut global, &verb, &environment, &directory)?;
+    environments::choose(&mut global, &verb, line.own.is_some(), &environment, &directory)?;
     let environment = loading::with_settings_of_files(&global, environment, &directory);
     let settings = Settings::resolve(global, &environment, terminals, directory)?;
     supervisor::be_verbose(settings.verbose);
@@ -68,6 +68,9 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         uid,
     )?;
     let context = Context { settings, environment, home, hooks };
+    if let Some(own) = &line.own {
+        verbs::own::check(&context, own);
+    }
     // The store of images is worked on by this process, which may have to enter a namespace first.
     let verb = match verb {
         Verb::Image(arguments) => return verbs::image::run(&context, arguments),

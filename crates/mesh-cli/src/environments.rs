@@ -31,7 +31,7 @@ const QUESTIONS_MAX: usize = 3;
 /// Longest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256;
 
-/// Sees to the environment's file before anything is read.
+/// Sees to the environment's file before anything is read. `own`: the word for the verb was none of Mesh's.
 ///
 /// # Errors
 /// An environment that there is none of, another one than `.env` is for, a template that cannot be read, or `.env` that
@@ -39,6 +39,7 @@ const ANSWER_BYTES_MAX: u64 = 256;
 pub(crate) fn choose(
     global: &mut Global,
     verb: &Verb,
+    own: bool,
     environment: &Environment,
     directory: &Path,
 ) -> Result<(), CliError> {
@@ -59,7 +60,7 @@ pub(crate) fn choose(
         return global.environment.as_ref().map_or(Ok(()), |wanted| agree(&file, wanted));
     }
     let templates = templates(&project.join(FOLDER));
-    let keeps = matches!(verb, Verb::Up(_) | Verb::Create(_) | Verb::Run(_)) && !global.dry_run;
+    let keeps = matches!(verb, Verb::Up(_) | Verb::Create(_) | Verb::Run(_)) && !own && !global.dry_run;
     let chosen = match &global.environment {
         Some(name) => name.clone(),
         None if templates.is_empty() || !keeps => return Ok(()),

@@ -125,6 +125,13 @@ impl Document {
         self.active().map(|(name, service)| (name, own(service))).collect()
     }
 
+    /// The active services that are commands (`x-mesh.command`), by name, each with what it does.
+    #[must_use]
+    pub fn commands(&self) -> BTreeMap<String, String> {
+        let about = |service: &Node| service.at_path(&["x-mesh", "command"])?.scalar();
+        self.active().filter_map(|(name, service)| Some((name.to_owned(), about(service)?))).collect()
+    }
+
     fn active(&self) -> impl Iterator<Item = (&str, &Node)> {
         let services = self.tree.get("services").and_then(Node::as_map);
         services.into_iter().flatten().map(|(name, entry)| (name.as_str(), &entry.node))

@@ -21,6 +21,7 @@ pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod own;
 pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod ps;

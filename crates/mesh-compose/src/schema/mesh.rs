@@ -27,6 +27,7 @@ const CHARSET: &str = "alphanumeric, letters, digits, hex, url, or the character
 pub(super) const OF_SERVICE: Shape = Shape::Object(&[
     field("backup", BACKUP),
     field("certificate", Shape::Either(&[CERTIFICATE, Shape::List(&CERTIFICATE)])),
+    field("command", Shape::Text),
     field("probe", PROBE),
     field("substitute", SUBSTITUTE),
     field("trust", Shape::Bool),

@@ -66,6 +66,8 @@ pub(super) struct Notes {
     pub(super) told: Option<Arc<Told>>,
     pub(super) routed: Option<SystemTime>,
     pub(super) user: Option<String>,
+    /// When it came to each of its router's layers, as far as it came.
+    pub(super) entered: Vec<SystemTime>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) attempts_count: u64,
 }
@@ -256,6 +258,16 @@ impl Watch {
     pub(crate) fn user(&self, name: &str) {
         if let Some(record) = &self.0 {
             record.notes().user = Some(name.to_owned());
+        }
+    }
+
+    /// That it has come to a layer, of which so many are left with this one. What it comes to again is not noted again.
+    pub(crate) fn entered(&self, left: usize) {
+        let Some(record) = &self.0 else { return };
+        let mut notes = record.notes();
+        let Some(told) = notes.told.as_ref().filter(|told| told.detailed) else { return };
+        if told.layers.len().checked_sub(left) == Some(notes.entered.len()) {
+            notes.entered.push(SystemTime::now());
         }
     }
 

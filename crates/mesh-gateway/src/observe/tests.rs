@@ -87,11 +87,13 @@ http:
     app: {{rule: 'Host(`app.test`)', service: app}}
     users: {{rule: 'Host(`users.test`)', service: app, middlewares: [users]}}
     silent: {{rule: 'Host(`silent.test`)', service: app, observability: {{accessLogs: false, metrics: false, tracing: false}}}}
-    whole: {{rule: 'Host(`whole.test`)', service: app, observability: {{traceVerbosity: detailed}}}}
+    whole: {{rule: 'Host(`whole.test`)', service: app, middlewares: [both], observability: {{traceVerbosity: detailed}}}}
     dead: {{rule: 'Host(`dead.test`)', service: dead, middlewares: [again]}}
   middlewares:
     users: {{basicAuth: {{users: ['test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/']}}}}
     again: {{retry: {{attempts: 3, initialInterval: 1ms}}}}
+    prefix: {{addPrefix: {{prefix: /before}}}}
+    both: {{chain: {{middlewares: [again, prefix]}}}}
   services:
     app: {{loadBalancer: {{servers: [{{url: 'http://{backend}'}}]}}}}
     dead: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:1'}}]}}}}
@@ -431,20 +433,26 @@ async fn traces_go_on_from_before_to_behind() {
     assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
     let spans = spans(&body);
     let names: Vec<_> = spans.iter().map(|span| (span.name.as_str(), span.kind)).collect();
-    assert_eq!(names, [("GET", 2), ("Router", 1), ("Service", 1), ("ReverseProxy", 3)], "{spans:#?}");
+    assert_eq!(
+        names,
+        [("GET", 2), ("Router", 1), ("retry", 1), ("addPrefix", 1), ("Service", 1), ("ReverseProxy", 3)],
+        "{spans:#?}"
+    );
     assert_eq!(spans[0].parent, "b7ad6b7169203331");
     for pair in spans.windows(2) {
         assert_eq!(pair[1].parent, pair[0].id);
         assert_eq!(pair[0].trace, "0af7651916cd43dd8448eb211c80319c");
     }
-    assert_eq!(sent, format!("00-{}-{}-01", spans[3].trace, spans[3].id));
+    assert_eq!(sent, format!("00-{}-{}-01", spans[5].trace, spans[5].id));
     for (span, name, value) in [
         (0, "entry_point", "web"),
         (0, "url.query", "page=2&token=REDACTED"),
         (0, "http.response.status_code", "200"),
         (1, "traefik.router.name", "whole@file"),
-        (2, "traefik.service.name", "app@file"),
-        (3, "server.address", "127.0.0.1"),
+        (2, "traefik.middleware.name", "again@file"),
+        (3, "traefik.middleware.name", "prefix@file"),
+        (4, "traefik.service.name", "app@file"),
+        (5, "server.address", "127.0.0.1"),
     ] {
         let found = spans[span].attributes.iter().find(|(known, _)| known == name);
         assert_eq!(found.map(|(_, found)| found.as_str()), Some(value), "{name}: {:#?}", spans[span]);

@@ -16,6 +16,8 @@ pub(crate) struct Told {
     pub(crate) tracing: bool,
     /// Whether a trace has the steps between its two ends.
     pub(crate) detailed: bool,
+    /// Names and kinds of its layers; only where a trace has them.
+    pub(crate) layers: Vec<(String, String)>,
 }
 
 impl Told {
@@ -38,7 +40,8 @@ impl Told {
             access_logs: told(own.and_then(|own| own.access_logs), from.access_logs, logs),
             metrics: told(own.and_then(|own| own.metrics), from.metrics, metrics),
             tracing: told(own.and_then(|own| own.tracing), from.tracing, traces),
-            detailed: verbosity == "detailed",
+            detailed: verbosity == "detailed" && statics.tracing.is_some(),
+            layers: Vec::new(),
         }
     }
 }

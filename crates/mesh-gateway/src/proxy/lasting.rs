@@ -94,10 +94,11 @@ impl Lasting {
             return Ok(Over::Close);
         }
         let oldest = state.underway.first().map(|(began, _)| *began);
-        let idle = if oldest.is_none() { self.limits.idle } else { None };
+        // With a request under way the question is asked again later, so that nobody has to tell of its end.
+        let idle_from = if oldest.is_none() { state.idle_since } else { now };
         let due = [
             (self.limits.lasts.map(|span| self.born + span), Over::Close),
-            (idle.map(|span| state.idle_since + span), Over::Close),
+            (self.limits.idle.map(|span| idle_from + span), Over::Close),
             (oldest.zip(self.limits.answer).map(|(began, span)| began + span), Over::Cut),
         ];
         let due = due.iter().filter_map(|(at, over)| at.map(|at| (at, *over))).min_by_key(|(at, _)| *at);
@@ -177,6 +178,12 @@ mod tests {
         let due = underway.began + Duration::from_secs(5);
         assert_eq!(limited.verdict(at(0)), Err(Some(due)));
         assert_eq!(limited.verdict(due), Ok(Over::Cut));
+        let again = Lasting::new(&transport(0, 0, 10, 0));
+        let long = again.begin();
+        let later = again.born + Duration::from_secs(30);
+        assert_eq!(again.verdict(later), Err(Some(later + Duration::from_secs(10))));
+        drop(long);
+        assert_eq!(again.verdict(later), Ok(Over::Close));
         drop(underway);
         let idle_since = limited.state().idle_since;
         assert_eq!(limited.verdict(at(1)), Err(Some(idle_since + Duration::from_secs(10))));

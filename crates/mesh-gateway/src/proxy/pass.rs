@@ -63,6 +63,7 @@ impl<'w> Way<'w> {
 /// Takes a request through the layers that are left to its destination.
 pub(super) async fn walk(way: Way<'_>, call: &mut Call) -> Answer {
     for (passed, layer) in way.layers.iter().enumerate() {
+        call.exchange.watch.entered(way.layers.len() - passed);
         if layer.is_around() {
             let rest = Way { layers: &way.layers[passed + 1..], ..way };
             let mut answer = around::around(layer, rest, call).await;

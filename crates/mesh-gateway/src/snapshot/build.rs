@@ -347,12 +347,17 @@ fn route(
         true => Place::new(rank, provider, PRECEDENCE),
         false => Place::new(rank, provider, precedence),
     };
+    let chained = layers.chain(&names)?;
+    let mut told = Told::new(name, router, entry, statics);
+    if told.detailed {
+        told.layers = layers.described(&names);
+    }
     Ok(Route {
         name: name.to_owned(),
-        told: Arc::new(Told::new(name, router, entry, statics)),
+        told: Arc::new(told),
         rule,
         place,
-        layers: layers.chain(&names)?,
+        layers: chained,
         destination: services.find(&router.service)?,
         options: None,
     })

@@ -96,6 +96,26 @@ impl<'c> Layers<'c> {
         Ok(())
     }
 
+    /// Names and kinds of what [`Self::chain`] has given for the same names, in the same order.
+    pub(super) fn described(&self, names: &[String]) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        let mut left: Vec<&String> = names.iter().rev().collect();
+        while let Some(name) = left.pop() {
+            match self.made.get(name) {
+                Some(Ok(made)) if let Made::Chain(names) = &**made => left.extend(names.iter().rev()),
+                Some(Ok(made)) if matches!(**made, Made::Layer(_)) && all.len() < LAYERS_MAX => {
+                    let config =
+                        self.configured.get(name).and_then(|config| serde_json::to_value(config).ok());
+                    let kind = config.as_ref().and_then(serde_json::Value::as_object);
+                    let kind = kind.and_then(|fields| fields.keys().next().cloned());
+                    all.push((name.clone(), kind.unwrap_or_default()));
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
     /// How all of them stand.
     pub(super) fn finish(self) -> Named<Status> {
         debug_assert_eq!(self.statuses.len(), self.configured.len(), "every middleware has a status");

@@ -99,9 +99,12 @@ fn prepare(place: Place<'_>, request: &Request) -> Result<crate::execute::Progra
 /// Joins the control groups that the orders name: those of the container, unless whoever gave the orders knows better.
 fn enter_groups(place: Place<'_>, directories: &[PathBuf]) -> Result<(), Failure> {
     match &place.groups.members {
-        Some(members) if directories == place.groups.directories => members.iter().try_for_each(|group| {
-            group.join(place.evidence).attempt(|| "join the container's control groups")
-        }),
+        Some(members) if directories == place.groups.directories => {
+            members.iter().zip(directories).try_for_each(|(group, directory)| {
+                let step = || format!("join control group {}", directory.display());
+                group.join(place.evidence).attempt(step)
+            })
+        }
         _ => join_groups(place.evidence, directories),
     }
 }

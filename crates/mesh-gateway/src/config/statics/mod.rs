@@ -28,7 +28,7 @@ record! {
     /// The root.
     #[derive(Default)]
     Statics {
-        global: Unsupported,
+        global: Global,
         servers_transport: StaticTransport,
         tcp_servers_transport: Unsupported,
         entry_points: Named<EntryPoint>,
@@ -50,6 +50,15 @@ record! {
         core: Core,
         spiffe: Unsupported,
         ocsp: Unsupported,
+    }
+
+    /// What concerns all. The first two ask for calls to Traefik's makers, which nobody here makes: passing them over is
+    /// doing as asked.
+    #[derive(Default)]
+    Global {
+        check_new_version: bool,
+        send_anonymous_usage: bool,
+        not_append_x_forwarded_for: bool,
     }
 
     /// Which rules are meant by rules that do not say.

@@ -138,6 +138,11 @@ fn complete(statics: &mut Statics) -> Result<(), StaticError> {
         let own = super::EntryPoint { address: ":8080".to_owned(), ..super::EntryPoint::default() };
         statics.entry_points.insert("traefik".to_owned(), own);
     }
+    if statics.global.not_append_x_forwarded_for {
+        for entry in statics.entry_points.values_mut() {
+            entry.forwarded_headers.not_append_x_forwarded_for = true;
+        }
+    }
     if let Some(docker) = &mut statics.providers.docker
         && docker.default_rule.is_empty()
     {

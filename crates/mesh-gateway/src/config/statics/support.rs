@@ -11,7 +11,6 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             options.push(option.to_owned());
         }
     };
-    // `global` asks for calls to Traefik's makers, which nobody here makes: passing it over is doing as asked.
     let providers = &statics.providers;
     for (unsupported, option) in [
         (&statics.tcp_servers_transport, "tcpServersTransport"),
@@ -67,6 +66,7 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
         note(entry.allow_acme_by_pass, "allowACMEByPass");
         note(entry.reuse_port, "reusePort");
+        note(!entry.forwarded_headers.connection.is_empty(), "forwardedHeaders.connection");
         note(entry.http3.given, "http3");
         note(entry.udp.given, "udp");
     }

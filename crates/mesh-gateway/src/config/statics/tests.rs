@@ -76,6 +76,52 @@ fn flags_files_and_variables_say_the_same() {
 }
 
 #[test]
+fn what_is_told_of_requests_is_read() {
+    let (read, _) = loaded(
+        &[
+            "--global.checknewversion=false",
+            "--global.notappendxforwardedfor",
+            "--accesslog",
+            "--accesslog.filters.statuscodes=200,500-599",
+            "--accesslog.filters.minduration=10ms",
+            "--accesslog.fields.headers.names.User-Agent=keep",
+            "--metrics.prometheus.buckets=0.1,2",
+            "--metrics.prometheus.headerlabels.tenant=X-Tenant",
+            "--tracing.otlp.grpc",
+            "--tracing.globalattributes.team=a",
+            "--tracing.samplerate=0.25",
+            "--entrypoints.web.address=:1",
+            "--entrypoints.web.observability.accesslogs=false",
+        ],
+        &[],
+    );
+    let read = read.expect("known flags");
+    assert!(read.entry_points["web"].forwarded_headers.not_append_x_forwarded_for);
+    assert!(
+        !read.entry_points["web"].observability.access_logs && read.entry_points["web"].observability.metrics
+    );
+    let log = read.access_log.as_ref().expect("a log");
+    assert_eq!(log.filters.status_codes, ["200", "500-599"]);
+    assert_eq!(log.fields.headers.default_mode, "drop");
+    assert_eq!(log.fields.headers.names["User-Agent"], "keep");
+    let prometheus = read.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref()).expect("metrics");
+    assert_eq!(prometheus.buckets, [0.1, 2.0]);
+    assert!(prometheus.add_services_labels && !prometheus.add_routers_labels);
+    assert_eq!(read.entry_points["traefik"].address, ":8080", "metrics are asked for there");
+    let tracing = read.tracing.as_ref().expect("traces");
+    assert_eq!((tracing.sample_rate, tracing.resource_attributes["team"].as_str()), (0.25, "a"));
+    assert_eq!(
+        tracing.otlp.as_ref().and_then(|otlp| otlp.grpc.as_ref()).expect("gRPC").endpoint,
+        "localhost:4317"
+    );
+    assert_eq!(not_yet(&read), None);
+    for path in ["gate", "/a b", "/a\u{e4}"] {
+        let (read, _) = loaded(&["--api", &format!("--api.basepath={path}")], &[]);
+        assert!(matches!(read, Err(StaticError::BasePath { .. })), "{path}");
+    }
+}
+
+#[test]
 fn what_is_wrong_or_without_effect_is_named() {
     let (read, _) = loaded(&["--entrypoints.web.adress=:80"], &[]);
     let error = read.expect_err("an unknown flag");

@@ -84,6 +84,12 @@ impl Spans<'_> {
             ];
             above = router.id;
             spans.push(router);
+            for ((name, kind), entered) in told.layers.iter().zip(&notes.entered) {
+                let mut layer = blank(place.identity(), Some(above), kind, Side::Internal, *entered);
+                layer.attributes = vec![("traefik.middleware.name".to_owned(), text(name))];
+                above = layer.id;
+                spans.push(layer);
+            }
             if let Some(first) = notes.attempts.first() {
                 let mut service =
                     blank(place.identity(), Some(above), "Service", Side::Internal, first.start);
