@@ -19,6 +19,7 @@ use crate::{
     watch::{Hints, directory_of},
 };
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -108,6 +109,8 @@ struct Providers {
     files: Configuration,
     labels: Configuration,
     told: Vec<Warning>,
+    /// What is not as it was asked for: its kind, its name and why.
+    faults: BTreeSet<(&'static str, String, String)>,
     /// Hosts of all containers' rules, also of those that do not serve.
     hosts: Vec<String>,
     names: Option<Names>,
@@ -275,6 +278,7 @@ impl Providers {
             files: Configuration::default(),
             labels: Configuration::default(),
             told: Vec::new(),
+            faults: BTreeSet::new(),
             hosts: Vec::new(),
             names: names.map(Names::new),
         }
@@ -286,6 +290,9 @@ impl Providers {
         if self.seen.as_ref() == Some(&now) {
             return Ok(None);
         }
+        let contained = |(path, ..): &&Seen| Some(path) != self.containers.as_ref();
+        let others = |seen: &[Seen]| -> Vec<Seen> { seen.iter().filter(contained).cloned().collect() };
+        let only_containers = self.seen.as_ref().is_some_and(|seen| others(seen) == others(&now));
         let first = self.seen.replace(now).is_none();
         let mut warnings = Vec::new();
         let watched = self.statics.providers.file.as_ref().is_some_and(|provider| provider.watch);
@@ -296,7 +303,11 @@ impl Providers {
             Err(error) => tracing::error!(error = %crate::chain(&error), "the files stay as they were"),
         }
         match self.read_containers(&mut warnings) {
-            Ok(labels) => self.labels = labels,
+            // Most of what happens to containers changes nothing about what they ask for.
+            Ok((labels, hosts)) if only_containers && labels == self.labels && hosts == self.hosts => {
+                return Ok(None);
+            }
+            Ok((labels, hosts)) => (self.labels, self.hosts) = (labels, hosts),
             Err(error) => tracing::error!(error = %crate::chain(&error), "the containers stay as they were"),
         }
         let parts = [("docker", &self.labels), ("file", &self.files)];
@@ -321,9 +332,13 @@ impl Providers {
         }
     }
 
-    fn read_containers(&mut self, warnings: &mut Vec<Warning>) -> Result<Configuration, ProviderError> {
+    /// What containers ask for, and the host names of all of them.
+    fn read_containers(
+        &self,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(Configuration, Vec<String>), ProviderError> {
         let (Some(options), Some(path)) = (&self.statics.providers.docker, &self.containers) else {
-            return Ok(Configuration::default());
+            return Ok(Default::default());
         };
         let failed = |source| ProviderError::Containers { path: path.clone(), source };
         if fs::metadata(path).map_err(failed)?.len() > CONTAINERS_BYTES_MAX {
@@ -332,8 +347,7 @@ impl Providers {
         let text = fs::read_to_string(path).map_err(failed)?;
         let found: Vec<containers::Container> = serde_json::from_str(&text)
             .map_err(|source| ProviderError::Form { path: path.clone(), source })?;
-        self.hosts = names::of_containers(&found, options);
-        Ok(containers::configuration(&found, options, warnings))
+        Ok((containers::configuration(&found, options, warnings), names::of_containers(&found, options)))
     }
 
     /// Tells each thing once, until it is gone and comes again.
@@ -348,11 +362,16 @@ impl Providers {
             ("middleware", &snapshot.middlewares),
             ("TCP router", &snapshot.tcp_routers),
         ];
+        let mut faults = BTreeSet::new();
         for (kind, statuses) in kinds {
             for (name, status) in statuses.iter().filter(|(_, status)| status.state != State::Enabled) {
-                tracing::error!(kind, name, errors = %status.errors.join("; "), "not as it was asked for");
+                faults.insert((kind, name.clone(), status.errors.join("; ")));
             }
         }
+        for (kind, name, errors) in faults.difference(&self.faults) {
+            tracing::error!(kind, name, errors, "not as it was asked for");
+        }
+        self.faults = faults;
     }
 
     /// Where changes are to be expected.

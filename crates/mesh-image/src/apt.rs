@@ -27,9 +27,8 @@ pub(crate) struct Apt {
 impl Apt {
     /// Makes the directories and the configuration file.
     pub(crate) fn open(directory: PathBuf, configured: PathBuf) -> Result<Self, ImageError> {
-        let make = |path: &Path| {
-            fs::create_dir_all(path).map_err(|source| ImageError::io("create", path, source))
-        };
+        let make =
+            |path: &Path| fs::create_dir_all(path).map_err(|source| ImageError::io("create", path, source));
         make(&directory)?;
         // Homes may share a store by a link. The configuration file is one for all of them, so it names
         // the directory by the path that stays when a home goes.

@@ -2,6 +2,7 @@
 
 use super::{
     announced::Announced,
+    answer::head_of,
     forwarded::{Connected, Forwarding},
     handler::{Context, Site, Underscores, answer},
     lasting::{Lasting, Over},
@@ -11,7 +12,7 @@ use crate::{
     config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, observe::Agreed,
     rule::NetworkError, snapshot::Ends,
 };
-use hyper::service::service_fn;
+use hyper::{Method, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -271,7 +272,9 @@ async fn converse<S>(
         async move {
             let underway = lasting.begin();
             let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
+            let asks_for_head = request.method() == Method::HEAD;
             let answer = answer(&context, from, watch.clone(), request).await;
+            let answer = if asks_for_head { head_of(answer) } else { answer };
             Ok::<_, Infallible>(watch.end(answer, underway))
         }
     });

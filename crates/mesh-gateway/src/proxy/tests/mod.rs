@@ -330,12 +330,23 @@ async fn tls_and_http2_are_spoken_where_a_client_speaks_them() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
     let connection = tokio::spawn(connection);
-    for (path, expected) in [("/", 200), ("/%zz", 400)] {
-        let request = hyper::Request::get(format!("https://app.test{path}"));
+    for (method, host, path, expected) in [
+        ("GET", "app.test", "/", 200),
+        ("GET", "app.test", "/%zz", 400),
+        ("HEAD", "app.test", "/", 200),
+        ("HEAD", "nobody.test", "/", 404),
+    ] {
+        let request = hyper::Request::builder().method(method).uri(format!("https://{host}{path}"));
         let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request");
         let answer = sender.send_request(request).await.expect("an answer");
         assert_eq!(answer.status(), expected, "{path}");
         assert!(answer.headers().get("connection").is_none());
+        let length = answer.headers().get("content-length").cloned();
+        let body =
+            http_body_util::BodyExt::collect(answer.into_body()).await.expect("no broken stream").to_bytes();
+        if method == "HEAD" {
+            assert!(body.is_empty() && length.is_some_and(|length| length != "0"), "{host}");
+        }
     }
     connection.abort();
     running.gateway.stop().await;
