@@ -69,12 +69,13 @@ impl CommandLine {
             tell(&error)
         };
         let name = name.clone();
-        let at = words.iter().skip(1).position(|word| *word == *name).map_or(0, |position| position + 1);
         let run = ["run", "--rm"].map(OsString::from);
-        let again = words[..at].iter().chain(&run).chain(&words[at..]);
-        match Self::try_parse_from(again) {
-            Ok(line) => Self { own: Some(OwnCommand { name, error }), ..line },
-            Err(_) => tell(&error),
+        // The same word may be an option's value before it, or an argument behind it.
+        let places = (1..words.len()).rev().filter(|at| words[*at] == *name);
+        let line = |at: usize| Self::try_parse_from(words[..at].iter().chain(&run).chain(&words[at..])).ok();
+        match places.filter_map(line).next() {
+            Some(line) => Self { own: Some(OwnCommand { name, error }), ..line },
+            None => tell(&error),
         }
     }
 

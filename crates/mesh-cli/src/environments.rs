@@ -11,6 +11,7 @@ use crate::{
     environment::Environment,
     failure::CliError,
 };
+use mesh_compose::FILE_NAMES;
 use std::{
     fs,
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
@@ -22,6 +23,8 @@ use std::{
 const FOLDER: &str = "env";
 /// What their names end in.
 const ENDING: &str = ".env.example";
+/// What stands before the environment's name in the first line of a file that was made.
+const MADE_OF: &str = "# environment: ";
 /// Most templates that are looked at.
 const TEMPLATES_MAX: usize = 64;
 /// Largest template, in bytes.
@@ -56,7 +59,8 @@ pub(crate) fn choose(
     }
     let project = project_directory(global, directory);
     let file = project.join(".env");
-    if file.exists() {
+    // A link that leads nowhere is somebody's too.
+    if file.symlink_metadata().is_ok() {
         return global.environment.as_ref().map_or(Ok(()), |wanted| agree(&file, wanted));
     }
     let templates = templates(&project.join(FOLDER));
@@ -80,11 +84,14 @@ pub(crate) fn choose(
         return Err(none(&chosen, &templates, &project));
     }
     let template = project.join(FOLDER).join(format!("{chosen}{ENDING}"));
-    if keeps {
-        keep(&template, &file)?;
-        console::err_line(&format!("note: made {} of {}", file.display(), template.display()));
-    } else {
+    if !keeps {
         global.env_files.push(template);
+        return Ok(());
+    }
+    match keep(&template, &file, &chosen)? {
+        Kept::Made => console::err_line(&format!("note: made {} of {}", file.display(), template.display())),
+        // Somebody else's choice, just now.
+        Kept::There => agree(&file, &chosen)?,
     }
     Ok(())
 }
@@ -92,7 +99,13 @@ pub(crate) fn choose(
 fn project_directory(global: &Global, directory: &Path) -> PathBuf {
     let first = global.files.iter().find(|file| file.as_path() != Path::new("-"));
     let beside = first.and_then(|file| file.parent()).map(Path::to_owned);
-    directory.join(global.project_directory.clone().or(beside).unwrap_or_default())
+    match global.project_directory.clone().or(beside) {
+        Some(named) => directory.join(named),
+        None => {
+            let has_file = |folder: &&Path| FILE_NAMES.iter().any(|name| folder.join(name).exists());
+            directory.ancestors().find(has_file).unwrap_or(directory).to_owned()
+        }
+    }
 }
 
 /// Names of the environments that there is a template for, sorted.
@@ -129,16 +142,16 @@ fn ask(templates: &[String]) -> Result<Option<String>, CliError> {
 /// Whether `.env` is for the environment that is wanted.
 fn agree(file: &Path, wanted: &str) -> Result<(), CliError> {
     let text = read(file)?;
+    let made_of = text.lines().next().and_then(|line| line.strip_prefix(MADE_OF)).map(str::to_owned);
     let value = |line: &str| {
         let value = line.trim().strip_prefix("ENVIRONMENT=")?.split(" #").next()?.trim();
         Some(value.trim_matches(['"', '\'']).to_owned())
     };
-    let is = text.lines().filter_map(value).next_back();
+    let is = text.lines().filter_map(value).next_back().or(made_of);
     match is {
         Some(is) if is == wanted => Ok(()),
         is => {
-            let is =
-                is.map_or_else(|| "does not say its ENVIRONMENT".to_owned(), |is| format!("is for {is}"));
+            let is = is.map_or_else(|| "does not say what it is for".to_owned(), |is| format!("is for {is}"));
             Err(CliError::Said {
                 message: format!("{} {is}, and --environment says {wanted}", file.display()),
                 hint: Some("move it away to have it made of another template".to_owned()),
@@ -165,9 +178,17 @@ fn read(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
-/// Makes `.env` whole or not at all; one that somebody else made meanwhile stays.
-fn keep(template: &Path, file: &Path) -> Result<(), CliError> {
-    let text = read(template)?;
+/// What became of making `.env`.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    Made,
+    /// Somebody else had made one meanwhile.
+    There,
+}
+
+/// Makes `.env` whole or not at all; one that is there stays.
+fn keep(template: &Path, file: &Path, name: &str) -> Result<Kept, CliError> {
+    let text = format!("{MADE_OF}{name}\n{}", read(template)?);
     let fresh = file.with_file_name(format!(".env.{}.new", std::process::id()));
     let written = fs::OpenOptions::new()
         .write(true)
@@ -179,10 +200,9 @@ fn keep(template: &Path, file: &Path) -> Result<(), CliError> {
     // Whether or not it got its name, this one has done what it was for.
     let _ = fs::remove_file(&fresh);
     match written {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(CliError::io(&format!("write {}", file.display()))(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(Kept::Made),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Kept::There),
+        Err(error) => Err(CliError::io(format!("write {}", file.display()))(error)),
     }
 }
 
@@ -205,12 +225,18 @@ mod tests {
         assert!(templates(&project.join("none")).is_empty());
 
         let (template, file) = (project.join("env/local.env.example"), project.join(".env"));
-        keep(&template, &file).unwrap();
-        keep(&project.join("env/production.env.example"), &file).unwrap();
+        assert_eq!(keep(&template, &file, "local").unwrap(), Kept::Made);
+        let other = project.join("env/production.env.example");
+        assert_eq!(keep(&other, &file, "production").unwrap(), Kept::There);
         assert!(agree(&file, "local").is_ok());
         let error = agree(&file, "production").unwrap_err().to_string();
         assert!(error.contains("is for local"), "{error}");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(project).unwrap().count(), 2, "nothing is left over");
+
+        fs::remove_file(&file).unwrap();
+        fs::write(&template, "A=1\n").unwrap();
+        keep(&template, &file, "local").unwrap();
+        assert!(agree(&file, "local").is_ok(), "a template need not name its environment");
     }
 }

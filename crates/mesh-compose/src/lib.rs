@@ -34,7 +34,7 @@ mod yaml;
 pub use document::{Document, Section};
 pub use explain::{Explanation, Origin, ServiceVariable, Source, Usage};
 pub use load::load;
-pub use locate::settings_of_files;
+pub use locate::{FILE_NAMES, settings_of_files};
 pub use refusals::Refusals;
 
 use mesh_diag::Findings;

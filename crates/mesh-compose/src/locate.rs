@@ -13,7 +13,8 @@ use std::{
 };
 
 /// Default names, best first, in the order that Compose has them.
-const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub const FILE_NAMES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 /// Default names of files laid over them.
 const OVERRIDE_NAMES: [&str; 4] = [
     "compose.override.yml",

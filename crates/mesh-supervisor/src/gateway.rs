@@ -13,7 +13,7 @@ use crate::{
     owner::{Command, OwnerLink},
     words,
 };
-use mesh_model::container::ContainerId;
+use mesh_model::{container::ContainerId, service::NetworkMode};
 use mesh_redact::Secret;
 use mesh_runtime::{SharedRuntime, error::RuntimeError, exchange::Told};
 use std::{
@@ -36,6 +36,8 @@ const NAMES_MAX: usize = 4096;
 const NAME_BYTES_MAX: usize = 253;
 /// Longest part of one, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
+/// What engines name the machine by.
+const OWN_DOMAINS: [&str; 2] = [".docker.internal", ".containers.internal"];
 /// How often gateways are asked for their names.
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
@@ -111,7 +113,9 @@ impl Gateways {
         }
         let heard = self.runtime.heard(id, NAMES, NAMES_BYTES_MAX).await;
         let Some(heard) = heard.map_err(|error| words::chain(&error))? else { return Ok(()) };
-        let names = decode(&heard, &known.names)?;
+        let mut names = decode(&heard, &known.names)?;
+        let taken = taken(&self.owner.now());
+        names.retain(|name| !taken.contains(name));
         if names != *known.names {
             self.runtime.lend_names(id, names.clone());
             known.names = Arc::new(names);
@@ -125,6 +129,21 @@ impl Gateways {
 fn gateways(view: &View) -> BTreeMap<Key, bool> {
     let gateways = view.containers.values().filter(|found| found.spec.image.source.is_gateway());
     gateways.map(|found| ((found.spec.id.clone(), found.life), found.goes_on_running())).collect()
+}
+
+/// Names that are somebody's in the project, whether or not he runs: they are never a gateway's.
+fn taken(view: &View) -> BTreeSet<String> {
+    let project = view.project.iter();
+    let services = project.clone().flat_map(|project| project.services.keys().chain(&project.inactive));
+    let aliases = project.flat_map(|project| project.services.values()).flat_map(|service| {
+        let joined = match &service.network.mode {
+            NetworkMode::Networks(joined) => Some(joined.values()),
+            _ => None,
+        };
+        joined.into_iter().flatten().flat_map(|attachment| &attachment.aliases)
+    });
+    let containers = view.containers.values().map(|found| &found.spec.name);
+    services.chain(aliases).chain(containers).map(|name| name.to_ascii_lowercase()).collect()
 }
 
 fn encode(view: &View) -> Vec<u8> {
@@ -145,7 +164,8 @@ fn decode(heard: &[u8], before: &BTreeSet<String>) -> Result<BTreeSet<String>, S
     Ok(before.iter().cloned().chain(named).take(NAMES_MAX).collect())
 }
 
-/// Whether a text is a host name in small letters, and no address.
+/// Whether a text is a host name in small letters that may be a gateway's: no address, nothing without a dot, which is a
+/// service's, and nothing that engines give a meaning of their own.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let plain =
@@ -157,9 +177,10 @@ fn is_host_name(name: &str) -> bool {
     };
     let last = name.rsplit('.').next().unwrap_or_default();
     name.len() <= NAME_BYTES_MAX
+        && name.contains('.')
         && name.split('.').all(is_label)
         && !last.bytes().all(|byte| byte.is_ascii_digit())
-        && name != "localhost"
+        && !OWN_DOMAINS.iter().any(|domain| name.ends_with(domain))
 }
 
 #[cfg(test)]
@@ -170,9 +191,11 @@ mod tests {
     fn only_host_names_are_taken_from_a_gateway() {
         for (name, is) in [
             ("iam.mesh.athyper.local", true),
-            ("a", true),
+            ("a.localhost", true),
             ("x_y.test", true),
+            ("a", false),
             ("localhost", false),
+            ("host.docker.internal", false),
             ("127.0.0.1", false),
             ("IAM.test", false),
             ("a..b", false),

@@ -6,6 +6,7 @@ use crate::{
     arguments::OwnCommand,
     console,
     context::Context,
+    failure::CliError,
     loading::{self, Wanted},
     settings::Settings,
 };
@@ -14,7 +15,15 @@ use std::collections::BTreeMap;
 
 /// Ends the process with what is wrong where the project has no such command.
 pub(crate) fn check(context: &Context, own: &OwnCommand) {
-    let commands = commands(context);
+    let commands = match commands(context) {
+        Ok(commands) => commands,
+        // What is wrong with the file may be why the command is not known.
+        Err(error @ CliError::Load { .. }) => {
+            console::err_line(&error.render(context.settings.error_colour));
+            BTreeMap::new()
+        }
+        Err(_) => BTreeMap::new(),
+    };
     if commands.contains_key(&own.name) {
         return;
     }
@@ -28,13 +37,10 @@ pub(crate) fn check(context: &Context, own: &OwnCommand) {
     own.refuse();
 }
 
-/// Those of all profiles; none where the project's file cannot be read, which the verbs that need it tell.
-fn commands(context: &Context) -> BTreeMap<String, String> {
+/// Those of all profiles.
+fn commands(context: &Context) -> Result<BTreeMap<String, String>, CliError> {
     let settings = Settings { profiles: vec!["*".to_owned()], ..context.settings.clone() };
     let skip = Skip { env_files: true, label_files: true, ..Skip::default() };
     let wanted = Wanted { quiet: true, skip, ..Wanted::default() };
-    match loading::load(&settings, &context.environment, &wanted) {
-        Ok(loaded) => loaded.document.commands(),
-        Err(_) => BTreeMap::new(),
-    }
+    Ok(loading::load(&settings, &context.environment, &wanted)?.document.commands())
 }
