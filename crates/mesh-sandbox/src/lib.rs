@@ -13,6 +13,7 @@
 
 mod attach;
 pub mod beside;
+mod birth;
 mod channel;
 mod console;
 mod copy;
