@@ -100,6 +100,9 @@ fn prepare(
     }
     let program = birth::settle(&specification, ready, false)?;
     container::finish(|| announcement.listener_lives())?;
+    if wire::is_gone(&request.conversation) {
+        return Err(Failure::refused("start the program", "its caller is gone"));
+    }
     Ok(Some(program))
 }
 

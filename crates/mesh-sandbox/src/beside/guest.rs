@@ -161,6 +161,10 @@ impl Beside {
         if !request.understood || self.guests.len() >= GUESTS_MAX {
             return wire::say(&request.conversation, Message::Refused);
         }
+        // Said first: whoever gave up by now is to see nothing run, and whoever hears it waits for the end.
+        if !wire::say_begun(&request.conversation) {
+            return;
+        }
         match self.start(&request, container) {
             Ok((helper, register)) => {
                 let stage = Stage::Coming { helper, signals: 0, doomed: false };

@@ -3,14 +3,17 @@
 //! Both ends are this binary, but one may be older: a request of another format is refused, and what is not
 //! understood later is passed over.
 
-use nix::sys::stat::{Mode, umask};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::{Mode, umask},
+};
 use rustix::{
     fs::{CWD, Mode as FileMode, OFlags, openat, unlinkat},
     io::Errno,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
-        recvmsg, send, sendmsg, socket_with,
+        SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
+        recv, recvmsg, send, sendmsg, shutdown, socket_with,
     },
 };
 use std::{
@@ -24,7 +27,7 @@ use std::{
 const SOCKET_NAME: &str = "exec.sock";
 /// What requests look like. To be raised with every change of them and of the orders that an older shim would
 /// understand wrongly.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Descriptors of a request.
 const DESCRIPTORS: usize = 5;
 /// Longest message, in bytes.
@@ -50,6 +53,8 @@ pub(crate) enum Message {
     Signal(i32),
     /// To the shim: the program is to end now, with what it started.
     Kill,
+    /// To the caller, first: the request was taken, and its program is on its way.
+    Begun,
     /// To the caller, last: the program ended with this code.
     Exit(i32),
     /// To the caller, last: it could not be executed, which has this code.
@@ -64,6 +69,7 @@ impl Message {
         match self {
             Self::Signal(number) => with(b's', number),
             Self::Kill => vec![b'k'],
+            Self::Begun => vec![b'b'],
             Self::Exit(code) => with(b'x', code),
             Self::NotExecuted(code) => with(b'n', code),
             Self::Refused => vec![b'r'],
@@ -76,6 +82,7 @@ impl Message {
         match kind {
             b's' => number().map(Self::Signal),
             b'k' => Some(Self::Kill),
+            b'b' => Some(Self::Begun),
             b'x' => number().map(Self::Exit),
             b'n' => number().map(Self::NotExecuted),
             b'r' => Some(Self::Refused),
@@ -109,6 +116,23 @@ pub(crate) fn hear(conversation: impl AsFd) -> Heard {
 /// Says something, without waiting. A side that is gone, or does not listen, misses it.
 pub(crate) fn say(conversation: impl AsFd, message: Message) {
     let _ = send(conversation, &message.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+/// Says that a request was taken. `false`: it was withdrawn.
+pub(crate) fn say_begun(conversation: impl AsFd) -> bool {
+    send(conversation, &Message::Begun.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
+}
+
+/// Breaks a conversation for both sides, whoever else has this end open; what came before can still be heard.
+pub(crate) fn withdraw(conversation: impl AsFd) {
+    let _ = shutdown(conversation, Shutdown::Both);
+}
+
+/// Whether the other side is gone, or broke it.
+pub(crate) fn is_gone(conversation: impl AsFd) -> bool {
+    let mut descriptors = [PollFd::new(conversation.as_fd(), PollFlags::empty())];
+    let _ = poll(&mut descriptors, PollTimeout::ZERO);
+    descriptors[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// Makes the door in a container's directory, for its owner alone.
@@ -191,6 +215,7 @@ mod tests {
         let all = [
             Message::Signal(15),
             Message::Kill,
+            Message::Begun,
             Message::Exit(-1),
             Message::NotExecuted(127),
             Message::Refused,
@@ -204,8 +229,22 @@ mod tests {
             send(&one, nonsense, SendFlags::empty()).unwrap();
             assert_eq!(hear(&other), Heard::Nothing, "{nonsense:?}");
         }
+        assert!(!is_gone(&other));
         drop(one);
+        assert!(is_gone(&other));
         assert_eq!(hear(&other), Heard::Gone);
+        // What is withdrawn is not begun, even if this end is open elsewhere; what was begun before is known.
+        for begun in [false, true] {
+            let (caller, shim) = pair();
+            let _elsewhere = caller.try_clone().unwrap();
+            if begun {
+                assert!(say_begun(&shim));
+            }
+            withdraw(&caller);
+            assert!(!say_begun(&shim) && is_gone(&shim));
+            assert_eq!(hear(&caller) == Heard::Message(Message::Begun), begun);
+            assert_eq!(hear(&caller), Heard::Gone);
+        }
     }
 
     #[test]

@@ -96,11 +96,34 @@ pub(crate) fn endings(world: &World) {
     ready(&mut program);
     drop(program);
     gone("1002");
+    let mut program = start(world, &container, &["sh", "-c", "echo ready; sleep 1004 & sleep 1004"]);
+    ready(&mut program);
+    drop(program);
+    gone("1004");
     // A container that ends says so to all.
     let mut program = start(world, &container, &["sh", "-c", "echo ready; exec sleep 1003"]);
     ready(&mut program);
     container.stop();
     assert_eq!(program.wait(), End::Code(137));
+}
+
+/// A shim that does not take a request is not waited for, and does nothing of it later.
+pub(crate) fn not_taken(world: &World) {
+    let container = long_running(world);
+    container.signal(19);
+    let late = start(world, &container, &["touch", "/ran"]);
+    until("the end of patience", || {
+        assert_eq!(late.conversation.end(), None);
+        late.conversation.patience().is_some_and(|left| left.is_zero())
+    });
+    assert_eq!(late.conversation.withdraw(), End::Refused);
+    container.signal(18);
+    assert_eq!(start(world, &container, &["test", "-e", "/ran"]).wait(), End::Code(1));
+    container.signal(19);
+    let lost = start(world, &container, &["true"]);
+    container.signal(9);
+    assert_eq!(lost.wait(), End::Refused);
+    container.wait();
 }
 
 pub(crate) fn bounds(world: &World) {

@@ -53,6 +53,7 @@ const AS_ANYBODY: &[Test] = &[
     ("a program joins a container", living::exec),
     ("the container's shim starts a program", beside::programs),
     ("a program beside is signalled, killed and let go", beside::endings),
+    ("a request that is not taken is withdrawn", beside::not_taken),
     ("programs beside are bounded and leave nothing", beside::bounds),
     ("nobody in the container looks into what will be a program", beside::guard),
     ("a container without a door has none", beside::no_door),
