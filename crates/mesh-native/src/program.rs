@@ -216,12 +216,12 @@ impl Guest {
     async fn ended(&self) -> Result<End, RuntimeError> {
         loop {
             let heard = watch::wait(self.conversation.as_fd().try_clone_to_owned().map_err(failed)?);
-            match self.conversation.patience() {
-                Some(left) if tokio::time::timeout(left, heard).await.is_err() => {
+            if let Some(left) = self.conversation.patience() {
+                if tokio::time::timeout(left, heard).await.is_err() {
                     return Ok(self.conversation.withdraw());
                 }
-                Some(_) => {}
-                None => drop(heard.await),
+            } else {
+                heard.await;
             }
             if let Some(end) = self.conversation.end() {
                 return Ok(end);
