@@ -32,6 +32,7 @@ mod settings;
 mod signals;
 pub mod spawn;
 pub mod specification;
+mod stranger;
 mod terminal;
 mod user;
 

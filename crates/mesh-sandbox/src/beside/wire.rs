@@ -3,23 +3,27 @@
 //! Both ends are this binary, but one may be older: a request of another format is refused, and what is not
 //! understood later is passed over.
 
+use crate::stranger::is_outside;
+use mesh_linux::descriptor::take_received;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::stat::{Mode, umask},
+    sys::{
+        socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, recvmsg, setsockopt, sockopt},
+        stat::{Mode, umask},
+    },
 };
 use rustix::{
     fs::{CWD, Mode as FileMode, OFlags, openat, unlinkat},
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
-        recv, recvmsg, send, sendmsg, shutdown, socket_with,
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+        SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, send, sendmsg, shutdown, socket_with,
     },
 };
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
     path::Path,
 };
 
@@ -30,6 +34,8 @@ const SOCKET_NAME: &str = "exec.sock";
 const FORMAT: u8 = 2;
 /// Descriptors of a request.
 const DESCRIPTORS: usize = 5;
+/// Descriptors that the kernel takes with one datagram.
+const DESCRIPTORS_SENT_MAX: usize = 253;
 /// Longest message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 8;
 
@@ -140,6 +146,7 @@ pub(crate) fn open_door(directory: &Path) -> io::Result<OwnedFd> {
     let opened = open(directory)?;
     let _ = unlinkat(&opened, SOCKET_NAME, rustix::fs::AtFlags::empty());
     let door = datagrams()?;
+    setsockopt(&door, sockopt::PassCred, &true)?;
     // A socket's mode is what the mask leaves, from the moment that it is there.
     let mask = umask(Mode::from_bits_truncate(0o177));
     let bound = address(&opened).and_then(|address| Ok(bind(&door, &address)?));
@@ -160,26 +167,34 @@ pub(crate) fn knock(directory: &Path, descriptors: [BorrowedFd<'_>; DESCRIPTORS]
     Ok(())
 }
 
-/// Takes one request, without waiting. `None`: there is none, or one that cannot even be refused.
+/// Takes one request, without waiting. `None`: there is none, one that cannot even be refused, or one of a stranger.
 pub(crate) fn answer_door(door: &OwnedFd) -> io::Result<Option<Request>> {
     let mut format = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    match recvmsg(door, &mut [IoSliceMut::new(&mut format)], &mut ancillary, flags) {
-        Ok(_) => {}
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+    // For whatever one datagram can bring: a list that is cut short is not told, and its descriptors stay open.
+    let mut room = nix::cmsg_space!([RawFd; DESCRIPTORS_SENT_MAX], UnixCredentials);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut parts = [IoSliceMut::new(&mut format)];
+    let message = match recvmsg::<UnixAddr>(door.as_raw_fd(), &mut parts, Some(&mut room), flags) {
+        Ok(message) => message,
+        Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
         Err(errno) => return Err(errno.into()),
-    }
-    let mut came = Vec::with_capacity(DESCRIPTORS);
-    for part in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
-            came.extend(descriptors);
+    };
+    let (mut came, mut sender) = (Vec::with_capacity(DESCRIPTORS), None);
+    for part in message.cmsgs()? {
+        match part {
+            ControlMessageOwned::ScmRights(numbers) => {
+                came.extend(numbers.into_iter().filter_map(take_received));
+            }
+            ControlMessageOwned::ScmCredentials(credentials) => sender = Some(credentials.pid()),
+            _ => {}
         }
     }
     let Ok([conversation, orders, stdin, stdout, stderr]) = <[OwnedFd; DESCRIPTORS]>::try_from(came) else {
         return Ok(None);
     };
+    if !sender.is_some_and(is_outside) {
+        return Ok(None);
+    }
     let understood = format == [FORMAT];
     Ok(Some(Request { understood, conversation, orders, streams: [stdin, stdout, stderr] }))
 }
@@ -245,6 +260,43 @@ mod tests {
             assert_eq!(hear(&caller) == Heard::Message(Message::Begun), begun);
             assert_eq!(hear(&caller), Heard::Gone);
         }
+    }
+
+    /// Another list here is another format: an older shim passes over what it does not know.
+    #[test]
+    fn the_fields_of_orders_are_those_of_this_format() {
+        use crate::specification::{ExecSpecification, ProcessSpecification, UserNamespace};
+        let orders = ExecSpecification {
+            pid: 1,
+            cgroups: Vec::new(),
+            process: ProcessSpecification {
+                arguments: Vec::new(),
+                environment: mesh_redact::Secret::new(std::collections::BTreeMap::new()),
+                user: String::new(),
+                groups: Vec::new(),
+                working_dir: String::new(),
+                capabilities: Vec::new(),
+                no_new_privileges: true,
+                seccomp: true,
+                ulimits: std::collections::BTreeMap::new(),
+                oom_score_adj: None,
+            },
+            terminal: false,
+            detach: false,
+            user_namespace: UserNamespace::None,
+            timeout_ms: None,
+            container_user: String::new(),
+        };
+        let orders = serde_json::to_value(&orders).unwrap();
+        let names = |value: &serde_json::Value| {
+            let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            names.sort();
+            names.join(" ")
+        };
+        let outer = "cgroups container_user detach pid process terminal timeout_ms user_namespace";
+        let process = "arguments capabilities environment groups no_new_privileges oom_score_adj seccomp ulimits \
+            user working_dir";
+        assert_eq!((FORMAT, &*names(&orders), &*names(&orders["process"])), (2, outer, process));
     }
 
     #[test]

@@ -2,17 +2,20 @@
 
 use crate::{
     living::long_running,
-    world::{Beside, Container, World, until},
+    world::{Beside, Container, World, binary, until},
 };
 use mesh_redact::Secret;
 use mesh_sandbox::{
-    beside::caller::End,
+    beside::caller::{Conversation, End},
     specification::{ExecSpecification, UserNamespace},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Read as _,
+    os::fd::AsFd as _,
+    path::Path,
+    process::Command,
 };
 
 /// As many as one shim starts.
@@ -124,6 +127,34 @@ pub(crate) fn not_taken(world: &World) {
     container.signal(9);
     assert_eq!(lost.wait(), End::Refused);
     container.wait();
+}
+
+/// A program of its own that asks the shim of the container with this directory for `true`.
+pub(crate) fn knock(directory: &Path) {
+    let orders = fs::read(directory.join("orders.json")).unwrap();
+    let nothing = fs::File::open("/dev/null").unwrap();
+    let streams = [nothing.as_fd(), nothing.as_fd(), nothing.as_fd()];
+    let conversation = Conversation::begin(directory, &orders, streams).unwrap();
+    let mut end = None;
+    until("an answer", || {
+        end = conversation.end();
+        end.is_some()
+    });
+    println!("{:?}", end.unwrap());
+}
+
+pub(crate) fn strangers(world: &World) {
+    let container = long_running(world);
+    let orders = world.exec(&container, world.process(&["true"]));
+    fs::write(container.directory.join("orders.json"), serde_json::to_vec(&orders).unwrap()).unwrap();
+    let into = |namespace: &[&str]| {
+        let mut command = Command::new(namespace[0]);
+        command.args(&namespace[1..]).arg(binary()).arg("knock").arg(&container.directory);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(into(&["env"]), "Code(0)\n");
+    assert_eq!(into(&["unshare", "--pid", "--fork"]), "Refused\n");
+    container.stop();
 }
 
 pub(crate) fn bounds(world: &World) {

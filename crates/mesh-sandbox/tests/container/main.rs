@@ -73,6 +73,7 @@ const AS_ROOT: &[Test] = &[
     ("limits hold and a lack of memory is recorded", root::limits),
     ("ulimits and sysctls are set", root::ulimits),
     ("a network namespace is joined", root::network),
+    ("a stranger is not answered", beside::strangers),
 ];
 
 const AS_USER: &[Test] = &[
@@ -87,6 +88,7 @@ fn main() {
         Some("shim") => std::process::exit(mesh_sandbox::main(&arguments[2..])),
         Some("as-user") => as_user(Path::new(&arguments[2])),
         Some("outside") => outside(),
+        Some("knock") => beside::knock(Path::new(&arguments[2])),
         _ if arguments.iter().any(|word| word == "--list") => {
             if !arguments.iter().any(|word| word == "--ignored") {
                 println!("container: test");
