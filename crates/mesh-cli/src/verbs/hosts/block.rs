@@ -187,7 +187,7 @@ mod tests {
             b"\r\n127.0.0.1\tlocalhost\r\n",
             b"\xff\xfe\x00\n\n\n",
             b"# mesh: names of project shopping of x\n# mesh: end of project shopping of x\n",
-            b"# mesh: names of project shop of x\n1.2.3.4 a.test\n# mesh: end of project shop of x\n",
+            b"# mesh: names of project shop of x\n1.2.3.4 z.test\n# mesh: end of project shop of x\n",
         ];
         for content in hostile {
             assert_eq!(without(content, &of("shop")), Ok(None));
