@@ -17,6 +17,7 @@ mod lasting;
 mod normal;
 mod own;
 mod pass;
+mod relayed;
 mod shape;
 mod tcp;
 mod tunnel;
@@ -26,3 +27,4 @@ mod tests;
 
 pub(crate) use entry::{BindError, Entry};
 pub(crate) use handler::Site;
+pub(crate) use relayed::{Relays, RelaysError};
