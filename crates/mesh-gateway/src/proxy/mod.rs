@@ -20,6 +20,7 @@ mod pass;
 mod shape;
 mod tcp;
 mod tunnel;
+mod uploaded;
 
 #[cfg(test)]
 mod tests;

@@ -178,12 +178,19 @@ impl Line {
             if sender.ready().await.is_err() {
                 continue;
             }
+            let replay = request.as_ref().and_then(copied);
             let sent = self.send_first(sender, request).await;
-            if sent.is_err() && request.is_some() {
+            match &sent {
                 // The connection ended before it took the request.
-                continue;
+                Err(_) if request.is_some() => continue,
+                // Its server had ended it when the request was on its way. Asking once more changes nothing there
+                // (RFC 9110, section 9.2.2), and a new connection says whether anybody is there.
+                Err(SendError::Broken(error)) if replay.is_some() && is_unanswered(error) => {
+                    *request = replay;
+                    break;
+                }
+                _ => return sent,
             }
-            return sent;
         }
         let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
         let stream = dial(&self.transport, scheme, &self.authority, !alone).await?;
@@ -352,6 +359,26 @@ impl Line {
         idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limit);
         idle.len()
     }
+}
+
+/// The same request, if it has no body and only asks.
+fn copied(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_safe() || !request.body().is_empty() {
+        return None;
+    }
+    let mut copy = Request::new(Body::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Whether a connection ended where an answer's head should have come.
+fn is_unanswered(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let broken =
+        [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionAborted];
+    error.is_incomplete_message() || cause.is_some_and(|cause| broken.contains(&cause.kind()))
 }
 
 /// A body that says when it has gone.
