@@ -14,6 +14,7 @@ mod forwarded;
 mod handler;
 mod hop;
 mod lasting;
+mod looked;
 mod normal;
 mod own;
 mod pass;

@@ -89,3 +89,66 @@ async fn a_server_is_asked_as_a_whole_and_codings_are_not_passed_over() {
     assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
     running.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_goes_on_counting_over_a_new_configuration() {
+    let (first, second) = (echo("first").await, echo("second").await);
+    let config = |server: SocketAddr, average: u32| {
+        format!(
+            "
+http:
+  routers:
+    app: {{rule: 'Host(`app.test`)', service: app, middlewares: [limit]}}
+    free: {{rule: 'Host(`free.test`)', service: app}}
+  middlewares: {{limit: {{rateLimit: {{average: {average}, period: 1h, burst: 1}}}}}}
+  services: {{app: {{loadBalancer: {{servers: [{{url: 'http://{server}'}}]}}}}}}
+"
+        )
+    };
+    let running = running(&config(first.address, 1)).await;
+    assert!(get(running.web, "app.test", "/").await.contains("first"));
+    assert!(get(running.web, "app.test", "/").await.starts_with("HTTP/1.1 429"));
+    write(running.folder.path(), &config(second.address, 1));
+    servers::until(running.web, "free.test", |answer| answer.contains("second")).await;
+    assert!(get(running.web, "app.test", "/").await.starts_with("HTTP/1.1 429"));
+    write(running.folder.path(), &config(first.address, 2));
+    servers::until(running.web, "free.test", |answer| answer.contains("first")).await;
+    assert!(get(running.web, "app.test", "/").await.contains("first"), "another limit counts anew");
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_and_bodies_pass_that_are_larger_than_what_is_kept_of_them() {
+    let size = 3 << 20;
+    let app = server(move |asked, mut stream| async move {
+        let (asked, field) = (asked.len(), "b".repeat(48 << 10));
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nX-Asked: {asked}\r\nX-Large: {field}\r\nContent-Length: {size}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("written");
+        stream.write_all(&vec![b'c'; size]).await.expect("written");
+    })
+    .await;
+    let running = running(&dynamic(app.address)).await;
+    for (field, expected) in [(100 << 10, "200"), (200 << 10, "431")] {
+        let field = "a".repeat(field);
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: app.test\r\nX-A: {field}\r\nConnection: close\r\n\r\n");
+        let answer = raw(running.web, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{}", &answer[..answer.len().min(99)]);
+        assert!(expected != "200" || answer.len() > size + (48 << 10), "{}", answer.len());
+    }
+    running.gateway.stop().await;
+}
+
+/// The same as [`ask`], of a gateway that may not read all that it is sent.
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")
+}
