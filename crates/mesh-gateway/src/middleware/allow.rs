@@ -19,7 +19,7 @@ pub(crate) struct AllowList {
 }
 
 /// Which address is the client's.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Whose {
     /// Of whoever connected; cut to so many bits if it is IPv6.
     Peer(Option<u32>),

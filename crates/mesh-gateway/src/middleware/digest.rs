@@ -8,6 +8,7 @@ use super::{
     exchange::{Exchange, Reply},
 };
 use crate::config::model;
+use arc_swap::ArcSwap;
 use hyper::{
     StatusCode,
     header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE},
@@ -34,9 +35,16 @@ pub(crate) struct DigestAuth {
     /// The hash of name, realm and password, by the name.
     users: HashMap<String, Secret<String>>,
     realm: String,
-    opaque: String,
     remove: bool,
     header: Option<HeaderName>,
+    /// Handed on to the layer of the same name when the configuration is read anew.
+    given: ArcSwap<Given>,
+}
+
+/// What clients were given to show.
+#[derive(Debug)]
+struct Given {
+    opaque: String,
     nonces: Mutex<HashMap<String, Nonce>>,
 }
 
@@ -73,9 +81,16 @@ impl DigestAuth {
             "" => None,
             name => Some(name.parse().map_err(|_| LayerError::HeaderName(name.to_owned()))?),
         };
-        let nonces = Mutex::default();
+        let given = ArcSwap::from_pointee(Given { opaque: random()?, nonces: Mutex::default() });
         let realm = realm.replace(['"', '\\'], "");
-        Ok(Self { users, realm, opaque: random()?, remove: config.remove_header, header, nonces })
+        Ok(Self { users, realm, remove: config.remove_header, header, given })
+    }
+
+    /// Goes on with what clients were given before: whether their passwords still are is asked each time.
+    pub(super) fn take_over(&self, before: &Self) {
+        if self.realm == before.realm {
+            self.given.store(before.given.load_full());
+        }
     }
 
     pub(super) fn before(&self, exchange: &mut Exchange) -> Result<(), Reply> {
@@ -97,7 +112,8 @@ impl DigestAuth {
         let mut reply = Reply::plain(StatusCode::UNAUTHORIZED);
         let Ok(nonce) = random() else { return Reply::plain(StatusCode::INTERNAL_SERVER_ERROR) };
         let now = Instant::now();
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = self.given.load();
+        let mut nonces = given.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         if nonces.len() >= NONCES_MAX {
             nonces.retain(|_, nonce| now.duration_since(nonce.since) < NONCE_LIFE);
             let oldest = nonces.iter().min_by_key(|(_, nonce)| nonce.since).map(|(text, _)| text.clone());
@@ -108,7 +124,7 @@ impl DigestAuth {
         nonces.insert(nonce.clone(), Nonce { since: now, count: 0 });
         drop(nonces);
         let stale = if stale { ", stale=true" } else { "" };
-        let (realm, opaque) = (&self.realm, &self.opaque);
+        let (realm, opaque) = (&self.realm, &given.opaque);
         let text = format!(
             "Digest realm=\"{realm}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm=MD5, qop=\"auth\"{stale}"
         );
@@ -122,8 +138,9 @@ impl DigestAuth {
     fn user(&self, exchange: &Exchange, now: Instant) -> Result<String, Wrong> {
         let text = exchange.header(AUTHORIZATION.as_str()).ok_or(Wrong::Refused)?;
         let shown = parameters(text).ok_or(Wrong::Refused)?;
+        let given = self.given.load();
         let get = |name: &str| shown.get(name).map_or("", String::as_str);
-        let sound = get("opaque") == self.opaque
+        let sound = get("opaque") == given.opaque
             && ["", "MD5"].contains(&get("algorithm"))
             && get("qop") == "auth"
             && get("uri") == exchange.target();
@@ -134,7 +151,7 @@ impl DigestAuth {
             return Err(Wrong::Refused);
         }
         let count = u64::from_str_radix(get("nc"), 16).map_err(|_| Wrong::Refused)?;
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nonces = given.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         let nonce = nonces.get_mut(get("nonce")).filter(|nonce| now.duration_since(nonce.since) < NONCE_LIFE);
         let nonce = nonce.filter(|nonce| count > nonce.count).ok_or(Wrong::Stale)?;
         nonce.count = count;

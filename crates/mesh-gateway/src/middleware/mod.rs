@@ -250,6 +250,15 @@ impl Layer {
         Ok(())
     }
 
+    /// Goes on with what the layer of the same name has counted or given out, where both are asked for alike.
+    pub(crate) fn take_over(&self, before: &Self) {
+        match (self, before) {
+            (Self::RateLimit(layer), Self::RateLimit(before)) => layer.take_over(before),
+            (Self::DigestAuth(layer), Self::DigestAuth(before)) => layer.take_over(before),
+            _ => {}
+        }
+    }
+
     /// Whether it is around the rest of a request's way.
     pub(crate) fn is_around(&self) -> bool {
         matches!(

@@ -9,12 +9,14 @@ use super::{
     source::Source,
 };
 use crate::config::model;
+use arc_swap::ArcSwap;
 use hyper::{
     StatusCode,
     header::{HeaderValue, RETRY_AFTER},
 };
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,7 +33,16 @@ pub(crate) struct RateLimit {
     burst: f64,
     wait_max: Duration,
     source: Source,
-    buckets: Mutex<HashMap<String, Bucket>>,
+    /// Handed on to the layer of the same name when the configuration is read anew.
+    buckets: ArcSwap<Buckets>,
+}
+
+/// By hashes of sources, whose text is as long as clients like. The keys of the hash are nobody's to guess, so sources
+/// that meet in one bucket meet by accident, which so few of them hardly do.
+#[derive(Debug, Default)]
+struct Buckets {
+    keys: RandomState,
+    known: Mutex<HashMap<u64, Bucket>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,14 +68,15 @@ impl RateLimit {
             _ => SLOW_WAIT_MAX,
         };
         let source = Source::new(config.source_criterion.as_ref())?;
-        Ok(Self { rate, burst, wait_max, source, buckets: Mutex::default() })
+        Ok(Self { rate, burst, wait_max, source, buckets: ArcSwap::default() })
     }
 
     /// How long a request waits before it goes on; an answer, if that would be too long.
     pub(crate) fn admit(&self, exchange: &Exchange, now: Instant) -> Result<Duration, Reply> {
         let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
-        let source = self.source.of(exchange);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.buckets.load();
+        let source = shared.keys.hash_one(self.source.of(exchange));
+        let mut buckets = shared.known.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= SOURCES_MAX && !buckets.contains_key(&source) {
             self.make_room(&mut buckets, rate, now);
         }
@@ -80,9 +92,16 @@ impl RateLimit {
         Ok(wait)
     }
 
+    /// Goes on with what the same limit has counted before.
+    pub(super) fn take_over(&self, before: &Self) {
+        if self.rate == before.rate && self.burst == before.burst && self.source == before.source {
+            self.buckets.store(before.buckets.load_full());
+        }
+    }
+
     /// Forgets full buckets, which say nothing, and if there are none, those used least lately: an eighth of all at a
     /// time, so that many sources do not cost a look at all of them each.
-    fn make_room(&self, buckets: &mut HashMap<String, Bucket>, rate: f64, now: Instant) {
+    fn make_room(&self, buckets: &mut HashMap<u64, Bucket>, rate: f64, now: Instant) {
         let fill = Duration::try_from_secs_f64(self.burst / rate).unwrap_or(Duration::MAX);
         buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at) < fill);
         if buckets.len() < SOURCES_MAX {
@@ -142,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn the_same_limit_goes_on_counting() {
+        let config = model::RateLimit { average: 1, burst: 1, ..Default::default() };
+        let (now, client) = (Instant::now(), exchange("10.0.0.1:1"));
+        for (average, expected) in [(1, false), (2, true)] {
+            let before = RateLimit::new(&config).expect("a layer");
+            let _ = before.admit(&client, now).expect("the first");
+            // One more waits, and takes its token beforehand.
+            while before.admit(&client, now).is_ok() {}
+            let after = RateLimit::new(&model::RateLimit { average, ..config.clone() }).expect("a layer");
+            after.take_over(&before);
+            assert_eq!(after.admit(&client, now).is_ok(), expected, "{average}");
+        }
+    }
+
+    #[test]
     fn no_average_is_no_limit_and_sources_are_bounded() {
         let limit = RateLimit::new(&model::RateLimit::default()).expect("a layer");
         let now = Instant::now();
@@ -152,6 +186,6 @@ mod tests {
             let client = format!("[2001:db8::{:x}:{:x}]:1", number >> 16, number & 0xffff);
             limit.admit(&exchange(&client), now).expect("the first of its source");
         }
-        assert!(limit.buckets.lock().expect("unpoisoned").len() <= SOURCES_MAX);
+        assert!(limit.buckets.load().known.lock().expect("unpoisoned").len() <= SOURCES_MAX);
     }
 }

@@ -5,7 +5,7 @@ use crate::config::model;
 use hyper::header::HeaderName;
 
 /// What makes requests be of one source.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Source {
     Address(Whose),
     Header(HeaderName),

@@ -3,6 +3,7 @@
 //! Both versions, as HAProxy's specification has them. What is said is believed of those only that the configuration
 //! trusts; what others say is read and passed over. A connection that says nothing is what it is.
 
+use super::looked::Looked;
 use crate::{
     config::statics::ProxyHeader,
     rule::{NetworkError, Networks},
@@ -14,7 +15,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 /// What the second version begins with.
@@ -25,9 +26,8 @@ const LINE_BYTES_MAX: usize = 107;
 /// Bytes of the second version's fixed part, and most of the rest.
 pub(super) const FIXED_BYTES: usize = 16;
 pub(super) const REST_BYTES_MAX: usize = 4 << 10;
-/// How long a client may take to say it, and how often is looked for more.
+/// How long a client may take to say it.
 const SAYING_MAX: Duration = Duration::from_secs(10);
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Whom an entry point believes.
 #[derive(Debug)]
@@ -62,16 +62,14 @@ impl Announced {
     pub(super) async fn client(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
         let deadline = Instant::now() + SAYING_MAX;
         let mut seen = vec![0; FIXED_BYTES + REST_BYTES_MAX];
-        let mut before = 0;
+        let mut looked = Looked::new(SAYING_MAX);
         loop {
             let count = timeout_at(deadline, stream.peek(&mut seen)).await.ok()?.ok()?;
             match said(&seen[..count]) {
                 Said::Nothing => return Some(peer),
                 Said::Wrong => return None,
-                Said::More if count == 0 || Instant::now() > deadline => return None,
-                // What is looked at stays where it is: there is nothing to wait for but time.
-                Said::More if count == before => sleep(LOOK_EVERY).await,
-                Said::More => before = count,
+                Said::More if looked.more(stream, count).await => {}
+                Said::More => return None,
                 Said::Header { length, client } => {
                     stream.read_exact(&mut seen[..length]).await.ok()?;
                     let address = peer.ip().to_canonical();

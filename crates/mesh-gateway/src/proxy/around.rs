@@ -7,6 +7,7 @@ use super::{
     deliver::deliver,
     pass::{Way, unread},
     shape,
+    uploaded::{Blame, ByClient},
 };
 use crate::{
     middleware::{
@@ -125,6 +126,7 @@ async fn pages(layer: &Errors, rest: Way<'_>, call: &mut Call) -> Answer {
         body: Body::Empty,
         from: call.from.clone(),
         upgrade: None,
+        blame: Blame::default(),
     };
     drop(answer);
     let context = rest.context.clone();
@@ -144,6 +146,9 @@ async fn breaker(layer: &Arc<Breaker>, rest: Way<'_>, call: &mut Call) -> Answer
         return own(reply);
     }
     let answer = rest.go(call).await;
+    if answer.extensions().get::<ByClient>().is_some() {
+        return answer;
+    }
     let watched = Watched::new(layer, begin, answer.status());
     if answer.body().is_end_stream() {
         return answer;

@@ -1,6 +1,6 @@
 //! A request on its way, with all that its layers do not see: its body, and what its connection is to go on with.
 
-use super::{forwarded::Connected, hop};
+use super::{forwarded::Connected, hop, uploaded::Blame};
 use crate::{middleware::Exchange, upstream::Body};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{
@@ -20,6 +20,8 @@ pub(super) struct Call {
     pub(super) body: Body,
     pub(super) from: Connected,
     pub(super) upgrade: Option<Upgrade>,
+    /// Whether its client sent it whole.
+    pub(super) blame: Blame,
 }
 
 /// What a client wants to go on with.
@@ -58,6 +60,12 @@ pub(super) struct Unreached;
 impl Call {
     /// The same request without a body, for somebody else.
     pub(super) fn copy(&self, body: Body) -> Self {
-        Self { exchange: self.exchange.clone(), body, from: self.from.clone(), upgrade: None }
+        Self {
+            exchange: self.exchange.clone(),
+            body,
+            from: self.from.clone(),
+            upgrade: None,
+            blame: Blame::default(),
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     hop,
     pass::unread,
     tunnel,
+    uploaded::ByClient,
 };
 use crate::{
     snapshot::{Address, Asker, Balancer, Busy, Destination, Fallback, Mirrored},
@@ -14,8 +15,8 @@ use crate::{
 };
 use http_body_util::BodyExt as _;
 use hyper::{
-    StatusCode, Version,
-    header::{EXPECT, HeaderValue, SET_COOKIE},
+    Method, StatusCode, Version,
+    header::{CONTENT_LENGTH, EXPECT, HeaderValue, SET_COOKIE, TRANSFER_ENCODING},
 };
 use std::{
     pin::Pin,
@@ -158,8 +159,12 @@ async fn forward(
     let busy = load.map(|load| load.busy());
     context.forwarding.append(&mut call.exchange.headers, call.from.client);
     call.exchange.headers.remove(EXPECT);
-    let target = format!("{}{}", server.path, call.exchange.target());
-    let target = if target.starts_with('/') { target } else { format!("/{target}") };
+    let target = match call.exchange.target() {
+        // It asks for the server as a whole, which has no path (RFC 9112, section 3.2.4).
+        whole if whole == "*" && call.exchange.method == Method::OPTIONS => whole.to_string(),
+        target => format!("{}{target}", server.path),
+    };
+    let target = if target.starts_with('/') || target == "*" { target } else { format!("/{target}") };
     let exchange = &mut call.exchange;
     let host = if balancer.pass_host && !exchange.host.is_empty() { &exchange.host } else { &server.host };
     exchange.watch.sending(&balancer.name, &server.url, &mut exchange.headers);
@@ -174,13 +179,18 @@ async fn forward(
     if let Some(load) = load.filter(|_| sent.is_ok()) {
         load.took(begin.elapsed());
     }
-    note(balancer, server, sent.as_ref().map(hyper::Response::status));
+    let by_client = sent.as_ref().err().and_then(|_| call.blame.status());
+    if by_client.is_none() {
+        note(balancer, server, sent.as_ref().map(hyper::Response::status));
+    }
     call.exchange.watch.received(sent.as_ref().ok().map(hyper::Response::status));
     match sent {
         Ok(answer) => back(context, answer, call, busy),
         Err(error) => {
-            let mut answer = plain(error.status());
-            if !error.reached() {
+            let mut answer = plain(by_client.unwrap_or_else(|| error.status()));
+            if by_client.is_some() {
+                answer.extensions_mut().insert(ByClient);
+            } else if !error.reached() {
                 answer.extensions_mut().insert(Unreached);
                 call.body = request.map(hyper::Request::into_body).unwrap_or_default();
             }
@@ -210,6 +220,10 @@ fn back(
 ) -> Answer {
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let upgrade = hop::upgrade(answer.headers()).filter(|_| switched);
+    if answer.headers().contains_key(TRANSFER_ENCODING) {
+        // Its chunks say where it ends (RFC 9112, section 6.3), and nobody is to cut it elsewhere.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
     hop::remove(answer.headers_mut(), |_| false);
     // The server's version is between the gateway and the server.
     *answer.version_mut() = Version::HTTP_11;

@@ -10,8 +10,13 @@ use super::{
     tcp::{self, Way},
 };
 use crate::{
-    config::statics::EntryPoint, handshake::DEFAULT, middleware::EncodedCharacters, observe::Agreed,
-    rule::NetworkError, snapshot::Ends,
+    config::statics::{EntryPoint, HEADER_BYTES},
+    handshake::DEFAULT,
+    middleware::EncodedCharacters,
+    observe::Agreed,
+    rule::NetworkError,
+    snapshot::Ends,
+    upstream::keep_alive,
 };
 use hyper::{Method, service::service_fn};
 use hyper_util::{
@@ -40,6 +45,16 @@ const HEAD_MAX: Duration = Duration::from_secs(60);
 /// Least and most bytes of a request's head that can be configured.
 const HEAD_BYTES_MIN: usize = 8 << 10;
 const HEAD_BYTES_MAX: usize = 16 << 20;
+/// What stands for the most bytes of a head where nothing else than the default is asked for: a connection of HTTP/1.1
+/// may keep as much waiting in each direction, for as long as its client reads slowly.
+const HEAD_BYTES_UNASKED: usize = 128 << 10;
+/// Most bytes of a stream that wait for its client.
+const STREAM_WAITING_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a stream that a client may send ahead, and of all streams of a connection.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// How long a connection says nothing before its client is asked whether it is there.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
 /// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_MAX: Duration = Duration::from_secs(10);
@@ -141,6 +156,7 @@ impl Entry {
             };
             // Small answers do not wait for more; a socket that cannot be told so works all the same.
             let _ = stream.set_nodelay(true);
+            keep_alive(&stream, SILENCE_MAX);
             let (context, stop) = (self.context.clone(), stop.clone());
             self.context.site.tasks.spawn(async move {
                 let open = context.site.observer.opened(&context.entry);
@@ -305,7 +321,10 @@ fn head_max(options: &EntryPoint) -> Duration {
 
 fn builder(options: &EntryPoint) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let head_bytes = options.http.max_header_bytes.clamp(HEAD_BYTES_MIN, HEAD_BYTES_MAX);
+    let head_bytes = match options.http.max_header_bytes {
+        HEADER_BYTES => HEAD_BYTES_UNASKED,
+        asked => asked.clamp(HEAD_BYTES_MIN, HEAD_BYTES_MAX),
+    };
     let head = head_max(options);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(head_bytes);
     builder
@@ -314,6 +333,9 @@ fn builder(options: &EntryPoint) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(options.http2.max_concurrent_streams)
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(EARLY_RESETS_MAX)
+        .max_send_buf_size(STREAM_WAITING_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_MAX)
         .enable_connect_protocol();

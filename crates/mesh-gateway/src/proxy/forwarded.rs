@@ -74,10 +74,16 @@ impl Forwarding {
                 || (name.contains('_') && MANAGED.contains(&name.replace('_', "-").as_str())))
     }
 
+    /// Whether a client may say on whose behalf it asks.
+    pub(super) fn believes(&self, from: &Connected) -> bool {
+        let address = from.client.ip().to_canonical();
+        self.everyone || self.trusted.as_ref().is_some_and(|trusted| trusted.contain(address))
+    }
+
     /// Takes out what is not believed, and says what is so.
     pub(super) fn rewrite(&self, headers: &mut HeaderMap, host: &str, from: &Connected, web_socket: bool) {
         let address = from.client.ip().to_canonical();
-        if !self.everyone && !self.trusted.as_ref().is_some_and(|trusted| trusted.contain(address)) {
+        if !self.believes(from) {
             let managed: Vec<HeaderName> =
                 headers.keys().filter(|name| Self::is_managed(name)).cloned().collect();
             for name in managed {

@@ -10,6 +10,7 @@ use super::{
     normal::{normalised, resolved},
     pass::{Way, walk},
     relayed::Relays,
+    uploaded::{Admitted, Blame, Uploaded},
 };
 use crate::{
     api::Api,
@@ -24,8 +25,8 @@ use crate::{
 use arc_swap::ArcSwap;
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Version,
-    body::Incoming,
-    header::{HOST, HeaderName, HeaderValue, ORIGIN},
+    body::{Body as _, Incoming},
+    header::{HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING},
 };
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -181,6 +182,9 @@ pub(super) async fn answer(
     if !context.underscores.admits(request.headers_mut()) {
         return plain(StatusCode::BAD_REQUEST);
     }
+    if has_unknown_coding(request.headers()) {
+        return plain(StatusCode::NOT_IMPLEMENTED);
+    }
     let upgrade = upgrade(&mut request);
     let web_socket = upgrade.as_ref().is_some_and(Upgrade::is_web_socket);
     exchange.watch = watch;
@@ -215,9 +219,23 @@ pub(super) async fn answer(
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.
     drop(snapshot);
-    let body = exchange.watch.counted(Body::Incoming(request.into_body()));
-    let mut call = Call { exchange, body, from, upgrade };
+    let blame = Blame::default();
+    let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(&from) };
+    let body = request.into_body();
+    let body = match body.is_end_stream() {
+        true => Body::Incoming(body),
+        false => Body::made(Uploaded { body, blame: blame.clone(), admitted }),
+    };
+    let body = exchange.watch.counted(body);
+    let mut call = Call { exchange, body, from, upgrade, blame };
     walk(Way { context, layers: &layers, destination: &destination }, &mut call).await
+}
+
+/// Whether a body comes in a coding that would have to be taken off to send it on (RFC 9112, section 6.1).
+fn has_unknown_coding(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// What a client wants to go on with, in the way of its version of HTTP.

@@ -14,6 +14,7 @@ mod forwarded;
 mod handler;
 mod hop;
 mod lasting;
+mod looked;
 mod normal;
 mod own;
 mod pass;
@@ -21,6 +22,7 @@ mod relayed;
 mod shape;
 mod tcp;
 mod tunnel;
+mod uploaded;
 
 #[cfg(test)]
 mod tests;

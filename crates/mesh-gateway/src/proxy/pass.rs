@@ -9,6 +9,7 @@ use super::{
     call::Call,
     deliver::deliver,
     handler::Context,
+    uploaded::ByClient,
 };
 use crate::{
     middleware::{Exchange, ForwardAuth, Layer, RateLimit, Reply},
@@ -159,7 +160,11 @@ pub(super) fn unread(error: &SpoolError) -> Answer {
     tracing::debug!(error = %crate::chain(error), "a body could not be read");
     match error {
         SpoolError::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE),
-        SpoolError::Broken(_) => plain(StatusCode::BAD_REQUEST),
+        SpoolError::Broken(_) => {
+            let mut answer = plain(StatusCode::BAD_REQUEST);
+            answer.extensions_mut().insert(ByClient);
+            answer
+        }
         SpoolError::File(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

@@ -5,7 +5,10 @@
 //! do not send under that address. What the relay's address sends without such a header, as the engine's probes do, is
 //! what it is. A header that clients or balancers behind the relay say is left for the entry point's own options.
 
-use super::announced::{FIXED_BYTES, LOOK_EVERY, REST_BYTES_MAX, SIGNATURE, Said, second};
+use super::{
+    announced::{FIXED_BYTES, REST_BYTES_MAX, SIGNATURE, Said, second},
+    looked::Looked,
+};
 use std::{
     collections::BTreeSet,
     fs,
@@ -17,7 +20,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 /// The relay says it at once; who says nothing for so long is none that it speaks for.
@@ -71,20 +74,16 @@ impl Relays {
         }
         let deadline = Instant::now() + SAYING_MAX;
         let mut seen = vec![0; FIXED_BYTES + REST_BYTES_MAX];
-        let mut before = 0;
+        let mut begun = Looked::new(SAYING_MAX);
         loop {
             let Ok(looked) = timeout_at(deadline, stream.peek(&mut seen)).await else { return Some(peer) };
             let count = looked.ok()?;
             match said(&seen[..count]) {
                 Said::Nothing => return Some(peer),
                 Said::Wrong => return None,
-                Said::More if count == 0 => return Some(peer),
-                Said::More if Instant::now() > deadline => {
-                    return (count < SIGNATURE.len()).then_some(peer);
-                }
-                // What is looked at stays where it is: there is nothing to wait for but time.
-                Said::More if count == before => sleep(LOOK_EVERY).await,
-                Said::More => before = count,
+                Said::More if begun.more(stream, count).await => {}
+                // Less than a signature may be anybody's words; half a header is nobody's.
+                Said::More => return (count < SIGNATURE.len()).then_some(peer),
                 Said::Header { length, client } => {
                     stream.read_exact(&mut seen[..length]).await.ok()?;
                     return Some(client.unwrap_or(peer));

@@ -1,20 +1,18 @@
 //! Connections that are routed before anybody speaks HTTP.
 
-use super::{forwarded::Connected, handler::Context};
+use super::{forwarded::Connected, handler::Context, looked::Looked};
 use crate::{rule::Connection, snapshot::TcpRoute, upstream::reach};
 use rustls::server::Acceptor;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, copy_bidirectional},
     net::TcpStream,
-    time::{Instant, sleep},
 };
 
 /// Most bytes of what a TLS client says first.
 const HELLO_BYTES_MAX: usize = 16 << 10;
-/// How long it may take for it, and how often is looked for more.
+/// How long it may take for it.
 const HELLO_MAX: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What a TLS client says first, as far as rules ask for it.
 #[derive(Debug, Default)]
@@ -71,7 +69,7 @@ fn way(route: &TcpRoute, connection: &Connection<'_>) -> Way {
 /// Looks at the first message of TLS without taking it; none if it is not one.
 async fn hello(stream: &TcpStream) -> Option<Hello> {
     let mut bytes = vec![0; HELLO_BYTES_MAX];
-    let deadline = Instant::now() + HELLO_MAX;
+    let mut looked = Looked::new(HELLO_MAX);
     let mut before = 0;
     loop {
         let seen = stream.peek(&mut bytes).await.ok()?;
@@ -88,10 +86,9 @@ async fn hello(stream: &TcpStream) -> Option<Hello> {
             }
         }
         before = seen;
-        if seen == 0 || seen == bytes.len() || Instant::now() > deadline {
+        if seen == bytes.len() || !looked.more(stream, seen).await {
             return None;
         }
-        sleep(LOOK_EVERY).await;
     }
 }
 

@@ -197,7 +197,7 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         table.tls.sort_by_key(|route| route.place);
         table.tcp.sort_by_key(|route| route.place);
     }
-    snapshot.middlewares = layers.finish();
+    (snapshot.middlewares, snapshot.layers) = layers.finish();
     (snapshot.services, snapshot.destinations) = services.finish();
     snapshot.inventory = inventory(gathered, statics, &mut snapshot.udp_routers);
     snapshot

@@ -116,10 +116,14 @@ impl<'c> Layers<'c> {
         all
     }
 
-    /// How all of them stand.
-    pub(super) fn finish(self) -> Named<Status> {
+    /// How all of them stand, and what became of them.
+    pub(super) fn finish(self) -> (Named<Status>, Named<Arc<Layer>>) {
         debug_assert_eq!(self.statuses.len(), self.configured.len(), "every middleware has a status");
-        self.statuses
+        let layers = self.made.into_iter().filter_map(|(name, made)| match &*made.ok()? {
+            Made::Layer(layer) => Some((name, layer.clone())),
+            Made::Chain(_) | Made::Nothing => None,
+        });
+        (self.statuses, layers.collect())
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Snapshot {
     pub(crate) udp_services: Named<Status>,
     /// What was configured, for whoever asks.
     pub(crate) inventory: Inventory,
+    /// Middlewares that requests can go through.
+    pub(crate) layers: Named<Arc<Layer>>,
     /// What the rules name as hosts.
     pub(crate) hosts: Vec<String>,
     pub(crate) warnings: Vec<Warning>,
@@ -81,13 +83,18 @@ impl Snapshot {
         self.balancers().flat_map(Balancer::checkers).collect()
     }
 
-    /// Servers are as they were under the configuration before.
+    /// Servers and layers are as they were under the configuration before.
     pub(crate) fn take_over(&self, before: &Self) {
         for balancer in self.balancers() {
             if let Some(Destination::Balancer(before)) =
                 before.destinations.get(&balancer.name).map(|before| &**before)
             {
                 balancer.take_over(before);
+            }
+        }
+        for (name, layer) in &self.layers {
+            if let Some(before) = before.layers.get(name) {
+                layer.take_over(before);
             }
         }
     }

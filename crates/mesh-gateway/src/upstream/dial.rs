@@ -3,6 +3,7 @@
 use super::transport::Transport;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     io,
@@ -22,6 +23,21 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a server may take until there is a connection, where nothing is configured.
 const DIAL_MAX: Duration = Duration::from_secs(30);
+
+/// How long a server says nothing before it is asked whether it is there.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often a peer is asked then, and how many times before it counts as gone.
+const QUESTION_EVERY: Duration = Duration::from_secs(15);
+const QUESTIONS_MAX: u32 = 4;
+
+/// Has the machine find out whether a silent peer is still there; a connection to one that is not ends. A socket that
+/// cannot be told so works all the same.
+pub(crate) fn keep_alive(stream: &TcpStream, silence: Duration) {
+    let _ = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, silence))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, QUESTION_EVERY))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, QUESTIONS_MAX));
+}
 
 /// What is spoken with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,6 +182,7 @@ async fn connect(limit: Option<Duration>, authority: &str) -> Result<TcpStream, 
     };
     // Small messages do not wait for more; a socket that cannot be told so works all the same.
     let _ = stream.set_nodelay(true);
+    keep_alive(&stream, SILENCE_MAX);
     Ok(stream)
 }
 
@@ -220,5 +237,21 @@ impl Write for Stream {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         either!(self, stream => stream.poll_write_vectored(cx, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn servers_that_are_gone_are_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let stream = connect(None, &address).await.expect("connected");
+        assert!(sockopt::socket_keepalive(&stream).expect("an option"));
+        assert_eq!(sockopt::tcp_keepidle(&stream).expect("an option"), SILENCE_MAX);
+        assert_eq!(sockopt::tcp_keepcnt(&stream).expect("an option"), QUESTIONS_MAX);
     }
 }

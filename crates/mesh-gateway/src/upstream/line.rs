@@ -27,10 +27,17 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Most bytes of an answer's head.
-const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of an answer's head; of HTTP/1.1 as much is read ahead of a slow client, and waits for a slow server.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a stream that a server may send ahead, and of all streams of a connection; and most that wait for it.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const STREAM_WAITING_BYTES_MAX: usize = 64 << 10;
 /// Most fields of an answer's head.
 const HEAD_FIELDS_MAX: usize = 256;
+
+/// How often the log has that a server is not who it should be.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 type First = http1::SendRequest<Body>;
 type Second = http2::SendRequest<Body>;
@@ -88,6 +95,8 @@ pub(crate) struct Line {
     tasks: TaskTracker,
     stop: CancellationToken,
     own: Weak<Line>,
+    /// When it was last told that the server is not who it should be.
+    warned: Mutex<Option<Instant>>,
 }
 
 struct Idle {
@@ -135,6 +144,7 @@ impl Line {
             tasks,
             stop,
             own: own.clone(),
+            warned: Mutex::default(),
         })
     }
 
@@ -178,15 +188,22 @@ impl Line {
             if sender.ready().await.is_err() {
                 continue;
             }
+            let replay = request.as_ref().and_then(copied);
             let sent = self.send_first(sender, request).await;
-            if sent.is_err() && request.is_some() {
+            match &sent {
                 // The connection ended before it took the request.
-                continue;
+                Err(_) if request.is_some() => continue,
+                // Its server had ended it when the request was on its way. Asking once more changes nothing there
+                // (RFC 9110, section 9.2.2), and a new connection says whether anybody is there.
+                Err(SendError::Broken(error)) if replay.is_some() && is_unanswered(error) => {
+                    *request = replay;
+                    break;
+                }
+                _ => return sent,
             }
-            return sent;
         }
         let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
-        let stream = dial(&self.transport, scheme, &self.authority, !alone).await?;
+        let stream = self.dial(scheme, !alone).await?;
         if !stream.is_h2() {
             let sender = self.greet_first(stream).await?;
             return self.send_first(sender, request).await;
@@ -286,8 +303,21 @@ impl Line {
         if let Some(known) = shared.as_ref().filter(|known| !known.is_closed()) {
             return Ok(known.clone());
         }
-        let stream = dial(&self.transport, self.scheme, &self.authority, true).await?;
+        let stream = self.dial(self.scheme, true).await?;
         Ok(shared.insert(self.greet_second(stream).await?).clone())
+    }
+
+    /// A new connection. A server whose TLS is not what was configured stays so until somebody acts: it is told, but not
+    /// for each request.
+    async fn dial(&self, scheme: Scheme, h2: bool) -> Result<Stream, DialError> {
+        let dialled = dial(&self.transport, scheme, &self.authority, h2).await;
+        if let Err(error @ DialError::Tls { source, .. }) = &dialled
+            && is_of_tls(source)
+            && is_due(&self.warned, Instant::now())
+        {
+            tracing::error!(server = %self.authority, error = crate::chain(error), "a server's TLS is not what was configured");
+        }
+        dialled
     }
 
     async fn greet_first(&self, stream: Stream) -> Result<First, SendError> {
@@ -307,7 +337,11 @@ impl Line {
 
     async fn greet_second(&self, stream: Stream) -> Result<Second, SendError> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).adaptive_window(true);
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(STREAM_WAITING_BYTES_MAX);
         builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
         if let Some((every, limit)) = self.transport.ping {
             builder.keep_alive_interval(every).keep_alive_timeout(limit).keep_alive_while_idle(true);
@@ -352,6 +386,36 @@ impl Line {
         idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limit);
         idle.len()
     }
+}
+
+/// Whether something is to be told again; it counts as told then.
+fn is_due(told: &Mutex<Option<Instant>>, now: Instant) -> bool {
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = told.is_none_or(|at| now.saturating_duration_since(at) >= TELL_EVERY);
+    if due {
+        *told = Some(now);
+    }
+    due
+}
+
+/// The same request, if it has no body and only asks.
+fn copied(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_safe() || !request.body().is_empty() {
+        return None;
+    }
+    let mut copy = Request::new(Body::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Whether a connection ended where an answer's head should have come.
+fn is_unanswered(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let broken =
+        [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionAborted];
+    error.is_incomplete_message() || cause.is_some_and(|cause| broken.contains(&cause.kind()))
 }
 
 /// A body that says when it has gone.
@@ -409,4 +473,18 @@ pub(crate) fn headed(
     *request.uri_mut() = Uri::builder().path_and_query(target).build().ok()?;
     *request.headers_mut() = headers;
     Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_wrong_is_told_once_a_minute() {
+        let told = Mutex::default();
+        let begin = Instant::now();
+        let due: Vec<u64> =
+            (0..150).filter(|&second| is_due(&told, begin + Duration::from_secs(second))).collect();
+        assert_eq!(due, [0, 60, 120]);
+    }
 }

@@ -14,7 +14,7 @@ mod spool;
 mod transport;
 
 pub(crate) use body::{Body, BodyError};
-pub(crate) use dial::{Scheme, reach};
+pub(crate) use dial::{Scheme, keep_alive, reach};
 pub(crate) use health::{Check, Checker, Health, Passive, ServerState};
 pub(crate) use line::{Line, SendError, headed};
 pub(crate) use pool::Pool;

@@ -22,7 +22,7 @@ const DEFAULT_RULE: &str = "Host(`{{ normalize .Name }}`)";
 /// One less than the largest: before whatever a user gives.
 const REDIRECTION_PRIORITY: i64 = i64::MAX - 1;
 /// Go's limit of a request's head, in bytes.
-const HEADER_BYTES: usize = 1 << 20;
+pub(crate) const HEADER_BYTES: usize = 1 << 20;
 
 record! {
     /// The root.

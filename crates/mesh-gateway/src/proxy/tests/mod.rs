@@ -1,5 +1,6 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
+mod faults;
 mod hostile;
 mod layers;
 mod servers;

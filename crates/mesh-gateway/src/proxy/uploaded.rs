@@ -1,0 +1,171 @@
+//! What a client sends after a request's head.
+//!
+//! Whoever sends it on learns from a server only that it broke off; here is noted when it was the client who did, so
+//! that no server is blamed for it. Trailers are held to what is asked of headers, and what may not be is dropped: there
+//! is nobody left to refuse the request to.
+
+use super::{forwarded::Forwarding, handler::Underscores};
+use crate::upstream::BodyError;
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, StatusCode,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::HeaderName,
+};
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+/// What a client is to blame for, once it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Blame(Arc<OnceLock<Fault>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It broke off.
+    Gone,
+    /// It sent what means nothing.
+    Garbled,
+}
+
+/// Marks an answer to a client that did not send what it began to: no server failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByClient;
+
+impl Blame {
+    /// The status of a request that its client did not send whole.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        self.0.get().map(|fault| match fault {
+            Fault::Garbled => StatusCode::BAD_REQUEST,
+            // "Client closed request", as nginx has it and Traefik took it over.
+            Fault::Gone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        })
+    }
+}
+
+/// Which trailers go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admitted {
+    pub(super) underscores: Underscores,
+    /// Whether the client may say on whose behalf it asks.
+    pub(super) managed: bool,
+}
+
+impl Admitted {
+    fn filter(self, trailers: &mut HeaderMap) {
+        let refused = |name: &&HeaderName| {
+            (self.underscores != Underscores::Keep && name.as_str().contains('_'))
+                || (!self.managed && Forwarding::is_managed(name))
+                || FRAMING.contains(&name.as_str())
+        };
+        let refused: Vec<HeaderName> = trailers.keys().filter(refused).cloned().collect();
+        for name in refused {
+            trailers.remove(name);
+        }
+    }
+}
+
+/// What says where a request ends, whose it is, or goes no further than one hop: never a trailer (RFC 9110, 6.5.1).
+const FRAMING: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A client's body.
+pub(super) struct Uploaded {
+    pub(super) body: Incoming,
+    pub(super) blame: Blame,
+    pub(super) admitted: Admitted,
+}
+
+impl Body for Uploaded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.admitted.filter(trailers);
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                // The first one is the reason of all others.
+                let _ = self.blame.0.set(fault(&error));
+                Some(Err(error.into()))
+            }
+            None => None,
+        };
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn fault(error: &hyper::Error) -> Fault {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return match error.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Fault::Garbled,
+                _ => Fault::Gone,
+            };
+        }
+        next = error.source();
+    }
+    Fault::Gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn trailers_say_no_more_than_headers_may() {
+        for (underscores, managed, expected) in [
+            (Underscores::Keep, false, &["grpc-status", "x_own"][..]),
+            (Underscores::Delete, false, &["grpc-status"]),
+            (Underscores::Reject, true, &["grpc-status", "x-forwarded-for"]),
+            (Underscores::Keep, true, &["grpc-status", "x-forwarded-for", "x_own", "x_real_ip"]),
+        ] {
+            let mut trailers = HeaderMap::new();
+            for name in
+                ["grpc-status", "x-forwarded-for", "x_real_ip", "x_own", "content-length", "host", "cookie"]
+            {
+                trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+            }
+            Admitted { underscores, managed }.filter(&mut trailers);
+            let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, expected, "{underscores:?} {managed}");
+        }
+    }
+}
