@@ -3,7 +3,12 @@
 mod harness;
 
 use harness::{Stack, is_root, kill, within};
-use std::process::Command;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    time::Duration,
+};
 
 const COMPOSE: &str = r#"
 services:
@@ -136,4 +141,114 @@ services:
     }
     let said = stack.mesh(&["exec", "-T", "gateway", "traefik", "version"]).succeeded().stdout;
     assert!(said.contains("Mesh"), "{said}");
+}
+
+const CLIENTS: &str = r#"
+services:
+  gateway:
+    image: traefik:v3.6
+    command:
+      - --providers.docker=true
+      - --entrypoints.web.address=:80
+      - --entrypoints.websecure.address=:443
+      - --entrypoints.first.address=:9000
+    ports: ["127.0.0.1::80", "127.0.0.1::443", "127.0.0.1::9000"]
+  who:
+    image: traefik/whoami
+    labels:
+      traefik.http.routers.who.rule: Host(`who.test`)
+      traefik.http.routers.who.entrypoints: web
+      traefik.http.routers.secure.rule: Host(`who.test`)
+      traefik.http.routers.secure.entrypoints: websecure
+      traefik.http.routers.secure.tls: "true"
+      traefik.http.routers.here.rule: Host(`here.test`)
+      traefik.http.routers.here.entrypoints: web
+      traefik.http.routers.here.middlewares: here
+      traefik.http.routers.there.rule: Host(`there.test`)
+      traefik.http.routers.there.entrypoints: web
+      traefik.http.routers.there.middlewares: there
+      traefik.tcp.routers.first.rule: HostSNI(`*`)
+      traefik.tcp.routers.first.entrypoints: first
+      traefik.tcp.routers.first.middlewares: local
+      traefik.tcp.services.first.loadbalancer.server.port: "80"
+      traefik.tcp.middlewares.local.ipallowlist.sourcerange: 127.0.0.0/8
+      traefik.http.middlewares.here.ipallowlist.sourcerange: 127.0.0.0/8
+      traefik.http.middlewares.there.ipallowlist.sourcerange: 192.0.2.0/24
+  client:
+    image: debian:12
+    command: sleep infinity
+    init: true
+"#;
+
+/// What a server answers to bytes, until it closes or is silent.
+fn say(address: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a deadline");
+    stream.write_all(bytes).expect("written");
+    let mut answer = Vec::new();
+    // What came before it was silent, or broke off, is the answer.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A client of a published port is known by its own address, by whichever way it comes.
+fn clients_are_known(stack: &Stack) {
+    let (web, secure, first) =
+        (stack.port("gateway", 80), stack.port("gateway", 443), stack.port("gateway", 9000));
+    let logs = || stack.mesh(&["logs", "gateway"]).text();
+    assert!(within(20, || ask(&web, "http", "who.test", "/").ends_with("200")), "{}", logs());
+    let told = ask(&web, "http", "who.test", "/");
+    assert!(told.lines().any(|line| line == "X-Forwarded-For: 127.0.0.1"), "{told}");
+    assert!(within(20, || ask(&secure, "https", "who.test", "/").ends_with("200")), "{}", logs());
+    let told = ask(&secure, "https", "who.test", "/");
+    assert!(told.lines().any(|line| line == "X-Forwarded-For: 127.0.0.1"), "{told}");
+    assert!(ask(&web, "http", "here.test", "/").ends_with("200"), "{}", logs());
+    assert!(ask(&web, "http", "there.test", "/").ends_with("403"), "{}", logs());
+    // Routed before the client says anything: the header is neither waited for in vain nor handed on.
+    let asks = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    assert!(within(10, || say(&first, asks).starts_with("HTTP/1.1 200")), "{}", logs());
+}
+
+#[test]
+fn a_gateway_knows_the_clients_of_its_published_ports() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(CLIENTS);
+    stack.up();
+    clients_are_known(&stack);
+
+    // Behind the relay's own header, what a client says is not believed.
+    let forged = |request: &str| {
+        let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\xc0\0\x02\x01\0\x09\0\x50";
+        [header.as_slice(), request.as_bytes()].concat()
+    };
+    let asks = "GET / HTTP/1.1\r\nHost: there.test\r\nConnection: close\r\n\r\n";
+    let answer = say(&stack.port("gateway", 80), &forged(asks));
+    assert!(!answer.contains("Hostname") && !answer.contains(" 200 "), "{answer}");
+
+    // Nor what a neighbour says; without it, it is served as who it is.
+    let inside = |begins: &str, host: &str| {
+        let line = format!(
+            r#"exec 3<>/dev/tcp/gateway/80; printf '{begins}GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n' >&3; timeout 5 cat <&3"#
+        );
+        stack.mesh(&["exec", "-T", "client", "bash", "-c", &line]).text()
+    };
+    let (there, here) = (r"\xc0\x00\x02\x09", r"\x7f\x00\x00\x01");
+    for (host, claimed) in [("there.test", there), ("here.test", here)] {
+        let signature = r"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c";
+        let answer = inside(&format!(r"{signature}{claimed}\x7f\x00\x00\x01\x00\x09\x00\x50"), host);
+        assert!(!answer.contains("Hostname") && !answer.contains(" 200 "), "{host}: {answer}");
+        assert!(inside("", host).contains(" 403 "), "{host}");
+    }
+    let own = stack.shell("client", "hostname -i").trim().to_owned();
+    let answer = inside("", "who.test");
+    assert!(answer.contains(&format!("X-Forwarded-For: {own}")), "{own}: {answer}");
+
+    // Another supervisor publishes the ports again, and says it again; so does a start.
+    kill(stack.supervisor().expect("a supervisor"));
+    stack.mesh(&["up", "-d"]).succeeded();
+    clients_are_known(&stack);
+    stack.mesh(&["restart", "gateway"]).succeeded();
+    clients_are_known(&stack);
 }

@@ -8,7 +8,7 @@ use mesh_redact::Secret;
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -16,6 +16,8 @@ use std::{
 
 /// Largest file of an authority, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 10;
+/// What a mode says of everybody but the owner.
+const OTHERS: u32 = 0o077;
 /// How the names of files begin that are being written.
 const FRESH: &str = ".new-";
 /// Most of them that are looked through for what others left.
@@ -37,6 +39,22 @@ pub(crate) fn read(path: &Path) -> Result<Option<Secret<Vec<u8>>>, AuthorityErro
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|source| failed("read", path, source))?;
     Ok(Some(Secret::new(bytes)))
+}
+
+/// Takes a file that holds a key away from everybody but its owner, where others may read it; that is told, since they
+/// may have done so.
+pub(crate) fn tighten(path: &Path) -> Result<(), AuthorityError> {
+    let Ok(found) = fs::metadata(path) else { return Ok(()) };
+    if found.mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    tracing::warn!(
+        file = %path.display(),
+        mode = format!("{:o}", found.mode() & 0o777),
+        "others could read the key of an authority: it is its owner's alone from now on"
+    );
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|source| failed("tighten", path, source))
 }
 
 /// Makes a file that only its owner may read; whether it was this process that made it.

@@ -45,8 +45,11 @@ impl Intermediate {
         }
         let until = (now + LIFE_SECONDS).min(root.signer.until);
         let from = (now - BACKDATED_SECONDS).max(root.signer.from);
-        if until <= now || from > now {
+        if until <= now {
             return Err(AuthorityError::Expired);
+        }
+        if from > now {
+            return Err(AuthorityError::NotYet);
         }
         let key = KeyPair::generate().map_err(AuthorityError::Make)?;
         let short: String = project.chars().take(PROJECT_CHARS_MAX).collect();

@@ -197,3 +197,13 @@ fn what_is_no_authority_signs_nothing() {
         assert!(matches!(error, AuthorityError::NotAnAuthority), "{error:?}");
     }
 }
+
+/// A root is for servers, and for nobody's mail.
+#[test]
+fn a_root_says_what_it_is_for() {
+    let made = made(&["shop.example"]);
+    let root = made.write("root.crt", &made.root.pem());
+    let output = Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(root).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("TLS Web Server Authentication") && said.contains("email:invalid"), "{said}");
+}

@@ -19,6 +19,7 @@ mod intermediate;
 mod issuer;
 mod root;
 mod scope;
+mod suffix;
 
 #[cfg(test)]
 mod judged;
@@ -63,6 +64,11 @@ pub enum AuthorityError {
     /// It has expired, or nearly.
     #[error("the authority has expired")]
     Expired,
+    /// It was made at a time that is still to come.
+    #[error(
+        "the authority is not valid yet: the clock of the machine was ahead when it was made, or is behind now"
+    )]
+    NotYet,
     /// A certificate could not be made.
     #[error("could not make a certificate")]
     Make(#[source] rcgen::Error),

@@ -4,12 +4,12 @@
 //! the local names too, so that a project has one root: which, its names say.
 
 use crate::{
-    AuthorityError, Scope,
+    AuthorityError, NAMES_MAX, Scope,
     certificate::{self, BACKDATED_SECONDS, DAY_SECONDS, Signer},
     file,
 };
 use mesh_redact::Secret;
-use rcgen::{BasicConstraints, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::{
     collections::BTreeSet,
@@ -55,7 +55,8 @@ impl Authorities {
     }
 
     /// The root for these names of a project, made where there is none yet: the one for everything local if all names
-    /// are, else the project's own. One whose names are not enough any more, or that is about to expire, is replaced.
+    /// are, else the project's own. One whose names are not enough any more, that is about to expire or not valid yet is
+    /// replaced by one that keeps its names.
     ///
     /// # Errors
     /// A file that cannot be written, or that holds something else.
@@ -66,7 +67,12 @@ impl Authorities {
         }
         let short: String = project.chars().take(PROJECT_CHARS_MAX).collect();
         let subject = format!("Mesh local authority of {short}");
-        self.obtain(&self.project_path(project), &subject, &Scope::local_and(&outside))
+        let path = self.project_path(project);
+        // With the names that it had: a gateway that serves now these and now those has one root in the end.
+        let before = Self::load(&path)?.map(|root| Scope::outside(&root.domains)).unwrap_or_default();
+        let both: BTreeSet<String> = outside.union(&before).cloned().collect();
+        let all = if both.len() > NAMES_MAX { outside } else { both };
+        self.obtain(&path, &subject, &Scope::local_and(&all))
     }
 
     /// The root for everything local, made where there is none yet.
@@ -85,10 +91,11 @@ impl Authorities {
         Self::load(&self.project_path(project))
     }
 
-    /// All roots there are.
+    /// All roots there are. A file of a project that holds something else is told and left out: it is that project's
+    /// trouble.
     ///
     /// # Errors
-    /// Those of [`Authorities::of_project`].
+    /// A file that cannot be read; that of the root for everything local also where it holds something else.
     pub fn all(&self) -> Result<Vec<Root>, AuthorityError> {
         let mut paths = vec![self.local_path()];
         let entries = std::fs::read_dir(self.directory.join("projects")).into_iter().flatten().flatten();
@@ -96,7 +103,14 @@ impl Authorities {
         projects.retain(|path| path.extension().is_some_and(|extension| extension == "pem"));
         projects.sort();
         paths.extend(projects);
-        paths.iter().filter_map(|path| Self::load(path).transpose()).collect()
+        let load = |(number, path): (usize, &PathBuf)| match Self::load(path) {
+            Err(AuthorityError::Torn { path }) if number > 0 => {
+                tracing::warn!(file = %path.display(), "a file is not an authority of Mesh and is left out");
+                None
+            }
+            loaded => loaded.transpose(),
+        };
+        paths.iter().enumerate().filter_map(load).collect()
     }
 
     /// Writes the certificate of a root, without its key, into a file that other programs read; gives its path.
@@ -138,6 +152,7 @@ impl Authorities {
 
     fn load(path: &Path) -> Result<Option<Root>, AuthorityError> {
         let Some(text) = file::read(path)? else { return Ok(None) };
+        file::tighten(path)?;
         let torn = |_| AuthorityError::Torn { path: path.to_owned() };
         let (signer, _) = Signer::read(text.expose()).map_err(torn)?;
         let domains = signer.domains().map_err(torn)?;
@@ -182,6 +197,12 @@ impl Root {
         name_of(&self.signer.certificate).unwrap_or_default()
     }
 
+    /// Those of its domains that are not local.
+    #[must_use]
+    pub fn domains_outside(&self) -> BTreeSet<String> {
+        Scope::outside(&self.domains)
+    }
+
     /// The domains that it is for.
     pub fn domains(&self) -> impl Iterator<Item = &str> {
         self.domains.iter().map(String::as_str)
@@ -195,7 +216,8 @@ impl Root {
 
     fn serves(&self, scope: &Scope, now: i64) -> bool {
         let names = scope.domains().all(|domain| crate::scope::permits(self.domains(), domain));
-        names && now.saturating_add(LEFT_SECONDS_MIN) < self.signer.until
+        // One from the future signs nothing: the clock was ahead when it was made.
+        names && self.signer.from <= now && now.saturating_add(LEFT_SECONDS_MIN) < self.signer.until
     }
 }
 
@@ -218,6 +240,7 @@ fn make(subject: &str, scope: &Scope, now: i64) -> Result<Secret<String>, Author
     let mut params = certificate::params(&subject, now - BACKDATED_SECONDS, now + LIFE_SECONDS)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.name_constraints = Some(scope.constraints());
     let made = params.self_signed(&key).map_err(AuthorityError::Make)?;
     let key = certificate::key_pem(&key);
@@ -274,7 +297,13 @@ mod tests {
         let outside = names(&["shop.example"]);
         assert_eq!(authorities.root_for("shop", &outside).unwrap().pem(), own.pem());
         let more = names(&["shop.example", "other.example"]);
-        assert_ne!(authorities.root_for("shop", &more).unwrap().pem(), own.pem());
+        let more = authorities.root_for("shop", &more).unwrap();
+        assert_ne!(more.pem(), own.pem());
+        // Another name instead brings one for all of them, and going back to those before none.
+        let other = authorities.root_for("shop", &names(&["third.example"])).unwrap();
+        let all = ["shop.example", "other.example", "third.example"];
+        assert_eq!(other.domains_outside(), names(&all));
+        assert_eq!(authorities.root_for("shop", &names(&all[..2])).unwrap().pem(), other.pem());
         assert_eq!(authorities.all().unwrap().len(), 2);
     }
 
@@ -308,6 +337,37 @@ mod tests {
             assert!(!format!("{error:?}").contains("hunter2"));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_torn_file_of_another_project_is_left_out_and_a_loose_one_is_tightened() {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = Authorities::of(directory.path());
+        authorities.local().unwrap();
+        authorities.root_for("shop", &names(&["shop.example"])).unwrap();
+        let folder = directory.path().join("authority");
+        fs::write(folder.join("projects/torn.pem"), "x").unwrap();
+        let local = folder.join("local.pem");
+        fs::set_permissions(&local, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(authorities.all().unwrap().len(), 2);
+        assert_eq!(fs::metadata(&local).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(authorities.of_project("torn"), Err(AuthorityError::Torn { .. })));
+        fs::write(&local, "x").unwrap();
+        assert!(matches!(authorities.all(), Err(AuthorityError::Torn { .. })));
+    }
+
+    #[test]
+    fn a_root_of_a_time_to_come_signs_nothing_and_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = Authorities::of(directory.path());
+        let now = certificate::now();
+        let early = make("early", &Scope::local(), now + 2 * DAY_SECONDS).unwrap();
+        let path = directory.path().join("authority/local.pem");
+        file::replace(&path, &early).unwrap();
+        let root = Authorities::load(&path).unwrap().unwrap();
+        let made = crate::Intermediate::make(&root, "shop", &names(&["shop.test"]), now);
+        assert!(matches!(made, Err(AuthorityError::NotYet)), "{made:?}");
+        assert!(!early.expose().contains(&authorities.local().unwrap().pem()));
     }
 
     #[test]

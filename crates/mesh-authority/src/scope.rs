@@ -2,7 +2,8 @@
 //!
 //! A scope is what stands in a certificate's name constraints (RFC 5280, 4.2.1.10): a domain allows itself and all
 //! below it, and an address is allowed where it lies in one of the networks. A name without a dot would allow all below
-//! a domain of the highest level, so that of these only `localhost` is ever in a scope.
+//! a domain of the highest level, so that of these only `localhost` is ever in a scope; nor is one below which anybody
+//! may have a name, as `co.uk`.
 
 use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 use std::collections::BTreeSet;
@@ -119,8 +120,10 @@ impl Scope {
         let networks = v4.chain(v6).map(|(address, prefix)| {
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
         });
+        // Names of mail are allowed at a domain that can never be (RFC 6761, 6.4): nowhere.
+        let mail = GeneralSubtree::Rfc822Name("invalid".to_owned());
         NameConstraints {
-            permitted_subtrees: domains.chain(networks).collect(),
+            permitted_subtrees: domains.chain(networks).chain([mail]).collect(),
             excluded_subtrees: Vec::new(),
         }
     }
@@ -128,7 +131,8 @@ impl Scope {
 
 /// Names that can be in a scope.
 fn dotted(names: &BTreeSet<String>) -> impl Iterator<Item = String> {
-    names.iter().filter_map(|text| name(text)).filter(|name| name.contains('.'))
+    let names = names.iter().filter_map(|text| name(text));
+    names.filter(|name| name.contains('.') && !crate::suffix::is_public(name))
 }
 
 /// The domains that a certificate is constrained to; `None`: it is for all of them, or none is to be made out.
@@ -196,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_scope_is_for_its_domains_and_what_is_below_them() {
-        let scope = Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "b.example", "web", "com"]));
+        let scope =
+            Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "b.example", "web", "com", "co.uk"]));
         assert_eq!(scope.domains().collect::<Vec<_>>(), ["b.example", "localhost", "shop.test"]);
         for (name, want) in [
             ("shop.test", true),
@@ -220,6 +225,8 @@ mod tests {
             "r.home.arpa",
             "shop.example",
             "web",
+            "com.au",
+            "github.io",
         ]);
         assert_eq!(Scope::outside(&names), set(&["shop.example"]));
         let many: BTreeSet<String> = (0..NAMES_MAX + 5).map(|number| format!("a{number}.test")).collect();

@@ -26,6 +26,8 @@ const NAMES: &str = "MESH_GATEWAY_NAMES";
 const AUTHORITY: &str = "MESH_GATEWAY_AUTHORITY";
 /// The engine's, beside the file of containers.
 const AUTHORITY_FILE: &str = "authority.pem";
+/// The addresses that published ports are relayed from, beside it too.
+const RELAYS_FILE: &str = "relays.json";
 /// What rules are written in where the configuration does not say: `v2` for images of Traefik's second version.
 const RULE_SYNTAX: &str = "MESH_GATEWAY_RULE_SYNTAX";
 /// Bytes of stack of a worker.
@@ -173,8 +175,9 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
     let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let (containers, names) = (file(CONTAINERS), file(NAMES));
     // The engine's, where nobody names another.
-    let beside = || containers.as_ref().map(|path| path.with_file_name(AUTHORITY_FILE));
-    let exchange = Exchange { authority: file(AUTHORITY).or_else(beside), containers, names };
+    let beside = |name: &str| containers.as_ref().map(|path| path.with_file_name(name));
+    let authority = file(AUTHORITY).or_else(|| beside(AUTHORITY_FILE));
+    let exchange = Exchange { authority, relays: beside(RELAYS_FILE), containers, names };
     let gateway = Gateway::start(statics, exchange).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");

@@ -14,7 +14,7 @@ use crate::{
     },
     names::{self, Names},
     observe::{ObserveError, Observer},
-    proxy::{BindError, Entry, Site},
+    proxy::{BindError, Entry, Relays, RelaysError, Site},
     snapshot::{self, Snapshot, State},
     watch::{Hints, directory_of},
 };
@@ -46,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) names: Option<PathBuf>,
     /// The authority by which certificates are made.
     pub(crate) authority: Option<PathBuf>,
+    /// Where the engine says from which addresses it relays published ports.
+    pub(crate) relays: Option<PathBuf>,
 }
 
 /// Why a gateway did not start.
@@ -59,6 +61,8 @@ enum Cause {
     Bind(#[from] BindError),
     #[error("could not tell where an entry point listens")]
     Address(#[source] io::Error),
+    #[error(transparent)]
+    Relays(RelaysError),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     #[error(transparent)]
@@ -151,6 +155,7 @@ impl Gateway {
         let grace =
             statics.entry_points.values().filter_map(|entry| entry.transport.life_cycle.grace_time_out.get());
         let grace = grace.max().unwrap_or(GRACE);
+        let relays = Arc::new(Relays::read(exchange.relays.as_deref()).map_err(Cause::Relays)?);
         let issued = exchange.authority.clone().map(Issued::new);
         let mut providers = Providers::new(statics.clone(), exchange);
         let found = providers.look()?.unwrap_or_else(|| Found::empty(&statics));
@@ -173,7 +178,7 @@ impl Gateway {
         let mut entries = Vec::new();
         let mut addresses = Vec::new();
         for (name, options) in &statics.entry_points {
-            let entry = Entry::bind(name, options, site.clone(), &host_name).await?;
+            let entry = Entry::bind(name, options, site.clone(), &host_name, relays.clone()).await?;
             addresses.push((name.clone(), entry.address().map_err(Cause::Address)?));
             entries.push(entry);
         }

@@ -12,6 +12,7 @@
 //! names (`mesh-network`), packages (`mesh-image`).
 
 mod adopt;
+mod announced;
 mod conversion;
 mod devices;
 pub mod doctor;

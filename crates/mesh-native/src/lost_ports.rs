@@ -35,7 +35,7 @@ pub(crate) async fn publish_again(
 ) -> Published {
     let mut published = Published::default();
     for port in record.ports.iter().chain(&record.lost) {
-        match publish(ground, &spec.id, *port).await {
+        match publish(ground, spec, *port).await {
             Ok(again) => published.ports.extend(again),
             Err(error) => {
                 let reason = fault::chain(&error);
@@ -53,7 +53,7 @@ pub(crate) async fn publish_again(
 
 async fn publish(
     ground: &Arc<Ground>,
-    id: &ContainerId,
+    spec: &ContainerSpec,
     port: BoundPort,
 ) -> Result<Vec<BoundPort>, RuntimeError> {
     let mapping = PortMapping {
@@ -62,7 +62,7 @@ async fn publish(
         target: port.target,
         protocol: port.protocol,
     };
-    start::publish(ground, id, &[mapping]).await
+    start::publish(ground, spec, &[mapping]).await
 }
 
 /// Notes what an adoption published, and goes on trying for the rest.
@@ -113,7 +113,7 @@ async fn attempt(ground: &Arc<Ground>, running: &Arc<Running>) -> Result<(), Run
     let before = running.published();
     let (mut after, mut outcome) = (Published { lost: Vec::new(), ..before.clone() }, Ok(()));
     for LostPort { port, .. } in &before.lost {
-        match publish(ground, &running.spec.id, *port).await {
+        match publish(ground, &running.spec, *port).await {
             Ok(again) => {
                 let service = &running.spec.service.name;
                 tracing::info!(service, port = %port.host, "a port is published again");

@@ -215,7 +215,14 @@ impl Guest {
 
     async fn ended(&self) -> Result<End, RuntimeError> {
         loop {
-            watch::wait(self.conversation.as_fd().try_clone_to_owned().map_err(failed)?).await;
+            let heard = watch::wait(self.conversation.as_fd().try_clone_to_owned().map_err(failed)?);
+            if let Some(left) = self.conversation.patience() {
+                if tokio::time::timeout(left, heard).await.is_err() {
+                    return Ok(self.conversation.withdraw());
+                }
+            } else {
+                heard.await;
+            }
             if let Some(end) = self.conversation.end() {
                 return Ok(end);
             }

@@ -1,6 +1,7 @@
 //! Starting a container. Whatever fails on the way, what was done before it is undone.
 
 use crate::{
+    announced,
     conversion::{self, OwnFile, PlannedMount, PlannedSource, Surroundings},
     fault,
     ground::{Ground, blocking},
@@ -225,9 +226,10 @@ async fn join(ground: &Arc<Ground>, spec: &ContainerSpec) -> Result<Joined, Runt
         .attach(request)
         .await
         .map_err(|error| fault::network("join the networks", error, &projects))?;
+    announced::tell(ground, spec, &attached.record).await?;
     let ports = match spec.service.network.ports.as_slice() {
         [] => Vec::new(),
-        ports => publish(ground, &spec.id, ports).await?,
+        ports => publish(ground, spec, ports).await?,
     };
     Ok(Joined { namespace: Some(attached.namespace), attachment: Some(attached.record), ports })
 }
@@ -235,16 +237,17 @@ async fn join(ground: &Arc<Ground>, spec: &ContainerSpec) -> Result<Joined, Runt
 /// Publishes ports; a failure names who holds one.
 pub(crate) async fn publish(
     ground: &Arc<Ground>,
-    id: &ContainerId,
+    spec: &ContainerSpec,
     ports: &[mesh_model::network::PortMapping],
 ) -> Result<Vec<BoundPort>, RuntimeError> {
-    match ground.network.publish(id, ports).await {
+    let beginning = announced::beginning(ground, spec).await?;
+    match ground.network.publish(&spec.id, ports, beginning).await {
         Ok(bound) => Ok(bound
             .into_iter()
             .map(|port| BoundPort { host: port.host, target: port.target, protocol: port.protocol })
             .collect()),
         Err(error) => {
-            let (projects, id) = (ground.settings.projects(), id.clone());
+            let (projects, id) = (ground.settings.projects(), spec.id.clone());
             // The processes of the machine are looked through: not on the reactor.
             blocking("find the holder of a port", move || {
                 Err(match error {

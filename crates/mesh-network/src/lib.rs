@@ -17,6 +17,7 @@
 //!
 //! Deliberately absent: IPv6 inside a project, drivers other than `bridge`, ICMP to the world.
 
+mod announce;
 mod book;
 mod container;
 mod dns;
@@ -33,6 +34,7 @@ mod source;
 mod task;
 mod upstream;
 
+pub use announce::Beginning;
 pub use container::DNS_ADDRESS;
 pub use error::NetworkError;
 pub use project::{ProjectNetwork, Settings};

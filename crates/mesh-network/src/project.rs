@@ -1,6 +1,7 @@
 //! The networks of one project: what others call.
 
 use crate::{
+    announce::Beginning,
     book::Book,
     container::{self, DnsSockets},
     dns::Server,
@@ -292,6 +293,7 @@ impl ProjectNetwork {
         &self,
         id: &ContainerId,
         ports: &[PortMapping],
+        beginning: Beginning,
     ) -> Result<Vec<BoundPort>, NetworkError> {
         if ports.is_empty() {
             return Ok(Vec::new());
@@ -301,7 +303,7 @@ impl ProjectNetwork {
         let scope = lock(&self.inner.served).get(id).cloned().ok_or_else(not_attached)?;
         let bound = publish::bind_all(ports)?;
         let list = bound.iter().map(|bound| bound.port).collect();
-        publish::serve(bound, address, &self.inner.worker, &scope.spawner())
+        publish::serve(bound, address, beginning, &self.inner.worker, &scope.spawner())
             .map_err(NetworkError::system(format!("serve the ports of container {}", id.short())))?;
         Ok(list)
     }

@@ -2,8 +2,10 @@
 //!
 //! The listener is an ordinary socket of the host; the connection to the container is made by a
 //! socket of the project's namespace, so a container sees its network's gateway as the peer.
+//! One that reads the PROXY protocol is told the client before the client's first byte.
 
 use crate::{
+    announce::{Beginning, header},
     error::NetworkError,
     record::BoundPort,
     relay::{ACCEPT_PAUSE, FLOW_QUEUE_MAX, flow, join},
@@ -26,6 +28,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
     sync::{Semaphore, mpsc},
     time::{sleep, timeout},
@@ -151,6 +154,7 @@ pub fn try_port(address: SocketAddr, protocol: Protocol) -> Result<u16, NetworkE
 pub(crate) fn serve(
     all: Vec<Bound>,
     container: Ipv4Addr,
+    beginning: Beginning,
     worker: &Worker,
     spawner: &Spawner,
 ) -> io::Result<()> {
@@ -161,7 +165,8 @@ pub(crate) fn serve(
             Protocol::Tcp => {
                 let listener = TcpListener::from_std(bound.socket.into())?;
                 let (worker, places) = (worker.clone(), places.clone());
-                spawner.spawn(accept(listener, target, worker, places, spawner.clone()));
+                let way = Way { target, beginning, worker };
+                spawner.spawn(accept(listener, way, places, spawner.clone()));
             }
             Protocol::Udp => {
                 let socket = Arc::new(UdpSocket::from_std(bound.socket.into())?);
@@ -172,27 +177,42 @@ pub(crate) fn serve(
     Ok(())
 }
 
-async fn accept(
-    listener: TcpListener,
+/// Where connections lead, and how they begin there.
+#[derive(Clone)]
+struct Way {
     target: SocketAddr,
+    beginning: Beginning,
     worker: Worker,
-    places: Arc<Semaphore>,
-    spawner: Spawner,
-) {
+}
+
+impl Way {
+    /// Serves one connection to its end.
+    async fn relay(&self, client: TcpStream, from: SocketAddr) -> io::Result<()> {
+        let mut server = connect(&self.worker, self.target).await?;
+        if self.beginning == Beginning::Announced {
+            // At once: the server may be one that speaks first.
+            timeout(CONNECT_DEADLINE, server.write_all(&header(from, client.local_addr()?))).await??;
+        }
+        join(client, server).await
+    }
+}
+
+async fn accept(listener: TcpListener, way: Way, places: Arc<Semaphore>, spawner: Spawner) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let client = match listener.accept().await {
-            Ok((client, _)) => client,
+        let (client, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
+                let target = way.target;
                 tracing::warn!(%target, %error, "connection to a published port not accepted");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let worker = worker.clone();
+        let way = way.clone();
         spawner.spawn(async move {
-            let result = async { join(client, connect(&worker, target).await?).await };
-            if let Err(error) = result.await {
+            if let Err(error) = way.relay(client, from).await {
+                let target = way.target;
                 tracing::debug!(%target, %error, "published connection ended");
             }
             drop(place);

@@ -9,7 +9,7 @@ use mesh_model::{
     container::ContainerId,
     network::{Network, PortMapping, Protocol, Published},
 };
-use mesh_network::{AttachRequest, AttachmentRecord, NetworkError, ProjectNetwork, Settings};
+use mesh_network::{AttachRequest, AttachmentRecord, Beginning, NetworkError, ProjectNetwork, Settings};
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
@@ -219,7 +219,7 @@ fn ports_are_published_until_detached() {
             mapping(Published::OneOf(9000, 9005), Protocol::Tcp),
             mapping(Published::Port(9000), Protocol::Udp),
         ];
-        let bound = project.publish(&id("server"), &ports).await.unwrap();
+        let bound = project.publish(&id("server"), &ports, Beginning::Plain).await.unwrap();
         let tcp: Vec<_> = bound.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
         assert!(tcp.iter().any(|port| port.host.port() == 9001));
         for port in tcp {
@@ -237,11 +237,11 @@ fn ports_are_published_until_detached() {
         attach(&project, "other", &[&net]).await;
         let taken =
             [mapping(Published::Port(9100), Protocol::Tcp), mapping(Published::Port(9000), Protocol::Tcp)];
-        let refused = project.publish(&id("other"), &taken).await.unwrap_err();
+        let refused = project.publish(&id("other"), &taken, Beginning::Plain).await.unwrap_err();
         assert_eq!(refused.to_string(), "port 0.0.0.0:9000/tcp is taken");
         project.detach(&id("server")).await.unwrap();
-        project.publish(&id("other"), &taken).await.unwrap();
-        let gone = project.publish(&id("server"), &taken).await.unwrap_err();
+        project.publish(&id("other"), &taken, Beginning::Plain).await.unwrap();
+        let gone = project.publish(&id("server"), &taken, Beginning::Plain).await.unwrap_err();
         assert!(matches!(gone, NetworkError::NotAttached { .. }), "{gone}");
         project.close().await;
     });
@@ -348,7 +348,10 @@ fn another_process_adopts_what_runs() {
         }
         let c = attach(&project, "c", &[&net]).await;
         assert!(![address(&a), address(&b)].contains(&address(&c)));
-        let bound = project.publish(&id("b"), &[mapping(Published::Any, Protocol::Tcp)]).await.unwrap();
+        let bound = project
+            .publish(&id("b"), &[mapping(Published::Any, Protocol::Tcp)], Beginning::Plain)
+            .await
+            .unwrap();
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, bound[0].host.port()));
         let text = tokio::task::spawn_blocking(move || read_all(to)).await.unwrap();
         assert_eq!(text.unwrap(), "b");
@@ -373,7 +376,7 @@ fn futures_move_between_threads(
     check(project.attach(request));
     check(project.adopt(id, namespace(), record));
     check(project.detach(id));
-    check(project.publish(id, &[]));
+    check(project.publish(id, &[], Beginning::Plain));
     check(project.close());
 }
 
@@ -417,7 +420,10 @@ fn nothing_is_left_of_a_detached_container() {
         project.create_network(&net).await.unwrap();
         let one = async |name: String| {
             let attached = attach(&project, &name, &[&net]).await;
-            project.publish(&id(&name), &[mapping(Published::Any, Protocol::Tcp)]).await.unwrap();
+            project
+                .publish(&id(&name), &[mapping(Published::Any, Protocol::Tcp)], Beginning::Plain)
+                .await
+                .unwrap();
             assert_eq!(resolve(&attached.namespace, &format!("{name}."), "A").await.0, "NoError");
             project.detach(&id(&name)).await.unwrap();
         };
@@ -530,7 +536,10 @@ fn figures() {
         let a = attach(&project, "a", &[&net]).await;
         let b = attach(&project, "b", &[&net]).await;
         serve(&a.namespace, ANY, "").await;
-        let bound = project.publish(&id("a"), &[mapping(Published::Any, Protocol::Tcp)]).await.unwrap();
+        let bound = project
+            .publish(&id("a"), &[mapping(Published::Any, Protocol::Tcp)], Beginning::Plain)
+            .await
+            .unwrap();
         let direct = SocketAddr::from((address(&a), 8000));
         let median = move |to: SocketAddr| {
             let mut times: Vec<Duration> = (0..200)

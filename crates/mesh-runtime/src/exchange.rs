@@ -4,6 +4,9 @@ use mesh_redact::Secret;
 
 /// Where the service sees what it is told; read-only.
 pub const TOLD: &str = "/run/mesh/told";
+/// The file there that says from which addresses published ports are relayed: a list of them. It is there before the
+/// service starts.
+pub const RELAYS: &str = "relays.json";
 /// Where the service writes what it has to say.
 pub const SAID: &str = "/run/mesh/said";
 

@@ -66,15 +66,15 @@ fn start() -> Result<i32, Failure> {
         return copy(&specification.operation).map(|()| 0);
     }
     let mut namespaces = Namespaces::open(specification.pid)?;
-    namespaces.join_before_fork()?;
+    namespaces.join_owner()?;
+    namespaces.join_all_but_pid()?;
+    drop(namespaces);
     match fork(evidence).attempt(|| "fork the copier")? {
         ForkResult::Parent { child } => wait_child(child).attempt(|| "wait for the copier"),
         ForkResult::Child => {
-            let copied = namespaces.join_after_fork().and_then(|_| {
-                // Joining a user namespace would undo it.
-                die_with_parent().attempt(|| "tie the copier to its parent")?;
-                copy(&specification.operation)
-            });
+            let copied = die_with_parent()
+                .attempt(|| "tie the copier to its parent")
+                .and_then(|()| copy(&specification.operation));
             exit_now(match copied {
                 Ok(()) => 0,
                 Err(failure) => {

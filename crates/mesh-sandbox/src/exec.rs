@@ -4,6 +4,7 @@
 //! (the supervisor); it joins what it is not in.
 
 use crate::{
+    birth::{self, Announcement},
     channel::{self, Ending, Notice, Progress, Reporter},
     detach::Detach,
     execute::Program,
@@ -19,7 +20,7 @@ use crate::{
 use mesh_linux::{
     descriptor::place_standard,
     namespace,
-    process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd},
+    process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_child, wait_pidfd},
 };
 use nix::{
     libc,
@@ -27,7 +28,7 @@ use nix::{
     sched::{CloneFlags, setns},
     sys::{
         signal::{Signal, killpg},
-        stat::{Mode, umask},
+        stat::{Mode, SFlag, fstat, makedev, umask},
     },
     unistd::{ForkResult, Pid, chdir, gethostname, setsid},
 };
@@ -41,6 +42,8 @@ use std::{
 
 /// Code of an exec whose process could not be set up.
 pub(crate) const SETUP_FAILED: i32 = 126;
+/// Number of the null device.
+const NULL_DEVICE: libc::dev_t = makedev(1, 3);
 /// Code of an exec whose caller went away.
 const HUNG_UP: i32 = 129;
 /// Code of an exec that took too long.
@@ -87,25 +90,31 @@ impl Namespaces {
         Ok(Self { owner, innermost, pid: open("pid")?, others })
     }
 
-    /// Joins what children are born into; before the fork.
-    pub(crate) fn join_before_fork(&mut self) -> Result<(), Failure> {
-        if let Some(owner) = self.owner.take() {
-            setns(owner, CloneFlags::CLONE_NEWUSER).attempt(|| "join the container's user namespace")?;
+    /// Joins the user namespace that owns the others, where this process is outside of it.
+    pub(crate) fn join_owner(&mut self) -> Result<(), Failure> {
+        match self.owner.take() {
+            Some(owner) => {
+                setns(owner, CloneFlags::CLONE_NEWUSER).attempt(|| "join the container's user namespace")
+            }
+            None => Ok(()),
         }
-        setns(&self.pid, CloneFlags::CLONE_NEWPID).attempt(|| "join the container's pid namespace")
     }
 
-    /// Joins the others; after the fork, for the machine's files are out of sight then. Gives the
-    /// innermost user namespace.
-    pub(crate) fn join_after_fork(self) -> Result<Option<OwnedFd>, Failure> {
-        for (descriptor, flag) in self.others {
-            match setns(descriptor, flag) {
-                // A container that shares the machine's has nothing to be joined, and an ordinary user may not.
-                Err(nix::errno::Errno::EPERM) if flag != CloneFlags::CLONE_NEWNS => {}
-                result => result.attempt(|| format!("join the container's namespaces ({flag:?})"))?,
-            }
-        }
+    /// Joins the others, and last the one that children are born into: what is in that one can be looked at by the
+    /// container. The machine's files are out of sight after it. Gives the innermost user namespace.
+    pub(crate) fn join(mut self) -> Result<Option<OwnedFd>, Failure> {
+        self.join_all_but_pid()?;
+        setns(&self.pid, CloneFlags::CLONE_NEWPID).attempt(|| "join the container's pid namespace")?;
         Ok(self.innermost)
+    }
+
+    /// The same, and its children stay out of the container's sight.
+    pub(crate) fn join_all_but_pid(&mut self) -> Result<(), Failure> {
+        self.others.drain(..).try_for_each(|(descriptor, flag)| match setns(descriptor, flag) {
+            // A container that shares the machine's has nothing to be joined, and an ordinary user may not.
+            Err(nix::errno::Errno::EPERM) if flag != CloneFlags::CLONE_NEWNS => Ok(()),
+            result => result.attempt(|| format!("join the container's namespaces ({flag:?})")),
+        })
     }
 }
 
@@ -153,22 +162,29 @@ fn start(
         Err(failure) => return Err((failure, reporter)),
     };
     let forked = channel::progress().and_then(|pipe| {
-        namespaces.join_before_fork()?;
-        fork(evidence).attempt(|| "fork the program").map(|forked| (pipe, forked))
+        namespaces.join_owner()?;
+        let register = birth::register().attempt(|| "make a pipe")?;
+        fork(evidence).attempt(|| "fork the program").map(|forked| (pipe, register, forked))
     });
-    let ((progress, progress_reader), forked) = match forked {
+    let ((progress, progress_reader), (announcement, mut register), forked) = match forked {
         Ok(forked) => forked,
         Err(failure) => return Err((failure, reporter)),
     };
-    let child = match forked {
+    let helper = match forked {
         ForkResult::Child => {
-            drop((progress_reader, reporter));
-            exit_now(become_program(evidence, specification, namespaces, passage, progress))
+            drop((progress_reader, reporter, register));
+            exit_now(become_program(evidence, specification, namespaces, passage, (progress, announcement)))
         }
         ForkResult::Parent { child } => child,
     };
-    drop((progress, namespaces));
-    let pid = child.as_raw().cast_unsigned();
+    drop((progress, announcement, namespaces));
+    let _ = wait_child(helper);
+    let Some(number) = register.number() else {
+        reporter.send(&progress_reader.wait(0));
+        return Ok(Done::Left(SETUP_FAILED));
+    };
+    let child = Pid::from_raw(number);
+    let pid = number.cast_unsigned();
     let pidfd = match open_pidfd(pid).attempt(|| "open a handle on the program") {
         Ok(pidfd) => pidfd,
         Err(failure) => return Err((failure, reporter)),
@@ -271,53 +287,59 @@ fn become_program(
     specification: &ExecSpecification,
     namespaces: Namespaces,
     passage: Option<Passage>,
-    mut progress: Progress,
+    (mut progress, announcement): (Progress, Announcement),
 ) -> i32 {
-    match enter(evidence, specification, namespaces, passage, &progress) {
-        Ok(program) => {
+    match enter(evidence, specification, namespaces, passage, (&progress, announcement)) {
+        Ok(Some(program)) => {
             progress.executing();
             progress.failed(&program.execute());
         }
+        Ok(None) => return 0,
         Err(failure) => progress.failed(&failure),
     }
     SETUP_FAILED
 }
 
+/// The way to the program; `None` in a process that is not to become it.
 fn enter(
     evidence: SingleThreaded,
     specification: &ExecSpecification,
     namespaces: Namespaces,
     passage: Option<Passage>,
-    progress: &Progress,
-) -> Result<Program, Failure> {
+    (progress, mut announcement): (&Progress, Announcement),
+) -> Result<Option<Program>, Failure> {
     let has_terminal = passage.is_some();
+    let namespace = specification.user_namespace;
     lead()?;
-    join_own_groups(container::join_groups(evidence, &specification.cgroups), specification.user_namespace)?;
-    let innermost = namespaces.join_after_fork()?;
+    join_own_groups(container::join_groups(evidence, &specification.cgroups), namespace)?;
+    settings::adjust_oom_score(&specification.process, namespace)?;
+    let innermost = namespaces.join()?;
     if specification.detach {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = OwnedFd::from(null.attempt(|| "open /dev/null")?);
         for number in 0..=2 {
             place_standard(&null, number).attempt(|| "place the standard streams")?;
         }
+    }
+    let ready = birth::ready(specification, innermost, passage)?;
+    if !birth::be_born(evidence, &mut announcement)? {
+        return Ok(None);
+    }
+    if specification.detach {
         // An orphan goes to the first process of its parent's pid namespace: with a parent inside,
         // that is the container's, which ends only when all its orphans were reaped.
         if let ForkResult::Parent { .. } = fork(evidence).attempt(|| "fork the program")? {
-            exit_now(0);
+            return Ok(None);
         }
-        setsid().attempt(|| "lead a session")?;
     }
-    if let Some(passage) = passage {
-        passage.open()?;
-    }
-    let program = settle(specification, innermost, has_terminal)?;
+    let program = birth::settle(specification, ready, has_terminal)?;
     if specification.detach {
         mesh_linux::signal::reset();
         mesh_linux::descriptor::close_on_exec_from(3).attempt(|| "close descriptors")?;
     } else {
         container::finish(|| progress.listener_lives())?;
     }
-    Ok(program)
+    Ok(Some(program))
 }
 
 /// Leads a session of its own.
@@ -331,6 +353,25 @@ pub(crate) fn lead() -> Result<(), Failure> {
 /// limits are then not for it.
 pub(crate) fn join_own_groups(joined: Result<(), Failure>, namespace: UserNamespace) -> Result<(), Failure> {
     if namespace == UserNamespace::None { joined } else { Ok(()) }
+}
+
+/// Replaces a standard stream that is the machine's null device by the container's own: whoever may change the mode or
+/// owner of it through the stream would change the machine's.
+pub(crate) fn own_null_device() -> Result<(), Failure> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    for (number, stream) in (0..).zip(streams) {
+        let is_null = fstat(stream).is_ok_and(|status| {
+            let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+            kind == SFlag::S_IFCHR && status.st_rdev == NULL_DEVICE
+        });
+        if is_null {
+            let step = || "open the container's /dev/null";
+            let null = OpenOptions::new().read(true).write(true).open("/dev/null").attempt(step)?;
+            place_standard(&null.into(), number).attempt(step)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the place of a program in the container that this process is in by now. After it, only execve is left.

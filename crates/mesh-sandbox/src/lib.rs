@@ -13,6 +13,7 @@
 
 mod attach;
 pub mod beside;
+mod birth;
 mod channel;
 mod console;
 mod copy;
@@ -31,6 +32,7 @@ mod settings;
 mod signals;
 pub mod spawn;
 pub mod specification;
+mod stranger;
 mod terminal;
 mod user;
 

@@ -59,10 +59,8 @@ pub(crate) fn apply(
     innermost: &Innermost,
 ) -> Result<(), Failure> {
     let rootless = namespace != UserNamespace::None;
-    let keep = Capabilities::parse(process.capabilities.iter().map(String::as_str))
-        .map_err(|name| Failure::refused(format!("keep capability {name}"), "there is none of that name"))?;
+    let keep = kept(process)?;
     limit(process, rootless)?;
-    adjust_oom_score(process, rootless)?;
     own_streams(identity)?;
     match innermost {
         Innermost::Stay => {}
@@ -85,12 +83,28 @@ pub(crate) fn apply(
     if namespace != UserNamespace::Sole {
         become_user(identity)?;
     }
-    let kept = if identity.uid == 0 { keep } else { Capabilities::NONE };
-    capability::retain(kept).attempt(|| "drop capabilities")?;
+    // A change of user undoes it where the machine says so (`fs.suid_dumpable`); execve sets it anew.
+    prctl::set_dumpable(false).attempt(|| "keep others from looking into the process")?;
+    let left = if identity.uid == 0 { keep } else { Capabilities::NONE };
+    capability::retain(left).attempt(|| "drop capabilities")?;
     if process.no_new_privileges {
         prctl::set_no_new_privs().attempt(|| "set no-new-privileges")?;
     }
     Ok(())
+}
+
+/// What can be taken from a process before it is born into the container, where the rest has to follow in it.
+pub(crate) fn limit_early(process: &ProcessSpecification) -> Result<(), Failure> {
+    capability::limit_bounding_set(kept(process)?).attempt(|| "limit capabilities")?;
+    if process.no_new_privileges {
+        prctl::set_no_new_privs().attempt(|| "set no-new-privileges")?;
+    }
+    Ok(())
+}
+
+fn kept(process: &ProcessSpecification) -> Result<Capabilities, Failure> {
+    Capabilities::parse(process.capabilities.iter().map(String::as_str))
+        .map_err(|name| Failure::refused(format!("keep capability {name}"), "there is none of that name"))
 }
 
 fn become_user(identity: &Identity) -> Result<(), Failure> {
@@ -129,11 +143,17 @@ fn limit(process: &ProcessSpecification, rootless: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-/// A lower score than it has is not for an ordinary user to set; it keeps what it has then.
-fn adjust_oom_score(process: &ProcessSpecification, rootless: bool) -> Result<(), Failure> {
+/// Apart from [`apply`]: this process must find itself in `/proc`. A lower score than it has is not for an ordinary
+/// user to set; it keeps what it has then.
+pub(crate) fn adjust_oom_score(
+    process: &ProcessSpecification,
+    namespace: UserNamespace,
+) -> Result<(), Failure> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     match fs::write("/proc/self/oom_score_adj", score.to_string()) {
-        Err(error) if !rootless => Err(error).attempt(|| format!("set oom_score_adj to {score}")),
+        Err(error) if namespace == UserNamespace::None => {
+            Err(error).attempt(|| format!("set oom_score_adj to {score}"))
+        }
         _ => Ok(()),
     }
 }

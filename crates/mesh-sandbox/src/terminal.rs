@@ -61,6 +61,12 @@ impl Passage {
     /// In the container: makes a terminal, sends its master, and takes it as standard streams and
     /// controlling terminal. This process must lead a session.
     pub(crate) fn open(self) -> Result<(), Failure> {
+        self.make()?;
+        control()
+    }
+
+    /// The same without the controlling terminal: that is for the program's own session, see [`control`].
+    pub(crate) fn make(self) -> Result<(), Failure> {
         let master: OwnedFd = OpenOptions::new()
             .read(true)
             .write(true)
@@ -76,7 +82,6 @@ impl Passage {
         let one = [IoSlice::new(b"t")];
         sendmsg::<UnixAddr>(self.container.as_raw_fd(), &one, &rights, MsgFlags::empty(), None)
             .attempt(|| "pass the terminal on")?;
-        rustix::process::ioctl_tiocsctty(&terminal).attempt(|| "control the terminal")?;
         for number in 0..=2 {
             place_standard(&terminal, number).attempt(|| "use the terminal")?;
         }
@@ -97,6 +102,11 @@ impl Passage {
             _ => None,
         })
     }
+}
+
+/// Makes standard input the controlling terminal of the session that this process leads.
+pub(crate) fn control() -> Result<(), Failure> {
+    rustix::process::ioctl_tiocsctty(io::stdin()).attempt(|| "control the terminal")
 }
 
 /// Makes one terminal as large as another.

@@ -101,7 +101,7 @@ impl Authority {
                 let given = all.entry(key.clone()).or_default();
                 self.attend(key, own, &names, given).await;
             }
-            let wait = all.values().map(|given| self.until(given)).min();
+            let wait = gateways.iter().filter_map(|(key, own)| Some(self.until(own, all.get(key)?))).min();
             tokio::select! { biased;
                 () = stop.cancelled() => return,
                 changed = views.changed() => if changed.is_err() { return },
@@ -119,8 +119,7 @@ impl Authority {
         given: &mut Given,
     ) {
         let now = self.now();
-        let fits = given.names == *own && now < given.renew_from;
-        if fits || now < given.rests_until {
+        if now < due(own, given) {
             return;
         }
         match self.give(id, own, names, now).await {
@@ -162,9 +161,9 @@ impl Authority {
         Ok(made.renew_from_unix_seconds)
     }
 
-    /// Time until a gateway has to be looked at.
-    fn until(&self, given: &Given) -> Duration {
-        let next = given.renew_from.max(given.rests_until).saturating_sub(self.now());
+    /// Time until a gateway with these names has to be looked at.
+    fn until(&self, own: &BTreeSet<String>, given: &Given) -> Duration {
+        let next = due(own, given).saturating_sub(self.now());
         Duration::from_secs(u64::try_from(next).unwrap_or_default().max(1)).min(LOOK_EVERY)
     }
 
@@ -183,6 +182,13 @@ impl Authority {
     }
 }
 
+/// When a gateway with these names is to be given an authority, in seconds since 1970: what it has may be good for
+/// long, but not for other names.
+fn due(own: &BTreeSet<String>, given: &Given) -> i64 {
+    let renewal = if *given.names == *own { given.renew_from } else { 0 };
+    renewal.max(given.rests_until)
+}
+
 /// Every gateway that runs, with the names that it serves.
 fn gateways(view: &View) -> BTreeMap<Key, Arc<BTreeSet<String>>> {
     let all = view.containers.values();
@@ -196,4 +202,28 @@ fn roots(authorities: &Authorities, project: &str) -> Result<Vec<Trusted>, Autho
     roots.extend(authorities.of_project(project)?);
     let trusted = |root: &Root| Ok(Trusted { pem: root.pem(), subject_hash: subject_hash(root.der())? });
     roots.iter().map(trusted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_names_wait_for_the_rest_after_a_failure_alone() {
+        let names = |text: &str| BTreeSet::from([text.to_owned()]);
+        let given = |renew_from, rests_until| Given {
+            names: Arc::new(names("a.test")),
+            renew_from,
+            trouble: None,
+            rests_until,
+        };
+        for (name, renew_from, rests_until, want) in [
+            ("a.test", 1_000_000, 0, 1_000_000),
+            ("a.test", 50, 60, 60),
+            ("b.test", 1_000_000, 0, 0),
+            ("b.test", 1_000_000, 60, 60),
+        ] {
+            assert_eq!(due(&names(name), &given(renew_from, rests_until)), want, "{name} {renew_from}");
+        }
+    }
 }

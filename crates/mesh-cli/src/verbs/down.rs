@@ -75,16 +75,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
                 say_nothing(&target);
             }
             image::remove_those_of_a_project(&unwanted)?;
-            if options.services.is_empty() {
-                hosts::forget(&target.name);
-            }
             return Ok(0);
         }
     };
     let whole = options.services.is_empty();
     context.ask(&client, Request::Down(options)).await?;
     if whole {
-        hosts::forget(&target.name);
+        hosts::forget(context, &target.name);
     }
     image::remove_those_of_a_project(&unwanted)?;
     Ok(0)

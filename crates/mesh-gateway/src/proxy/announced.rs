@@ -19,13 +19,13 @@ use tokio::{
 };
 
 /// What the second version begins with.
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// What the first begins with, and most bytes of its line (section 2.1).
 const WORD: &[u8] = b"PROXY ";
 const LINE_BYTES_MAX: usize = 107;
 /// Bytes of the second version's fixed part, and most of the rest.
-const FIXED_BYTES: usize = 16;
-const REST_BYTES_MAX: usize = 4 << 10;
+pub(super) const FIXED_BYTES: usize = 16;
+pub(super) const REST_BYTES_MAX: usize = 4 << 10;
 /// How long a client may take to say it.
 const SAYING_MAX: Duration = Duration::from_secs(10);
 
@@ -38,7 +38,7 @@ pub(super) struct Announced {
 
 /// What a connection begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     /// More has to be seen.
     More,
     /// Something else.
@@ -119,8 +119,8 @@ fn first(bytes: &[u8]) -> Said {
     }
 }
 
-/// Bytes with their lengths.
-fn second(bytes: &[u8]) -> Said {
+/// Bytes with their lengths, after the signature.
+pub(super) fn second(bytes: &[u8]) -> Said {
     let Some((fixed, rest)) = bytes.split_at_checked(FIXED_BYTES) else { return Said::More };
     let rest_length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
     if fixed[12] >> 4 != 2 || rest_length > REST_BYTES_MAX {

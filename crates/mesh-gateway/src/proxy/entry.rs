@@ -6,6 +6,7 @@ use super::{
     forwarded::{Connected, Forwarding},
     handler::{Context, Site, Underscores, answer},
     lasting::{Lasting, Over},
+    relayed::Relays,
     tcp::{self, Way},
 };
 use crate::{
@@ -103,6 +104,7 @@ impl Entry {
         options: &EntryPoint,
         site: Arc<Site>,
         host_name: &str,
+        relays: Arc<Relays>,
     ) -> Result<Self, BindError> {
         let address = listening(&options.address)
             .ok_or_else(|| BindError::Address { name: name.to_owned(), address: options.address.clone() })?;
@@ -126,6 +128,7 @@ impl Entry {
             forwarding,
             characters: characters.map(|allowed| EncodedCharacters::new(&allowed.allowed())),
             underscores,
+            relays,
             announced,
         };
         Ok(Self { listener, context: Arc::new(context), places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
@@ -196,6 +199,7 @@ async fn greet(
     mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
+    let Some(client) = context.relays.client(&mut stream, client).await else { return };
     let client = match &context.announced {
         None => client,
         Some(announced) => match announced.client(&mut stream, client).await {

@@ -9,6 +9,7 @@ use super::{
     hop,
     normal::{normalised, resolved},
     pass::{Way, walk},
+    relayed::Relays,
     uploaded::{Admitted, Blame, Uploaded},
 };
 use crate::{
@@ -127,6 +128,8 @@ pub(super) struct Context {
     pub(super) entry: String,
     pub(super) options: EntryPoint,
     pub(super) forwarding: Forwarding,
+    /// Who relays connections to it, and says for whom.
+    pub(super) relays: Arc<Relays>,
     /// Whom it believes on whose behalf a connection is, if anybody may say so.
     pub(super) announced: Option<Announced>,
     /// Encoded characters that paths may not have.

@@ -18,6 +18,7 @@ mod looked;
 mod normal;
 mod own;
 mod pass;
+mod relayed;
 mod shape;
 mod tcp;
 mod tunnel;
@@ -28,3 +29,4 @@ mod tests;
 
 pub(crate) use entry::{BindError, Entry};
 pub(crate) use handler::Site;
+pub(crate) use relayed::{Relays, RelaysError};

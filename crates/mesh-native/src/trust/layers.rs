@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use std::{
     ffi::OsString,
     fs,
-    io::Read as _,
+    io::{self, Read as _},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Component, Path, PathBuf},
 };
@@ -74,16 +74,22 @@ pub(super) fn find(layers: &[PathBuf], path: &str) -> Found {
     Found::Directory(shown(&place, None))
 }
 
-/// What is in a file, if it is a text of at most so many bytes.
-pub(super) fn read(file: &Path, bytes_max: u64) -> Option<String> {
+/// What is in a file of at most so many bytes.
+///
+/// # Errors
+/// It is none, it is larger, or it cannot be read.
+pub(super) fn read(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = fs::File::from(rustix::fs::open(file, flags, Mode::empty()).ok()?);
-    if !opened.metadata().ok()?.is_file() {
-        return None;
+    let opened = fs::File::from(rustix::fs::open(file, flags, Mode::empty())?);
+    if !opened.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut text = String::new();
-    let read = opened.take(bytes_max + 1).read_to_string(&mut text).ok()?;
-    (read as u64 <= bytes_max).then_some(text)
+    let mut bytes = Vec::new();
+    let read = opened.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 /// The parts of a path, the last one first.
@@ -176,7 +182,7 @@ mod tests {
         let above = layer(root, "above", &[("etc/a.pem", "a above"), ("opt/x", "x"), ("srv/y", "y")]);
         let layers = [above, below];
         let text = |path: &str| match find(&layers, path) {
-            Found::File(_, file) => read(&file, 100),
+            Found::File(_, file) => Some(String::from_utf8(read(&file, 100).ok()?).expect("text")),
             _ => None,
         };
         for (path, want) in [
@@ -225,10 +231,10 @@ mod tests {
     fn only_files_are_read_and_so_much_of_them() {
         let folder = tempfile::tempdir().expect("a folder");
         let layer = layer(folder.path(), "one", &[("a", "1234")]);
-        assert_eq!(read(&layer.join("a"), 4).as_deref(), Some("1234"));
-        assert_eq!(read(&layer.join("a"), 3), None);
+        assert_eq!(read(&layer.join("a"), 4).expect("read"), b"1234");
+        assert_eq!(read(&layer.join("a"), 3).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
         nix::unistd::mkfifo(&layer.join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("made");
-        assert_eq!(read(&layer.join("pipe"), 4), None);
+        read(&layer.join("pipe"), 4).expect_err("no file");
         assert_eq!(find(&[layer], "/pipe"), Found::Nothing);
     }
 }

@@ -6,10 +6,13 @@
 //! variables that take nothing away: whoever brings his own list, as Python's `certifi`, keeps it.
 //!
 //! Invariants: the image is not changed; nothing is mounted where the service has mounted something; what is mounted
-//! is in the container's own directory, and an authority that comes later is added to it in place. Absent on purpose:
-//! Java's own store, which is no PEM.
+//! is in the container's own directory, and an authority that comes later is added to it in place. A bundle that cannot
+//! be read, or that the service mounts, is never replaced by ours alone. Absent on purpose: Java's own store, which is
+//! no PEM.
 
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     conversion::{PlannedMount, PlannedSource},
@@ -24,7 +27,7 @@ use mesh_sandbox::specification::{MountKind, MountSpecification};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    io::Write as _,
+    io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
@@ -54,7 +57,11 @@ const DIRECTORY: &str = "trust";
 /// Most containers that are told of an authority that comes later.
 const CONTAINERS_MAX: usize = 10_000;
 /// How a certificate begins.
-const PEM: &str = "-----BEGIN CERTIFICATE-----";
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// How one ends, and with it every file that is made here.
+const PEM_END: &[u8] = b"-----END CERTIFICATE-----\n";
+/// Most that authorities may take in a container's file beside its image's, in bytes: hundreds of roots.
+const OWN_BYTES_MAX: u64 = 256 << 10;
 
 /// What a start brings to a container that trusts.
 #[derive(Debug, Default)]
@@ -76,17 +83,22 @@ pub(crate) fn trusted(ground: &Ground) -> Arc<Vec<Trusted>> {
 /// A file cannot be written.
 pub(crate) fn trust(ground: &Ground, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {
     let authorities = Arc::new(authorities);
-    let before = {
-        let mut trusted = ground.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *trusted, Arc::clone(&authorities))
-    };
-    if before == authorities {
-        return Ok(());
-    }
-    // One that is being started has its files too.
-    let containers = ground.settings.containers();
-    let entries = fs::read_dir(&containers).into_iter().flatten().flatten().take(CONTAINERS_MAX);
-    entries.map(|entry| entry.path()).try_for_each(|container| add(&container, &authorities))
+    // Held to the end: of two at once each would add the same. All are looked at however often it is asked, since an
+    // attempt before may have failed at some of them.
+    let mut trusted = ground.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+    *trusted = Arc::clone(&authorities);
+    add_to_all(&ground.settings.containers(), &authorities)
+}
+
+/// Adds authorities to the files of every container in a directory; one that is being started has its files too.
+///
+/// # Errors
+/// The first file that cannot be written, after all others were.
+fn add_to_all(containers: &Path, authorities: &[Trusted]) -> Result<(), RuntimeError> {
+    let entries = fs::read_dir(containers).into_iter().flatten().flatten().take(CONTAINERS_MAX);
+    let failed: Vec<_> = entries.filter_map(|entry| add(&entry.path(), authorities).err()).collect();
+    // One after the other to the end: those behind one that fails must trust as well.
+    failed.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Makes the files of a container and says what is mounted where. Nothing, where there is nobody to trust or the
@@ -108,20 +120,20 @@ pub(crate) fn prepare(
     let own: String = trusted.iter().map(|one| one.pem.as_str()).collect();
     let own_there = is_free(planned, OWN, true);
     if own_there {
-        trust.mounts.push(files.mount("authority.pem", &own, OWN)?);
+        trust.mounts.push(files.mount("authority.pem", own.as_bytes(), OWN)?);
     }
     // What the container itself wrote lies over its image.
     let mut all = vec![container.join("upper")];
     all.extend(spec.image.layers.iter().rev().cloned());
+    let places = places(spec, &all);
     let mut bundle = None;
     let mut taken = BTreeSet::new();
-    for (number, (place, path, text)) in bundles(spec, &all).into_iter().enumerate() {
-        if !is_free(planned, &path, false) || !is_free(planned, &place, false) || !taken.insert(path.clone())
-        {
+    for (number, (place, path, text)) in places.iter().filter_map(Place::bundle).enumerate() {
+        if !is_free(planned, path, false) || !is_free(planned, place, false) || !taken.insert(path) {
             continue;
         }
-        let text = format!("{}\n{own}", text.trim_end());
-        trust.mounts.push(files.mount(&format!("bundle-{number}.pem"), &text, &path)?);
+        let text = [text.trim_ascii_end(), b"\n", own.as_bytes()].concat();
+        trust.mounts.push(files.mount(&format!("bundle-{number}.pem"), &text, path)?);
         bundle.get_or_insert(place);
     }
     if let Found::Directory(directory) = layers::find(&all, HASHED) {
@@ -131,52 +143,97 @@ pub(crate) fn prepare(
             let is_empty = match layers::find(&all, &path) {
                 Found::Nothing => true,
                 Found::File(_, file) => {
-                    layers::read(&file, BUNDLE_BYTES_MAX).is_some_and(|text| text.is_empty())
+                    layers::read(&file, BUNDLE_BYTES_MAX).is_ok_and(|text| text.is_empty())
                 }
                 Found::Directory(_) => false,
             };
             if is_empty && is_free(planned, &path, false) {
-                trust.mounts.push(files.mount(&format!("{}.0", one.subject_hash), &one.pem, &path)?);
+                let text = one.pem.as_bytes();
+                trust.mounts.push(files.mount(&format!("{}.0", one.subject_hash), text, &path)?);
             }
         }
     }
-    let is_bare = bundle.is_none() && bundles(spec, &all).is_empty() && is_free(planned, BUNDLES[0], false);
+    // Ours in the place of a list that only cannot be seen from here would take all others away.
+    let is_bare = places
+        .iter()
+        .all(|place| matches!(place.what, What::Nothing) && is_free(planned, &place.place, false));
     if is_bare {
-        trust.mounts.push(files.mount("bundle.pem", &own, BUNDLES[0])?);
+        trust.mounts.push(files.mount("bundle.pem", own.as_bytes(), BUNDLES[0])?);
     }
-    trust.variables = variables(spec, own_there, bundle.as_deref(), is_bare);
+    trust.variables = variables(spec, own_there, bundle.map(String::as_str), is_bare);
     Ok(trust)
 }
 
 /// Adds authorities that came later to the files of a container that runs.
 ///
 /// # Errors
-/// A file cannot be written.
-pub(crate) fn add(container: &Path, trusted: &[Trusted]) -> Result<(), RuntimeError> {
+/// The first file that cannot be written, after all others were.
+fn add(container: &Path, trusted: &[Trusted]) -> Result<(), RuntimeError> {
     let directory = container.join(DIRECTORY);
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(system("read", &directory, error)),
     };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "pem") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).map_err(|error| system("read", &path, error))?;
-        let missing = trusted.iter().filter(|one| !text.contains(one.pem.trim_end()));
-        let missing: String = missing.map(|one| one.pem.as_str()).collect();
-        if !missing.is_empty() {
-            // In place, and at once: the container has this very file.
-            let written = fs::OpenOptions::new()
-                .append(true)
-                .open(&path)
-                .and_then(|mut file| file.write_all(missing.as_bytes()));
-            written.map_err(|error| system("write", &path, error))?;
-        }
+    let paths = entries.flatten().map(|entry| entry.path());
+    let failed: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+        .filter_map(|path| {
+            append(&path, trusted).map_err(|error| system("add an authority to", &path, error)).err()
+        })
+        .collect();
+    failed.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Adds what is missing in a file, in place: the container has this very file mounted, so that no other can take its
+/// place. What an attempt before left half written is cut off first.
+fn append(path: &Path, trusted: &[Trusted]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut text = Vec::new();
+    let bytes_max = BUNDLE_BYTES_MAX + OWN_BYTES_MAX;
+    (&file).take(bytes_max + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(())
+    text.truncate(whole(&text));
+    let missing = trusted.iter().filter(|one| !contains(&text, one.pem.trim_end().as_bytes()));
+    let missing: String = missing.map(|one| one.pem.as_str()).collect();
+    let (before, after) = (text.len() as u64, (text.len() + missing.len()) as u64);
+    let own_alone = path.file_name().is_some_and(|name| name == "authority.pem");
+    if !missing.is_empty() && after > if own_alone { OWN_BYTES_MAX } else { bytes_max } {
+        tracing::warn!(
+            file = %path.display(),
+            "a container has so many authorities that no more are added: it trusts the newest once it is started again"
+        );
+        return Ok(());
+    }
+    if missing.is_empty() && file.metadata()?.len() == before {
+        return Ok(());
+    }
+    let written = (|| {
+        file.set_len(before)?;
+        file.seek(io::SeekFrom::Start(before))?;
+        file.write_all(missing.as_bytes())?;
+        if file.metadata()?.len() != after {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
+    })();
+    if written.is_err() {
+        // Half a certificate makes programs refuse the whole list; the next attempt cuts it off if this does not.
+        let _ = file.set_len(before);
+    }
+    written
+}
+
+/// How many bytes of a text end with a whole certificate; all of them where there is none.
+fn whole(text: &[u8]) -> usize {
+    let ends = text.windows(PEM_END.len()).rposition(|window| window == PEM_END);
+    ends.map_or(text.len(), |at| at + PEM_END.len())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len().max(1)).any(|window| window == part)
 }
 
 /// A container's own environment with what its start brought, for programs that are run in it later.
@@ -186,17 +243,54 @@ pub(crate) fn apply(spec: &mut ContainerSpec, variables: &BTreeMap<String, Strin
     }
 }
 
-/// Bundles of the image: where it is looked for, where it is, and what is in it.
-fn bundles(spec: &ContainerSpec, all: &[PathBuf]) -> Vec<(String, String, String)> {
+/// A place where programs look for a bundle, and what the image has there.
+struct Place {
+    place: String,
+    what: What,
+}
+
+enum What {
+    /// A bundle: where it is without links, and what is in it.
+    Bundle(String, Vec<u8>),
+    /// Nothing, or what an earlier start was mounted on.
+    Nothing,
+    /// Something that is not ours to replace.
+    Other,
+}
+
+impl Place {
+    fn bundle(&self) -> Option<(&String, &String, &Vec<u8>)> {
+        match &self.what {
+            What::Bundle(path, text) => Some((&self.place, path, text)),
+            What::Nothing | What::Other => None,
+        }
+    }
+}
+
+/// The places where the image's programs look for a bundle.
+fn places(spec: &ContainerSpec, all: &[PathBuf]) -> Vec<Place> {
     let named = [SYSTEM].into_iter().chain(REPLACING);
     let named = named.filter_map(|name| spec.image.config.environment.get(name)).map(String::as_str);
     let places = BUNDLES.into_iter().chain(named.filter(|place| place.starts_with('/')));
-    let found = places.filter_map(|place| {
-        let Found::File(path, file) = layers::find(all, place) else { return None };
-        let text = layers::read(&file, BUNDLE_BYTES_MAX).filter(|text| text.contains(PEM))?;
-        Some((place.to_owned(), path, text))
-    });
-    found.collect()
+    let look = |place: &str| match layers::find(all, place) {
+        Found::Nothing => What::Nothing,
+        Found::Directory(_) => What::Other,
+        Found::File(path, file) => match layers::read(&file, BUNDLE_BYTES_MAX) {
+            Ok(text) if text.is_empty() => What::Nothing,
+            Ok(text) if contains(&text, PEM) => What::Bundle(path, text),
+            Ok(_) => What::Other,
+            Err(error) => {
+                tracing::warn!(
+                    service = spec.service.name,
+                    place,
+                    trouble = %error,
+                    "a list of authorities in an image cannot be read and stays as it is: without the gateway's"
+                );
+                What::Other
+            }
+        },
+    };
+    places.map(|place| Place { place: place.to_owned(), what: look(place) }).collect()
 }
 
 /// Whether nothing of the service's is mounted at a path or above it; memory above it does where that is asked.
@@ -255,185 +349,10 @@ impl Files {
         Ok(Self { directory })
     }
 
-    fn mount(&self, name: &str, text: &str, target: &str) -> Result<MountSpecification, RuntimeError> {
+    fn mount(&self, name: &str, text: &[u8], target: &str) -> Result<MountSpecification, RuntimeError> {
         let path = self.directory.join(name);
-        record::replace(&path, text.as_bytes(), 0o644).map_err(|error| system("write", &path, error))?;
+        record::replace(&path, text, 0o644).map_err(|error| system("write", &path, error))?;
         let kind = MountKind::Bind { source: path, populate: false, owner: None };
         Ok(MountSpecification { target: target.to_owned(), kind, read_only: true })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture;
-
-    const OF_IMAGE: &str = "-----BEGIN CERTIFICATE-----\nimage\n-----END CERTIFICATE-----\n";
-
-    fn root(name: &str) -> Trusted {
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
-        Trusted { pem, subject_hash: format!("hash-of-{name}") }
-    }
-
-    struct Bed {
-        folder: tempfile::TempDir,
-        spec: ContainerSpec,
-    }
-
-    impl Bed {
-        fn new(files: &[&str]) -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let layer = folder.path().join("layer");
-            for file in files {
-                let path = layer.join(file);
-                fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-                fs::write(path, OF_IMAGE).expect("written");
-            }
-            fs::create_dir_all(folder.path().join("container/upper")).expect("made");
-            let mut spec = fixture::spec();
-            spec.image.layers = vec![layer];
-            Self { folder, spec }
-        }
-
-        fn container(&self) -> PathBuf {
-            self.folder.path().join("container")
-        }
-
-        fn prepare(&self, trusted: &[Trusted]) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-            let planned = crate::conversion::plan_mounts(&self.spec).expect("planned");
-            let trust = prepare(&self.spec, &self.container(), &planned, trusted).expect("prepared");
-            let text = |mount: &MountSpecification| {
-                let MountKind::Bind { source, .. } = &mount.kind else { panic!("another kind") };
-                assert!(mount.read_only);
-                fs::read_to_string(source).expect("there")
-            };
-            let mounts = trust.mounts.iter().map(|mount| (mount.target.clone(), text(mount))).collect();
-            (mounts, trust.variables)
-        }
-    }
-
-    #[test]
-    fn a_bundle_of_the_image_is_extended_where_it_is() {
-        let bed = Bed::new(&["etc/ssl/certs/ca-certificates.crt"]);
-        let ours = root("ours");
-        let (mounts, variables) = bed.prepare(std::slice::from_ref(&ours));
-        let targets: Vec<&str> = mounts.keys().map(String::as_str).collect();
-        assert_eq!(
-            targets,
-            [
-                "/etc/ssl/certs/ca-certificates.crt",
-                "/etc/ssl/certs/hash-of-ours.0",
-                "/run/mesh/authority.pem"
-            ]
-        );
-        assert_eq!(mounts["/etc/ssl/certs/ca-certificates.crt"], format!("{OF_IMAGE}{}", ours.pem));
-        assert_eq!(mounts["/run/mesh/authority.pem"], ours.pem);
-        let names: Vec<&str> = variables.keys().map(String::as_str).collect();
-        assert_eq!(
-            names,
-            [
-                "AWS_CA_BUNDLE",
-                "CURL_CA_BUNDLE",
-                "GIT_SSL_CAINFO",
-                "NODE_EXTRA_CA_CERTS",
-                "REQUESTS_CA_BUNDLE"
-            ]
-        );
-        assert_eq!(variables["CURL_CA_BUNDLE"], "/etc/ssl/certs/ca-certificates.crt");
-    }
-
-    /// A container that is started again has empty files where things were mounted.
-    #[test]
-    fn a_second_start_is_as_the_first() {
-        for files in [&["etc/ssl/certs/ca-certificates.crt"][..], &["bin/program"]] {
-            let bed = Bed::new(files);
-            let first = bed.prepare(&[root("ours")]);
-            for target in first.0.keys() {
-                let path = bed.container().join("upper").join(target.trim_start_matches('/'));
-                fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-                if !files.contains(&target.trim_start_matches('/')) {
-                    fs::write(path, "").expect("written");
-                }
-            }
-            let hash = "/etc/ssl/certs/hash-of-ours.0";
-            let mut second = bed.prepare(&[root("ours")]);
-            if !first.0.contains_key(hash) {
-                // The folder is there by now.
-                second.0.remove(hash);
-            }
-            assert_eq!(first, second);
-        }
-    }
-
-    #[test]
-    fn every_place_of_a_bundle_is_one_file() {
-        let bed = Bed::new(&["etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "nix/ca-bundle.crt"]);
-        let link = bed.spec.image.layers[0].join("etc/pki/tls/certs/ca-bundle.crt");
-        fs::create_dir_all(link.parent().expect("a parent")).expect("made");
-        std::os::unix::fs::symlink("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", link)
-            .expect("linked");
-        let mut bed = bed;
-        bed.spec.image.config.environment.insert(SYSTEM.to_owned(), "/nix/ca-bundle.crt".to_owned());
-        let (mounts, variables) = bed.prepare(&[root("ours")]);
-        let targets: Vec<&str> = mounts.keys().map(String::as_str).collect();
-        let system = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem";
-        assert_eq!(targets, [system, "/nix/ca-bundle.crt", OWN]);
-        assert_eq!(variables["CURL_CA_BUNDLE"], "/etc/pki/tls/certs/ca-bundle.crt");
-        assert!(!variables.contains_key(SYSTEM));
-    }
-
-    #[test]
-    fn an_image_without_a_bundle_keeps_what_its_programs_bring() {
-        let bed = Bed::new(&["bin/program"]);
-        let (mounts, variables) = bed.prepare(&[root("ours")]);
-        assert_eq!(mounts[BUNDLES[0]], root("ours").pem);
-        let want =
-            [(ADDING, OWN), (SYSTEM, BUNDLES[0])].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(variables, BTreeMap::from(want));
-    }
-
-    #[test]
-    fn what_the_service_says_stands() {
-        use mesh_model::mount::{Mount, MountSource};
-        let mut bed = Bed::new(&["etc/ssl/certs/ca-certificates.crt"]);
-        assert!(bed.prepare(&[]).0.is_empty(), "there is nobody to trust");
-        bed.spec.service.environment.insert("CURL_CA_BUNDLE".to_owned(), "/own.pem".to_owned());
-        bed.spec.service.environment_unset.insert("AWS_CA_BUNDLE".to_owned());
-        let (_, variables) = bed.prepare(&[root("ours")]);
-        assert!(!variables.contains_key("CURL_CA_BUNDLE") && !variables.contains_key("AWS_CA_BUNDLE"));
-        let source = MountSource::Bind { path: "/somewhere".into(), create: false };
-        bed.spec.service.mounts.push(Mount { target: "/etc/ssl/certs".to_owned(), source, read_only: true });
-        let (mounts, variables) = bed.prepare(&[root("ours")]);
-        assert_eq!(mounts.keys().collect::<Vec<_>>(), [OWN], "its own directory stays as it is");
-        assert_eq!(variables.keys().collect::<Vec<_>>(), [ADDING]);
-        bed.spec.service.security.distrusts_gateway = true;
-        assert!(bed.prepare(&[root("ours")]).0.is_empty());
-    }
-
-    #[test]
-    fn an_authority_that_comes_later_is_added_in_place() {
-        let bed = Bed::new(&["etc/ssl/certs/ca-certificates.crt"]);
-        let (first, second) = (root("first"), root("second"));
-        bed.prepare(std::slice::from_ref(&first));
-        let bundle = bed.container().join("trust/bundle-0.pem");
-        let opened = fs::File::open(&bundle).expect("there");
-        for _ in 0..2 {
-            add(&bed.container(), &[first.clone(), second.clone()]).expect("added");
-        }
-        let text = io::read_to_string(opened).expect("the same file");
-        assert_eq!(text, format!("{OF_IMAGE}{}{}", first.pem, second.pem));
-        add(&bed.folder.path().join("none"), &[second]).expect("nothing to add to");
-    }
-
-    #[test]
-    fn programs_that_are_run_later_have_the_variables_too() {
-        let mut spec = fixture::spec();
-        spec.image.config.environment.insert("A".to_owned(), "image".to_owned());
-        apply(
-            &mut spec,
-            &BTreeMap::from([("A", "x"), ("B", "y")].map(|(a, b)| (a.to_owned(), b.to_owned()))),
-        );
-        assert_eq!(spec.image.config.environment["A"], "image");
-        assert_eq!(spec.image.config.environment["B"], "y");
     }
 }

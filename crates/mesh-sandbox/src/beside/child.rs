@@ -1,32 +1,35 @@
 //! What the shim forks, on its way to becoming the program.
 //!
-//! From the fork on it is seen in the container's pid namespace, while it has still all that its shim may do.
-//! What keeps the container's programs from it until then is that its memory and descriptors are nobody's to
-//! look into (a shim is not dumpable, and neither is what it forks), and that the file it is executed from lies
-//! on a mount that is read-only, so that `/proc/<pid>/exe` cannot be written to once it is idle.
+//! First it is a helper in the shim's own pid namespace, out of the container's sight; see [`birth`] for the
+//! way on. It has closed everything that is the shim's before it joins anything, and what it needed of the machine before
+//! the program is born. The file it is executed from lies on a mount that is read-only, so that `/proc/<pid>/exe`
+//! cannot be written to once it is idle.
 
 use super::{
     guest::Groups,
     wire::{self, Message, Request},
 };
 use crate::{
+    birth::{self, Announcement},
     channel,
     exec::{self, Namespaces},
+    execute::Program,
     failure::{Attempt as _, Failure},
     run::container::{self, join_groups},
+    settings,
     specification::{ExecSpecification, Report, UserNamespace},
 };
 use mesh_linux::{
     descriptor::{close_between, close_from, place_standard},
-    process::SingleThreaded,
+    process::{SingleThreaded, die_with_parent},
 };
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns},
+    sys::stat::{Mode, umask},
 };
 use std::{
-    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
 
@@ -35,7 +38,8 @@ const ALL: CloneFlags = CloneFlags::CLONE_NEWCGROUP
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWNET)
-    .union(CloneFlags::CLONE_NEWNS);
+    .union(CloneFlags::CLONE_NEWNS)
+    .union(CloneFlags::CLONE_NEWPID);
 
 /// Where it was forked.
 #[derive(Clone, Copy)]
@@ -47,14 +51,14 @@ pub(super) struct Place<'a> {
     pub(super) groups: &'a Groups,
     /// A handle on it.
     pub(super) container: &'a OwnedFd,
-    /// A handle on the shim.
-    pub(super) shim: &'a OwnedFd,
 }
 
-/// Becomes the program; comes back with a code where it could not, having told whoever reads the streams.
-pub(super) fn main(place: Place<'_>, request: &Request) -> i32 {
-    let failure = match keep_own(place, request).and_then(|()| prepare(place, request)) {
-        Ok(program) => program.execute(),
+/// Becomes the program; comes back with a code where it could not, having told whoever reads the streams, and in the
+/// helper.
+pub(super) fn main(place: Place<'_>, request: &Request, mut announcement: Announcement) -> i32 {
+    let failure = match prepare(place, request, &mut announcement) {
+        Ok(Some(program)) => program.execute(),
+        Ok(None) => return 0,
         Err(failure) => failure,
     };
     let report = failure.report();
@@ -67,15 +71,44 @@ pub(super) fn main(place: Place<'_>, request: &Request) -> i32 {
     code
 }
 
-/// Takes the streams and lets everything go that is the shim's. None of its owners is used again here.
-fn keep_own(place: Place<'_>, request: &Request) -> Result<(), Failure> {
+/// The way to the program; `None` in the helper once the program was born.
+fn prepare(
+    place: Place<'_>,
+    request: &Request,
+    announcement: &mut Announcement,
+) -> Result<Option<Program>, Failure> {
+    die_with_parent().attempt(|| "tie the program to its shim")?;
     for (number, stream) in (0..).zip(&request.streams) {
         place_standard(stream, number).attempt(|| "place the standard streams")?;
     }
-    let own = [place.container, place.shim, &request.orders, &request.conversation];
-    let members = place.groups.members.iter().flatten();
-    let kept = own.iter().map(|own| own.as_fd()).chain(members.map(AsFd::as_fd));
-    let mut kept: Vec<u32> = kept.map(|kept| kept.as_raw_fd().cast_unsigned()).collect();
+    // Of each of these steps, nothing that only it needed is left for the next.
+    let own = [place.container.as_fd(), request.conversation.as_fd(), announcement.as_fd()];
+    let members = place.groups.members.iter().flatten().map(AsFd::as_fd);
+    keep(own.into_iter().chain([request.orders.as_fd()]).chain(members))?;
+    let specification: ExecSpecification = channel::read_orders(&request.orders)?;
+    let namespace = specification.user_namespace;
+    umask(Mode::from_bits_truncate(0o022));
+    exec::join_own_groups(enter_groups(place, &specification.cgroups), namespace)?;
+    settings::adjust_oom_score(&specification.process, namespace)?;
+    keep(own)?;
+    let innermost = join(place, namespace)?;
+    let lasting = [request.conversation.as_fd(), announcement.as_fd()];
+    keep(lasting.into_iter().chain(innermost.iter().map(AsFd::as_fd)))?;
+    let ready = birth::ready(&specification, innermost, None)?;
+    if !birth::be_born(place.evidence, announcement)? {
+        return Ok(None);
+    }
+    let program = birth::settle(&specification, ready, false)?;
+    container::finish(|| announcement.listener_lives())?;
+    if wire::is_gone(&request.conversation) {
+        return Err(Failure::refused("start the program", "its caller is gone"));
+    }
+    Ok(Some(program))
+}
+
+/// Lets everything go but the standard streams and these. No owner of anything else is used again here.
+fn keep<'a>(kept: impl IntoIterator<Item = BorrowedFd<'a>>) -> Result<(), Failure> {
+    let mut kept: Vec<u32> = kept.into_iter().map(|kept| kept.as_raw_fd().cast_unsigned()).collect();
     kept.sort_unstable();
     let mut next = 3;
     for number in kept {
@@ -83,17 +116,6 @@ fn keep_own(place: Place<'_>, request: &Request) -> Result<(), Failure> {
         next = number + 1;
     }
     close_from(next).attempt(|| "close the shim's descriptors")
-}
-
-fn prepare(place: Place<'_>, request: &Request) -> Result<crate::execute::Program, Failure> {
-    let specification: ExecSpecification = channel::read_orders(&request.orders)?;
-    exec::lead()?;
-    let namespace = specification.user_namespace;
-    exec::join_own_groups(enter_groups(place, &specification.cgroups), namespace)?;
-    let innermost = join(place, namespace)?;
-    let program = exec::settle(&specification, innermost, false)?;
-    container::finish(|| !has_ended(place.shim))?;
-    Ok(program)
 }
 
 /// Joins the control groups that the orders name: those of the container, unless whoever gave the orders knows better.
@@ -109,7 +131,7 @@ fn enter_groups(place: Place<'_>, directories: &[PathBuf]) -> Result<(), Failure
     }
 }
 
-/// Joins the container's namespaces; that of process numbers is the one it was born into. Gives the innermost user
+/// Joins the container's namespaces; its pid namespace is for what is forked from here on. Gives the innermost user
 /// namespace where there may be one.
 fn join(place: Place<'_>, namespace: UserNamespace) -> Result<Option<OwnedFd>, Failure> {
     if namespace != UserNamespace::Sole {
@@ -119,11 +141,5 @@ fn join(place: Place<'_>, namespace: UserNamespace) -> Result<Option<OwnedFd>, F
             joined => return joined.map(|()| None).attempt(|| "join the container's namespaces"),
         }
     }
-    Namespaces::open(place.first)?.join_after_fork()
-}
-
-/// Whether the process of a handle ended.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut descriptors = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    Namespaces::open(place.first)?.join()
 }

@@ -4,7 +4,10 @@ use super::{
     child::{self, Place},
     wire::{self, Heard, Message, Request},
 };
-use crate::specification::RunSpecification;
+use crate::{
+    birth::{self, Register},
+    specification::RunSpecification,
+};
 use mesh_linux::{
     cgroup::Members,
     process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd},
@@ -23,6 +26,9 @@ use std::{
 
 /// Programs that run at once; whoever comes then sees to a program without us.
 const GUESTS_MAX: usize = 64;
+
+/// Signals that there are.
+const SIGNALS: usize = 64;
 
 /// Code of a program that was killed: 128 and SIGKILL.
 const KILLED: i32 = 137;
@@ -46,13 +52,36 @@ pub(crate) enum Ready {
     Caller(usize),
 }
 
-/// A program that runs.
+/// A program, from its request on.
 struct Guest {
-    leader: Pid,
-    pidfd: OwnedFd,
+    stage: Stage,
     /// With its caller; `None` once that is gone.
     conversation: Option<OwnedFd>,
+    /// Where its helper says its number. Closed, it would tell the program that we ended.
+    register: Register,
     over: bool,
+}
+
+/// How far a program is.
+enum Stage {
+    /// A helper of ours is about to have it born.
+    Coming {
+        helper: OwnedFd,
+        /// Signals that wait for it, a bit each by number.
+        signals: u64,
+        /// It is to end at once.
+        doomed: bool,
+    },
+    /// It is there.
+    Running { leader: Pid, pidfd: OwnedFd },
+}
+
+impl Stage {
+    fn pidfd(&self) -> &OwnedFd {
+        match self {
+            Self::Coming { helper: pidfd, .. } | Self::Running { pidfd, .. } => pidfd,
+        }
+    }
 }
 
 /// The control groups of a container.
@@ -89,7 +118,7 @@ impl Beside {
             add(Ready::Door, PollFd::new(door.as_fd(), PollFlags::POLLIN));
         }
         for (index, guest) in self.guests.iter().enumerate() {
-            add(Ready::Program(index), PollFd::new(guest.pidfd.as_fd(), PollFlags::POLLIN));
+            add(Ready::Program(index), PollFd::new(guest.stage.pidfd().as_fd(), PollFlags::POLLIN));
             if let Some(conversation) = &guest.conversation {
                 add(Ready::Caller(index), PollFd::new(conversation.as_fd(), PollFlags::POLLIN));
             }
@@ -123,7 +152,7 @@ impl Beside {
         for guest in &mut self.guests {
             guest.farewell();
             if !guest.over {
-                let _ = signal_pidfd(&guest.pidfd, libc::SIGKILL);
+                let _ = signal_pidfd(guest.stage.pidfd(), libc::SIGKILL);
             }
         }
     }
@@ -132,52 +161,81 @@ impl Beside {
         if !request.understood || self.guests.len() >= GUESTS_MAX {
             return wire::say(&request.conversation, Message::Refused);
         }
+        // Said first: whoever gave up by now is to see nothing run, and whoever hears it waits for the end.
+        if !wire::say_begun(&request.conversation) {
+            return;
+        }
         match self.start(&request, container) {
-            Ok(Some((leader, pidfd))) => {
+            Ok((helper, register)) => {
+                let stage = Stage::Coming { helper, signals: 0, doomed: false };
                 let conversation = Some(request.conversation);
-                self.guests.push(Guest { leader, pidfd, conversation, over: false });
+                self.guests.push(Guest { stage, conversation, register, over: false });
             }
-            Ok(None) => wire::say(&request.conversation, Message::Exit(KILLED)),
             // Nothing of it was begun: its caller may succeed where we could not.
             Err(_) => wire::say(&request.conversation, Message::Refused),
         }
     }
 
-    /// Forks what becomes the program. `None`: it was begun, and killed because it could not have been watched.
-    fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<Option<(Pid, OwnedFd)>> {
+    /// Forks the helper.
+    fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<(OwnedFd, Register)> {
         self.groups.open();
-        // So that what is forked can tell that we ended: its parent is out of its sight.
-        let shim = open_pidfd(std::process::id())?;
+        let (announcement, register) = birth::register()?;
         match fork(self.evidence)? {
             ForkResult::Child => {
                 let Self { evidence, first, groups, .. } = self;
-                let place = Place { evidence: *evidence, first: *first, groups, container, shim: &shim };
-                exit_now(child::main(place, request))
+                let place = Place { evidence: *evidence, first: *first, groups, container };
+                exit_now(child::main(place, request, announcement))
             }
-            ForkResult::Parent { child } => match open_pidfd(child.as_raw().cast_unsigned()) {
-                Ok(pidfd) => Ok(Some((child, pidfd))),
-                Err(_) => {
-                    // Our own child that nobody waited for: the number is still its.
-                    let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
-                    let _ = mesh_linux::process::wait_child(child);
-                    Ok(None)
-                }
-            },
+            ForkResult::Parent { child } => Ok((own_child(child)?, register)),
         }
     }
 }
 
+/// A handle on a child that nobody waited for: the number is still its. One that cannot be watched is killed.
+fn own_child(child: Pid) -> io::Result<OwnedFd> {
+    let opened = open_pidfd(child.as_raw().cast_unsigned());
+    if opened.is_err() {
+        let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+        let _ = mesh_linux::process::wait_child(child);
+    }
+    opened
+}
+
 impl Guest {
-    /// Tells the code of a program that ended.
+    /// Goes on after a process of it ended: with the program, or with telling its code.
     fn farewell(&mut self) {
-        match wait_pidfd(&self.pidfd, false) {
+        let code = match wait_pidfd(self.stage.pidfd(), false) {
             Ok(None) => return,
-            Ok(Some(code)) => {
-                self.conversation.iter().for_each(|caller| wire::say(caller, Message::Exit(code)));
+            Ok(Some(code)) => Some(code),
+            Err(_) => None,
+        };
+        if let Stage::Coming { signals, doomed, .. } = self.stage
+            && let Some(number) = self.register.number()
+        {
+            let leader = Pid::from_raw(number);
+            match own_child(leader) {
+                Ok(pidfd) => return self.follow(leader, pidfd, signals, doomed),
+                Err(_) => self.tell(KILLED),
             }
-            Err(_) => {}
+        } else if let Some(code) = code {
+            self.tell(code);
         }
         self.over = true;
+    }
+
+    /// Takes over what the helper left.
+    fn follow(&mut self, leader: Pid, pidfd: OwnedFd, signals: u64, doomed: bool) {
+        for number in (1..).take(SIGNALS).filter(|number| signals & signal_bit(*number) != 0) {
+            let _ = signal_pidfd(&pidfd, number);
+        }
+        self.stage = Stage::Running { leader, pidfd };
+        if doomed {
+            self.kill();
+        }
+    }
+
+    fn tell(&self, code: i32) {
+        self.conversation.iter().for_each(|caller| wire::say(caller, Message::Exit(code)));
     }
 
     /// Does what its caller says; one that is gone takes its program along.
@@ -185,17 +243,39 @@ impl Guest {
         // Once it was waited for, its number may be somebody else's.
         let Some(conversation) = self.conversation.as_ref().filter(|_| !self.over) else { return };
         match wire::hear(conversation) {
-            Heard::Message(Message::Signal(number)) => drop(signal_pidfd(&self.pidfd, number)),
-            Heard::Message(Message::Kill) => {
-                // Those it started, as far as they stayed in its group; it leads one unless it was only just forked.
-                let _ = killpg(self.leader, Signal::SIGKILL);
-                let _ = signal_pidfd(&self.pidfd, libc::SIGKILL);
-            }
+            Heard::Message(Message::Signal(number)) => match &mut self.stage {
+                Stage::Coming { signals, .. } => *signals |= signal_bit(number),
+                Stage::Running { pidfd, .. } => drop(signal_pidfd(pidfd, number)),
+            },
+            Heard::Message(Message::Kill) => self.kill(),
             Heard::Message(_) | Heard::Nothing => {}
             Heard::Gone => {
-                let _ = signal_pidfd(&self.pidfd, libc::SIGKILL);
+                self.kill();
                 self.conversation = None;
             }
         }
     }
+
+    /// Ends the program and those it started, as far as they stayed in its group; it leads one unless it was only just
+    /// forked. A helper goes on until it has said what is to be ended: it may be held up by a container that is paused,
+    /// and the caller need not wait for that.
+    fn kill(&mut self) {
+        match &mut self.stage {
+            Stage::Coming { doomed, .. } => {
+                *doomed = true;
+                self.tell(KILLED);
+                self.conversation = None;
+            }
+            Stage::Running { leader, pidfd } => {
+                let _ = killpg(*leader, Signal::SIGKILL);
+                let _ = signal_pidfd(pidfd, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+/// The bit of a signal; of a number that is none, no bit.
+fn signal_bit(number: i32) -> u64 {
+    let shift = u32::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    shift.and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0)
 }

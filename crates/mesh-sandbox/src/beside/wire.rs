@@ -3,20 +3,27 @@
 //! Both ends are this binary, but one may be older: a request of another format is refused, and what is not
 //! understood later is passed over.
 
-use nix::sys::stat::{Mode, umask};
+use crate::stranger::is_outside;
+use mesh_linux::descriptor::take_received;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, recvmsg, setsockopt, sockopt},
+        stat::{Mode, umask},
+    },
+};
 use rustix::{
     fs::{CWD, Mode as FileMode, OFlags, openat, unlinkat},
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
-        recvmsg, send, sendmsg, socket_with,
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+        SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, send, sendmsg, shutdown, socket_with,
     },
 };
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
     path::Path,
 };
 
@@ -24,9 +31,11 @@ use std::{
 const SOCKET_NAME: &str = "exec.sock";
 /// What requests look like. To be raised with every change of them and of the orders that an older shim would
 /// understand wrongly.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Descriptors of a request.
 const DESCRIPTORS: usize = 5;
+/// Descriptors that the kernel takes with one datagram.
+const DESCRIPTORS_SENT_MAX: usize = 253;
 /// Longest message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 8;
 
@@ -50,6 +59,8 @@ pub(crate) enum Message {
     Signal(i32),
     /// To the shim: the program is to end now, with what it started.
     Kill,
+    /// To the caller, first: the request was taken, and its program is on its way.
+    Begun,
     /// To the caller, last: the program ended with this code.
     Exit(i32),
     /// To the caller, last: it could not be executed, which has this code.
@@ -64,6 +75,7 @@ impl Message {
         match self {
             Self::Signal(number) => with(b's', number),
             Self::Kill => vec![b'k'],
+            Self::Begun => vec![b'b'],
             Self::Exit(code) => with(b'x', code),
             Self::NotExecuted(code) => with(b'n', code),
             Self::Refused => vec![b'r'],
@@ -76,6 +88,7 @@ impl Message {
         match kind {
             b's' => number().map(Self::Signal),
             b'k' => Some(Self::Kill),
+            b'b' => Some(Self::Begun),
             b'x' => number().map(Self::Exit),
             b'n' => number().map(Self::NotExecuted),
             b'r' => Some(Self::Refused),
@@ -111,11 +124,29 @@ pub(crate) fn say(conversation: impl AsFd, message: Message) {
     let _ = send(conversation, &message.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
+/// Says that a request was taken. `false`: it was withdrawn.
+pub(crate) fn say_begun(conversation: impl AsFd) -> bool {
+    send(conversation, &Message::Begun.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
+}
+
+/// Breaks a conversation for both sides, whoever else has this end open; what came before can still be heard.
+pub(crate) fn withdraw(conversation: impl AsFd) {
+    let _ = shutdown(conversation, Shutdown::Both);
+}
+
+/// Whether the other side is gone, or broke it.
+pub(crate) fn is_gone(conversation: impl AsFd) -> bool {
+    let mut descriptors = [PollFd::new(conversation.as_fd(), PollFlags::empty())];
+    let _ = poll(&mut descriptors, PollTimeout::ZERO);
+    descriptors[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+}
+
 /// Makes the door in a container's directory, for its owner alone.
 pub(crate) fn open_door(directory: &Path) -> io::Result<OwnedFd> {
     let opened = open(directory)?;
     let _ = unlinkat(&opened, SOCKET_NAME, rustix::fs::AtFlags::empty());
     let door = datagrams()?;
+    setsockopt(&door, sockopt::PassCred, &true)?;
     // A socket's mode is what the mask leaves, from the moment that it is there.
     let mask = umask(Mode::from_bits_truncate(0o177));
     let bound = address(&opened).and_then(|address| Ok(bind(&door, &address)?));
@@ -136,26 +167,34 @@ pub(crate) fn knock(directory: &Path, descriptors: [BorrowedFd<'_>; DESCRIPTORS]
     Ok(())
 }
 
-/// Takes one request, without waiting. `None`: there is none, or one that cannot even be refused.
+/// Takes one request, without waiting. `None`: there is none, one that cannot even be refused, or one of a stranger.
 pub(crate) fn answer_door(door: &OwnedFd) -> io::Result<Option<Request>> {
     let mut format = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    match recvmsg(door, &mut [IoSliceMut::new(&mut format)], &mut ancillary, flags) {
-        Ok(_) => {}
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+    // For whatever one datagram can bring: a list that is cut short is not told, and its descriptors stay open.
+    let mut room = nix::cmsg_space!([RawFd; DESCRIPTORS_SENT_MAX], UnixCredentials);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut parts = [IoSliceMut::new(&mut format)];
+    let message = match recvmsg::<UnixAddr>(door.as_raw_fd(), &mut parts, Some(&mut room), flags) {
+        Ok(message) => message,
+        Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
         Err(errno) => return Err(errno.into()),
-    }
-    let mut came = Vec::with_capacity(DESCRIPTORS);
-    for part in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
-            came.extend(descriptors);
+    };
+    let (mut came, mut sender) = (Vec::with_capacity(DESCRIPTORS), None);
+    for part in message.cmsgs()? {
+        match part {
+            ControlMessageOwned::ScmRights(numbers) => {
+                came.extend(numbers.into_iter().filter_map(take_received));
+            }
+            ControlMessageOwned::ScmCredentials(credentials) => sender = Some(credentials.pid()),
+            _ => {}
         }
     }
     let Ok([conversation, orders, stdin, stdout, stderr]) = <[OwnedFd; DESCRIPTORS]>::try_from(came) else {
         return Ok(None);
     };
+    if !sender.is_some_and(is_outside) {
+        return Ok(None);
+    }
     let understood = format == [FORMAT];
     Ok(Some(Request { understood, conversation, orders, streams: [stdin, stdout, stderr] }))
 }
@@ -191,6 +230,7 @@ mod tests {
         let all = [
             Message::Signal(15),
             Message::Kill,
+            Message::Begun,
             Message::Exit(-1),
             Message::NotExecuted(127),
             Message::Refused,
@@ -204,8 +244,59 @@ mod tests {
             send(&one, nonsense, SendFlags::empty()).unwrap();
             assert_eq!(hear(&other), Heard::Nothing, "{nonsense:?}");
         }
+        assert!(!is_gone(&other));
         drop(one);
+        assert!(is_gone(&other));
         assert_eq!(hear(&other), Heard::Gone);
+        // What is withdrawn is not begun, even if this end is open elsewhere; what was begun before is known.
+        for begun in [false, true] {
+            let (caller, shim) = pair();
+            let _elsewhere = caller.try_clone().unwrap();
+            if begun {
+                assert!(say_begun(&shim));
+            }
+            withdraw(&caller);
+            assert!(!say_begun(&shim) && is_gone(&shim));
+            assert_eq!(hear(&caller) == Heard::Message(Message::Begun), begun);
+            assert_eq!(hear(&caller), Heard::Gone);
+        }
+    }
+
+    /// Another list here is another format: an older shim passes over what it does not know.
+    #[test]
+    fn the_fields_of_orders_are_those_of_this_format() {
+        use crate::specification::{ExecSpecification, ProcessSpecification, UserNamespace};
+        let orders = ExecSpecification {
+            pid: 1,
+            cgroups: Vec::new(),
+            process: ProcessSpecification {
+                arguments: Vec::new(),
+                environment: mesh_redact::Secret::new(std::collections::BTreeMap::new()),
+                user: String::new(),
+                groups: Vec::new(),
+                working_dir: String::new(),
+                capabilities: Vec::new(),
+                no_new_privileges: true,
+                seccomp: true,
+                ulimits: std::collections::BTreeMap::new(),
+                oom_score_adj: None,
+            },
+            terminal: false,
+            detach: false,
+            user_namespace: UserNamespace::None,
+            timeout_ms: None,
+            container_user: String::new(),
+        };
+        let orders = serde_json::to_value(&orders).unwrap();
+        let names = |value: &serde_json::Value| {
+            let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            names.sort();
+            names.join(" ")
+        };
+        let outer = "cgroups container_user detach pid process terminal timeout_ms user_namespace";
+        let process = "arguments capabilities environment groups no_new_privileges oom_score_adj seccomp ulimits \
+            user working_dir";
+        assert_eq!((FORMAT, &*names(&orders), &*names(&orders["process"])), (2, outer, process));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     beside::{self, Beside},
     relay::{Journal, Pipe},
     signals::Signals,
+    stranger::is_from_outside,
 };
 use client::Client;
 use input::Input;
@@ -168,6 +169,9 @@ impl Console {
             // It would be ready again at once, and for ever.
             Err(_) => return self.door = None,
         };
+        if !is_from_outside(&socket) {
+            return;
+        }
         let client = match self.clients.len() < CLIENTS_MAX {
             true => Client::new(socket, Message::Hello { terminal: self.terminal, input: self.reads }),
             false => return drop(Client::new(socket, Message::Full)),

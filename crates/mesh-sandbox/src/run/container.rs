@@ -74,6 +74,7 @@ fn prepare(
         chdir(Path::new(&process.working_dir)).attempt(|| format!("enter {}", process.working_dir))?;
     }
     let innermost = Innermost::choose(specification.user_namespace, &identity, None);
+    settings::adjust_oom_score(process, specification.user_namespace)?;
     settings::apply(process, &identity, specification.user_namespace, &innermost)?;
     if specification.init {
         die_with_parent().attempt(|| "tie the container to its shim")?;

@@ -18,13 +18,12 @@ use crate::{
 use ending::Ending;
 use mesh_journal::Stream;
 use mesh_linux::process::{
-    SingleThreaded, exit_now, fork, open_pidfd, release_free_memory, release_program_pages, signal_pidfd,
-    wait_child,
+    SingleThreaded, exit_now, fork, fork_into_pid_namespace, open_pidfd, release_free_memory,
+    release_program_pages, signal_pidfd, wait_child,
 };
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    sched::{CloneFlags, unshare},
     unistd::{ForkResult, pipe2},
 };
 use std::{
@@ -101,10 +100,9 @@ fn start(specification: RunSpecification, reporter: Reporter) -> Result<Option<i
     let _files = attempt!(files_lock::for_run(&specification.directory));
     let (streams, own) = attempt!(streams(&specification.output, &specification.directory));
     let (progress, progress_reader) = attempt!(channel::progress());
-    if !specification.host_pid {
-        attempt!(unshare(CloneFlags::CLONE_NEWPID).attempt(|| "make a pid namespace"));
-    }
-    let child = match attempt!(fork(evidence).attempt(|| "fork the container")) {
+    // Into a namespace of its own, so that what this shim forks later is born into the shim's.
+    let forked = if specification.host_pid { fork(evidence) } else { fork_into_pid_namespace(evidence) };
+    let child = match attempt!(forked.attempt(|| "fork the container")) {
         ForkResult::Child => {
             drop(progress_reader);
             drop(reporter);

@@ -2,17 +2,20 @@
 
 use crate::{
     living::long_running,
-    world::{Beside, Container, World, until},
+    world::{Beside, Container, World, binary, until},
 };
 use mesh_redact::Secret;
 use mesh_sandbox::{
-    beside::caller::End,
+    beside::caller::{Conversation, End},
     specification::{ExecSpecification, UserNamespace},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Read as _,
+    os::fd::AsFd as _,
+    path::Path,
+    process::Command,
 };
 
 /// As many as one shim starts.
@@ -46,6 +49,8 @@ pub(crate) fn programs(world: &World) {
             "SigBlk:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2",
             "",
         ),
+        // The null device is the container's, whichever was given.
+        (&["sh", "-c", "[ $(stat -L -c %d /proc/self/fd/0) = $(stat -c %d /dev/null) ]"], 0, "", ""),
         (&["sh", "-c", "umask; pwd; test -t 0 || echo none"], 0, "0022\n/\nnone", ""),
     ] {
         check(&world.exec(&container, world.process(arguments)), code, out, error);
@@ -94,11 +99,62 @@ pub(crate) fn endings(world: &World) {
     ready(&mut program);
     drop(program);
     gone("1002");
+    let mut program = start(world, &container, &["sh", "-c", "echo ready; sleep 1004 & sleep 1004"]);
+    ready(&mut program);
+    drop(program);
+    gone("1004");
     // A container that ends says so to all.
     let mut program = start(world, &container, &["sh", "-c", "echo ready; exec sleep 1003"]);
     ready(&mut program);
     container.stop();
     assert_eq!(program.wait(), End::Code(137));
+}
+
+/// A shim that does not take a request is not waited for, and does nothing of it later.
+pub(crate) fn not_taken(world: &World) {
+    let container = long_running(world);
+    container.signal(19);
+    let late = start(world, &container, &["touch", "/ran"]);
+    until("the end of patience", || {
+        assert_eq!(late.conversation.end(), None);
+        late.conversation.patience().is_some_and(|left| left.is_zero())
+    });
+    assert_eq!(late.conversation.withdraw(), End::Refused);
+    container.signal(18);
+    assert_eq!(start(world, &container, &["test", "-e", "/ran"]).wait(), End::Code(1));
+    container.signal(19);
+    let lost = start(world, &container, &["true"]);
+    container.signal(9);
+    assert_eq!(lost.wait(), End::Refused);
+    container.wait();
+}
+
+/// A program of its own that asks the shim of the container with this directory for `true`.
+pub(crate) fn knock(directory: &Path) {
+    let orders = fs::read(directory.join("orders.json")).unwrap();
+    let nothing = fs::File::open("/dev/null").unwrap();
+    let streams = [nothing.as_fd(), nothing.as_fd(), nothing.as_fd()];
+    let conversation = Conversation::begin(directory, &orders, streams).unwrap();
+    let mut end = None;
+    until("an answer", || {
+        end = conversation.end();
+        end.is_some()
+    });
+    println!("{:?}", end.unwrap());
+}
+
+pub(crate) fn strangers(world: &World) {
+    let container = long_running(world);
+    let orders = world.exec(&container, world.process(&["true"]));
+    fs::write(container.directory.join("orders.json"), serde_json::to_vec(&orders).unwrap()).unwrap();
+    let into = |namespace: &[&str]| {
+        let mut command = Command::new(namespace[0]);
+        command.args(&namespace[1..]).arg(binary()).arg("knock").arg(&container.directory);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(into(&["env"]), "Code(0)\n");
+    assert_eq!(into(&["unshare", "--pid", "--fork"]), "Refused\n");
+    container.stop();
 }
 
 pub(crate) fn bounds(world: &World) {
@@ -133,23 +189,19 @@ pub(crate) fn bounds(world: &World) {
     container.stop();
 }
 
+/// Whatever can be learned of processes that are somebody else's, from the container's root.
+const LOOK_AROUND: &str = "echo up; while true; do for p in /proc/[0-9]*; do \
+    readlink $p/exe; readlink $p/root; \
+    echo mounts $(grep -c . $p/mountinfo); echo sockets $(grep -c . $p/net/unix); \
+    echo files $(ls $p/root/); echo command $(cat $p/cmdline); grep CapPrm $p/status; \
+    done; done 2>/dev/null";
+
 pub(crate) fn guard(world: &World) {
-    // Whatever it can learn of processes it did not start, from the container's root.
-    let script = "echo up; while true; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/root; done; done 2>&1";
-    let container = world.start(&world.specification(script));
-    until("the container", || container.output().contains("up"));
-    let mut orders = world.exec(&container, world.process(&["true"]));
-    let long = (0..LONG_ORDERS).map(|number| (format!("LONG{number}"), String::from("x")));
-    orders.process.environment = Secret::new(long.collect::<BTreeMap<_, _>>());
-    for _ in 0..8 {
-        let (end, _, error) = container.beside(&orders).unwrap().end();
-        assert_eq!(end, End::Code(0), "{error}");
+    look_around(world, &[]);
+    // What traces may see more, but nothing of the machine, and no more rights than the program's.
+    if world.namespace == UserNamespace::None {
+        look_around(world, &["SYS_PTRACE"]);
     }
-    until("a look around", || container.lines().len() > 100);
-    container.stop();
-    let seen: BTreeSet<String> = container.lines().into_iter().map(|(_, line)| line).collect();
-    // Files and roots of programs; those of the shim, which are out of sight here, are never among them.
-    assert!(seen.iter().all(|line| ["up", "/bin/busybox", "/"].contains(&line.as_str())), "{seen:?}");
     // And the file that the shim is executed from cannot be written to, where this user may make mounts.
     if world.namespace == UserNamespace::None {
         let container = long_running(world);
@@ -158,6 +210,48 @@ pub(crate) fn guard(world: &World) {
         assert!(mounted.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
         container.stop();
     }
+}
+
+fn look_around(world: &World, further: &[&str]) {
+    let mut specification = world.specification(LOOK_AROUND);
+    specification.process.capabilities.extend(further.iter().map(|name| (*name).to_owned()));
+    let container = world.start(&specification);
+    until("the container", || container.output().contains("up"));
+    let mut orders = world.exec(&container, world.process(&["true"]));
+    let long = (0..LONG_ORDERS).map(|number| (format!("LONG{number}"), String::from("x")));
+    orders.process.environment = Secret::new(long.collect::<BTreeMap<_, _>>());
+    let own = "grep -c . /proc/1/mountinfo; grep -c . /proc/1/net/unix; echo $(ls /); grep CapPrm /proc/1/status; \
+        grep CapPrm /proc/self/status";
+    let (end, own, error) = start(world, &container, &["sh", "-c", own]).end();
+    assert_eq!(end, End::Code(0), "{error}");
+    let [mounts, sockets, files, first, program] = own.lines().collect::<Vec<_>>()[..] else {
+        panic!("{own}");
+    };
+    for _ in 0..8 {
+        let (end, _, error) = container.beside(&orders).unwrap().end();
+        assert_eq!(end, End::Code(0), "{error}");
+        let captured = world.run_exec(&orders);
+        assert!(captured.status.success(), "{captured:?}");
+    }
+    until("a look around", || container.lines().len() > 100);
+    container.stop();
+    let seen: BTreeSet<String> = container.lines().into_iter().map(|(_, line)| line).collect();
+    // Files and roots of programs; those of the shim are seen only by what traces.
+    let stranger = |line: &&String| match line.split_once([' ', '\t']) {
+        Some(("mounts", count)) => ![mounts, "0", ""].contains(&count),
+        Some(("sockets", count)) => ![sockets, "0", ""].contains(&count),
+        Some(("files", names)) => ![files, ""].contains(&names),
+        Some(("command", words)) => words.contains(&*world.path("").to_string_lossy()),
+        // Where there is one id only, rights are those of a user namespace that is the container's alone.
+        Some(("CapPrm:", _)) => {
+            world.namespace != UserNamespace::Sole && ![first, program].contains(&line.as_str())
+        }
+        None if further.is_empty() => {
+            !["up", "/bin/busybox", "/", "files", "mounts", "sockets", "command"].contains(&line.as_str())
+        }
+        _ => false,
+    };
+    assert_eq!(seen.iter().filter(stranger).collect::<Vec<_>>(), Vec::<&String>::new(), "{own}");
 }
 
 pub(crate) fn no_door(world: &World) {

@@ -53,6 +53,7 @@ const AS_ANYBODY: &[Test] = &[
     ("a program joins a container", living::exec),
     ("the container's shim starts a program", beside::programs),
     ("a program beside is signalled, killed and let go", beside::endings),
+    ("a request that is not taken is withdrawn", beside::not_taken),
     ("programs beside are bounded and leave nothing", beside::bounds),
     ("nobody in the container looks into what will be a program", beside::guard),
     ("a container without a door has none", beside::no_door),
@@ -72,6 +73,7 @@ const AS_ROOT: &[Test] = &[
     ("limits hold and a lack of memory is recorded", root::limits),
     ("ulimits and sysctls are set", root::ulimits),
     ("a network namespace is joined", root::network),
+    ("a stranger is not answered", beside::strangers),
 ];
 
 const AS_USER: &[Test] = &[
@@ -86,6 +88,7 @@ fn main() {
         Some("shim") => std::process::exit(mesh_sandbox::main(&arguments[2..])),
         Some("as-user") => as_user(Path::new(&arguments[2])),
         Some("outside") => outside(),
+        Some("knock") => beside::knock(Path::new(&arguments[2])),
         _ if arguments.iter().any(|word| word == "--list") => {
             if !arguments.iter().any(|word| word == "--ignored") {
                 println!("container: test");

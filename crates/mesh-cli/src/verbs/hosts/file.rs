@@ -1,21 +1,28 @@
 //! A hosts file, changed in one step.
 //!
 //! The new content is written beside it and renamed over it, with its mode and owner; where it cannot be renamed, as
-//! in a container that has it mounted, it is written in place. Two at once take turns.
+//! in a container that has it mounted, it is written in place. Two at once take turns; whoever may read the file may
+//! hold its lock, so that nobody waits for it for long.
 
 use super::block::BlockError;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
     fs,
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// Largest hosts file that is changed, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Most times that the file is another one once its lock is there.
-const TURNS_MAX: usize = 100;
+/// Longest wait for the lock: a change takes milliseconds.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Time between two attempts to have it.
+const LOCK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a hosts file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,14 @@ pub(crate) enum HostsError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// Somebody else holds it for too long.
+    #[error("{} is held by {holder} since {} s or more", path.display(), LOCK_WAIT_MAX.as_secs())]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// Which process.
+        holder: String,
     },
     /// It is made by something else.
     #[error("{} is a link: what makes it has to be told of the names", path.display())]
@@ -97,19 +112,54 @@ pub(super) fn change(
 
 /// The file that is there now, held against others.
 fn locked(path: &Path) -> Result<fs::File, HostsError> {
-    for _ in 0..TURNS_MAX {
+    locked_within(path, LOCK_WAIT_MAX)
+}
+
+fn locked_within(path: &Path, wait_max: Duration) -> Result<fs::File, HostsError> {
+    let deadline = Instant::now() + wait_max;
+    loop {
         let file = fs::OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(|error| failed("open", path, error))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| failed("lock", path, error.into()))?;
-        // Whoever had it before may have put another one in its place.
-        let (held, there) = (file.metadata(), fs::metadata(path));
-        if let (Ok(held), Ok(there)) = (held, there)
-            && (held.dev(), held.ino()) == (there.dev(), there.ino())
-        {
-            return Ok(file);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                // Whoever had it before may have put another one in its place.
+                let (held, there) = (file.metadata(), fs::metadata(path));
+                if let (Ok(held), Ok(there)) = (held, there)
+                    && (held.dev(), held.ino()) == (there.dev(), there.ino())
+                {
+                    return Ok(file);
+                }
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(error) => return Err(failed("lock", path, error.into())),
         }
+        if Instant::now() >= deadline {
+            return Err(HostsError::Held { path: path.to_owned(), holder: holder(&file) });
+        }
+        std::thread::sleep(LOCK_EVERY);
     }
-    Err(failed("lock", path, io::ErrorKind::WouldBlock.into()))
+}
+
+/// Who holds a file, as the kernel tells it.
+fn holder(file: &fs::File) -> String {
+    let inode = file.metadata().map_or(0, |found| found.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    holder_in(&locks, inode).map_or_else(
+        || "a process that is not to be seen from here".to_owned(),
+        |number| {
+            let name = fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+            format!("process {number} ({})", name.trim().escape_debug())
+        },
+    )
+}
+
+/// The process of the lock on a file, in the kernel's list: `1: FLOCK ADVISORY WRITE 4711 fe:00:1234 0 EOF`.
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let &[_, "FLOCK", _, _, number, file, ..] = fields.as_slice() else { return None };
+        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| number.parse().ok())?
+    })
 }
 
 fn replace(path: &Path, old: &fs::File, content: &[u8]) -> io::Result<()> {
@@ -185,5 +235,20 @@ mod tests {
         });
         let text = fs::read_to_string(&path).expect("read");
         assert_eq!(text.lines().count(), 8, "{text}");
+    }
+
+    #[test]
+    fn whoever_holds_it_for_long_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts");
+        fs::write(&path, "x").expect("written");
+        let reader = fs::File::open(&path).expect("opened");
+        flock(&reader, FlockOperation::LockShared).expect("held");
+        let error = locked_within(&path, Duration::ZERO).expect_err("it is held").to_string();
+        assert!(error.contains(&format!("process {} (", std::process::id())), "{error}");
+        drop(reader);
+        locked_within(&path, Duration::ZERO).expect("free");
+        let locks = "1: POSIX  ADVISORY  WRITE 7 fe:00:12 0 EOF\n1: -> FLOCK x\n2: FLOCK  ADVISORY  READ 8 fe:00:12 0 EOF";
+        assert_eq!((holder_in(locks, 12), holder_in(locks, 2)), (Some(8), None));
     }
 }

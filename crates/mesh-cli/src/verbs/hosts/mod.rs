@@ -1,7 +1,7 @@
 //! `hosts`: the gateway's names in this machine's hosts file.
 //!
-//! Names below `localhost` are left out unless asked for: browsers and many systems know them. The block of a project is put there when it
-//! is asked for, and taken away by `--remove` and by `down`.
+//! Names below `localhost` are left out unless asked for: browsers and many systems know them. The block of a project
+//! is put there when it is asked for, and taken away by `--remove` and by `down`, each of them for this home alone.
 
 mod block;
 mod file;
@@ -14,11 +14,15 @@ use crate::{
     context::{Context, Target},
     failure::CliError,
 };
+use block::Whose;
 use clap::Args;
 use mesh_api::status::ContainerStatus;
+use mesh_store::home::Home;
+use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -28,6 +32,9 @@ const HOSTS: &str = "/etc/hosts";
 const NAMES_A_LINE: usize = 8;
 /// The ports by which the gateway's address is known, first the likeliest.
 const PORTS: [u16; 4] = [443, 80, 8443, 8080];
+
+/// Hexadecimal digits by which one home is told from another.
+const OWNER_DIGITS: usize = 12;
 
 /// Arguments of `hosts`.
 #[derive(Debug, Args)]
@@ -54,7 +61,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     let path = arguments.hosts_file.as_path();
     if arguments.remove {
         let target = context.target()?;
-        return remove(context, &target.name, path, arguments.yes);
+        return remove(context, &whose(context, &target.name), path, arguments.yes);
     }
     let target = context.shown_target()?;
     let entries = entries(&target.containers().await?, arguments.all);
@@ -62,12 +69,25 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         console::err_line(&nothing(&target));
         return Ok(0);
     }
-    let text = block::text(&target.name, &entries);
+    let whose = whose(context, &target.name);
+    let text = block::text(&whose, &entries);
     if !arguments.write {
         console::out(&text);
         return Ok(0);
     }
-    write(context, &target.name, path, &entries, arguments.yes)
+    write(context, &whose, path, &entries, &arguments)
+}
+
+/// Whose block that of a project is: of the home that has it, whoever asks, so that root speaks for a user as well.
+fn whose(context: &Context, project: &str) -> Whose {
+    let data = &context.home.data;
+    // Without a folder nothing was brought up, and whoever asks would be who makes it.
+    let user =
+        std::fs::metadata(data).map_or_else(|_| rustix::process::geteuid().as_raw(), |found| found.uid());
+    let digest = Sha256::new().chain_update(user.to_be_bytes()).chain_update(data.as_os_str().as_bytes());
+    let mut owner: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    owner.truncate(OWNER_DIGITS);
+    Whose { project: project.to_owned(), owner }
 }
 
 fn nothing(target: &Target) -> String {
@@ -80,14 +100,14 @@ fn nothing(target: &Target) -> String {
 
 fn write(
     context: &Context,
-    project: &str,
+    whose: &Whose,
     path: &Path,
     entries: &[(String, Vec<String>)],
-    yes: bool,
+    arguments: &Arguments,
 ) -> Result<u8, CliError> {
-    let text = block::text(project, entries);
+    let text = block::text(whose, entries);
     let before = file::read(path)?;
-    if block::with(&before, project, entries).is_ok_and(|after| after == before) {
+    if block::with(&before, whose, entries).is_ok_and(|after| after == before) {
         console::err_line(&format!("{} has these names already", path.display()));
         return Ok(0);
     }
@@ -95,18 +115,20 @@ fn write(
     if context.settings.dry_run {
         return Ok(0);
     }
-    if !yes && !confirmed("Go on?")? {
+    if !arguments.yes && !confirmed("Go on?")? {
         return Err(CliError::said("nothing was written").with_hint("`--yes` writes without asking"));
     }
-    let written = file::change(path, |before| block::with(before, project, entries).map(Some));
-    written.map_err(|error| told(error, &format!("mesh hosts | sudo tee -a {}", path.display())))?;
+    let written = file::change(path, |before| block::with(before, whose, entries).map(Some));
+    let words = if arguments.all { "--write --all" } else { "--write" };
+    written.map_err(|error| told(error, &as_root(context, &whose.project, words, path)))?;
     console::err_line(&format!(" Hosts {}  Written", path.display()));
     Ok(0)
 }
 
-fn remove(context: &Context, project: &str, path: &Path, yes: bool) -> Result<u8, CliError> {
+fn remove(context: &Context, whose: &Whose, path: &Path, yes: bool) -> Result<u8, CliError> {
+    let project = whose.project.as_str();
     let before = file::read(path)?;
-    if matches!(block::without(&before, project), Ok(None)) {
+    if matches!(block::without(&before, whose), Ok(None)) {
         console::err_line(&format!("{} has no names of project {project}", path.display()));
         return Ok(0);
     }
@@ -117,26 +139,54 @@ fn remove(context: &Context, project: &str, path: &Path, yes: bool) -> Result<u8
     if !yes && !confirmed(&format!("Take the names of project {project} from {}?", path.display()))? {
         return Err(CliError::said("nothing was removed").with_hint("`--yes` removes without asking"));
     }
-    let removed = file::change(path, |before| block::without(before, project));
-    removed.map_err(|error| told(error, &format!("sudo mesh -p {project} hosts --remove --yes")))?;
+    let removed = file::change(path, |before| block::without(before, whose));
+    removed.map_err(|error| told(error, &as_root(context, project, "--remove", path)))?;
     console::err_line(&format!(" Hosts {}  Removed", path.display()));
     Ok(0)
 }
 
-/// Takes the block of a project that ended away, if it has one; what stands in the way is only told.
-pub(super) fn forget(project: &str) {
+/// Takes the block of a project that ended away, if this home has one for it; what stands in the way is only told.
+pub(super) fn forget(context: &Context, project: &str) {
     let path = Path::new(HOSTS);
-    let has_one = |content: Vec<u8>| !matches!(block::without(&content, project), Ok(None));
+    let whose = whose(context, project);
+    let has_one = |content: Vec<u8>| !matches!(block::without(&content, &whose), Ok(None));
     if !file::read(path).is_ok_and(has_one) {
         return;
     }
-    match file::change(path, |before| block::without(before, project)) {
+    match file::change(path, |before| block::without(before, &whose)) {
         Ok(_) => console::err_line(&format!(" Hosts {HOSTS}  Removed")),
         Err(error) if error.is_forbidden() => console::err_line(&format!(
-            "warning: the names of project {project} are still in {HOSTS}: sudo mesh -p {project} hosts --remove"
+            "warning: the names of project {project} are still in {HOSTS}: {}",
+            as_root(context, project, "--remove", path)
         )),
         Err(error) => console::err_line(&format!("warning: {}", CliError::from(error).render(false))),
     }
+}
+
+/// The command by which root does it for this home.
+fn as_root(context: &Context, project: &str, words: &str, path: &Path) -> String {
+    let file =
+        if path == Path::new(HOSTS) { String::new() } else { format!(" --hosts-file {}", quoted(path)) };
+    format!("sudo env {} mesh -p {project} hosts {words} --yes{file}", places(&context.home))
+}
+
+/// The variables by which another user finds a home.
+fn places(home: &Home) -> String {
+    let Home { data, state, runtime } = home;
+    let above = |path: &Path, name: &str| path.parent().filter(|_| path.ends_with(name)).map(Path::to_owned);
+    if let Some(root) = above(data, "data")
+        && above(state, "state").as_ref() == Some(&root)
+        && above(runtime, "run") == Some(root.clone())
+    {
+        return format!("MESH_HOME={}", quoted(&root));
+    }
+    let all = [("XDG_DATA_HOME", data), ("XDG_STATE_HOME", state), ("XDG_RUNTIME_DIR", runtime)];
+    let set = |(name, path): (&str, &PathBuf)| Some(format!("{name}={}", quoted(&above(path, "mesh")?)));
+    all.into_iter().filter_map(set).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 fn told(error: HostsError, command: &str) -> CliError {
@@ -227,5 +277,24 @@ mod tests {
         let local = [gateway(&[("127.0.0.1:443", 443)], &["a.localhost", "localhost"])];
         assert!(entries(&local, false).is_empty());
         assert_eq!(entries(&local, true), [("127.0.0.1".to_owned(), vec!["a.localhost".to_owned()])]);
+    }
+
+    #[test]
+    fn root_is_told_where_a_home_is() {
+        let home = |data: &str, state: &str, runtime: &str| Home {
+            data: data.into(),
+            state: state.into(),
+            runtime: runtime.into(),
+        };
+        for (home, want) in [
+            (home("/d e/data", "/d e/state", "/d e/run"), "MESH_HOME='/d e'"),
+            (
+                home("/h/.local/share/mesh", "/h/.local/state/mesh", "/run/user/7/mesh"),
+                "XDG_DATA_HOME='/h/.local/share' XDG_STATE_HOME='/h/.local/state' XDG_RUNTIME_DIR='/run/user/7'",
+            ),
+            (home("/h'x/mesh", "/s/mesh", "/s/mesh/run"), r"XDG_DATA_HOME='/h'\''x' XDG_STATE_HOME='/s'"),
+        ] {
+            assert_eq!(places(&home), want);
+        }
     }
 }

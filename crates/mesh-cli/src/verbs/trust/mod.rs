@@ -31,15 +31,15 @@ pub(crate) struct Arguments {
     print: bool,
 }
 
-/// Most domains of an authority that are told.
-const DOMAINS_SHOWN_MAX: usize = 50;
+/// Most domains of an authority that are told; one for more is not trusted, since nobody reads what it may speak for.
+const DOMAINS_SHOWN_MAX: usize = 200;
 
 /// An authority as stores know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     /// Its name in lists.
     name: String,
-    /// For which names it may speak.
+    /// How many names it may speak for, and which.
     domains: String,
     /// A file with its certificate; stores that are folders have it by the same name.
     file: PathBuf,
@@ -80,11 +80,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         (Vec::new(), published(&authorities))
     } else {
         let wanted = known(&authorities, &roots(&authorities, project.as_deref())?)?;
-        let current = known(&authorities, &authorities.all()?)?;
-        let old = published(&authorities)
-            .into_iter()
-            .filter(|one| current.iter().all(|other| other.file != one.file))
-            .collect();
+        let current: Result<Vec<PathBuf>, _> =
+            authorities.all()?.iter().map(|root| authorities.publish(root)).collect();
+        let current = current?;
+        let old = published(&authorities).into_iter().filter(|one| !current.contains(&one.file)).collect();
         (wanted, old)
     };
     let home = context.environment.get("HOME").map(PathBuf::from);
@@ -104,7 +103,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     }
     for one in &wanted {
         console::err_line(&format!(
-            "{} may vouch for these names and what is below them: {}",
+            "{} may vouch for these names and what is below them, {}",
             one.name, one.domains
         ));
     }
@@ -158,10 +157,28 @@ fn roots(authorities: &Authorities, project: Option<&str>) -> Result<Vec<Root>, 
 
 fn known(authorities: &Authorities, roots: &[Root]) -> Result<Vec<Known>, CliError> {
     let one = |root: &Root| {
-        let domains: Vec<&str> = root.domains().take(DOMAINS_SHOWN_MAX).collect();
-        Ok(Known { name: root.name(), domains: domains.join(", "), file: authorities.publish(root)? })
+        let file = authorities.publish(root)?;
+        Ok(Known { name: root.name(), domains: domains(&root.name(), root)?, file })
     };
     roots.iter().map(one).collect()
+}
+
+/// The names that an authority may speak for, with their number: those of the world first.
+fn domains(name: &str, root: &Root) -> Result<String, CliError> {
+    let outside = root.domains_outside();
+    let local: Vec<&str> = root.domains().filter(|domain| !outside.contains(*domain)).collect();
+    let outside: Vec<&str> = outside.iter().map(String::as_str).collect();
+    if outside.len() + local.len() > DOMAINS_SHOWN_MAX {
+        let said = format!(
+            "{name} may vouch for {} names, and more than {DOMAINS_SHOWN_MAX} are not put into stores",
+            outside.len() + local.len()
+        );
+        return Err(CliError::said(said).with_hint("`mesh trust --print` gives the certificates"));
+    }
+    let local = format!("{} local: {}", local.len(), local.join(", "));
+    let told =
+        (!outside.is_empty()).then(|| format!("{} of the world: {}", outside.len(), outside.join(", ")));
+    Ok(told.into_iter().chain([local]).collect::<Vec<_>>().join("; "))
 }
 
 /// Everything that may have come to stores from here.
@@ -171,4 +188,28 @@ fn published(authorities: &Authorities) -> Vec<Known> {
         Some(Known { name: mesh_authority::name_in(&pem)?, domains: String::new(), file })
     };
     all.filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn all_names_are_told_those_of_the_world_first_and_too_many_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authorities = Authorities::of(folder.path());
+        let root = |number: usize| {
+            let names: BTreeSet<String> = (0..number).map(|at| format!("z{at:03}.example")).collect();
+            authorities.root_for("shop", &names).expect("a root")
+        };
+        let told = domains("x", &root(60)).expect("told");
+        assert!(
+            told.starts_with("60 of the world: z000.example, ") && told.contains("z059.example;"),
+            "{told}"
+        );
+        assert!(told.contains("; 6 local: ") && told.contains("localhost"), "{told}");
+        let error = domains("x", &root(DOMAINS_SHOWN_MAX)).expect_err("too many");
+        assert!(error.to_string().contains("206 names"), "{error}");
+    }
 }

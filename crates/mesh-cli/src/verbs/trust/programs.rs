@@ -30,6 +30,15 @@ pub(crate) enum TrustError {
         /// What it said.
         said: String,
     },
+    /// It failed, and so did taking back what was done before.
+    #[error("{} could not be put back as it was", path.display())]
+    Left {
+        /// The file.
+        path: PathBuf,
+        /// What failed first.
+        #[source]
+        source: Box<TrustError>,
+    },
     /// A file of a store.
     #[error("could not {attempted} {}", path.display())]
     File {

@@ -87,26 +87,64 @@ impl System {
         format!("{}, and run {program}", parts.join(", "))
     }
 
+    /// Changes files of the folder and has the bundle made of them. Where one of both fails, the folder is as it was:
+    /// what is in it is what the next run takes to be done.
     pub(super) fn change(&self, add: &[PathBuf], remove: &[PathBuf]) -> Result<(), TrustError> {
-        for path in remove {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", path, error));
-                }
-                _ => {}
+        let mut before: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
+        let done = self.change_files(add, remove, &mut before).and_then(|()| {
+            let words = if remove.is_empty() { self.added } else { self.removed };
+            programs::run(&self.program, words).map(drop)
+        });
+        let Err(error) = done else { return Ok(()) };
+        for (place, text) in before.iter().rev() {
+            let back = match text {
+                Some(text) => put(place, text),
+                None => fs::remove_file(place),
+            };
+            if let Err(source) = back
+                && source.kind() != io::ErrorKind::NotFound
+            {
+                return Err(TrustError::Left { path: place.clone(), source: Box::new(error) });
             }
+        }
+        Err(error)
+    }
+
+    /// Changes them, and notes before each what was there.
+    fn change_files(
+        &self,
+        add: &[PathBuf],
+        remove: &[PathBuf],
+        before: &mut Vec<(PathBuf, Option<Vec<u8>>)>,
+    ) -> Result<(), TrustError> {
+        for path in remove {
+            let Some(text) = there(path).map_err(|error| failed("read", path, error))? else { continue };
+            before.push((path.clone(), Some(text)));
+            fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
         }
         for file in add {
             let place = self.folder.join(file.file_name().unwrap_or_default());
-            let put = fs::read(file).and_then(|text| {
-                fs::write(&place, text)?;
-                fs::set_permissions(&place, fs::Permissions::from_mode(0o644))
-            });
-            put.map_err(|error| failed("write", &place, error))?;
+            let text = fs::read(file).map_err(|error| failed("read", file, error))?;
+            let old = there(&place).map_err(|error| failed("read", &place, error))?;
+            before.push((place.clone(), old));
+            put(&place, &text).map_err(|error| failed("write", &place, error))?;
         }
-        let words = if remove.is_empty() { self.added } else { self.removed };
-        programs::run(&self.program, words).map(drop)
+        Ok(())
     }
+}
+
+/// What is in a file; none where there is none.
+fn there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn put(place: &Path, text: &[u8]) -> io::Result<()> {
+    fs::write(place, text)?;
+    fs::set_permissions(place, fs::Permissions::from_mode(0o644))
 }
 
 /// What is said of a machine whose store is not known.
@@ -171,6 +209,32 @@ mod tests {
             fs::read_to_string(root.path().join("log")).expect("called"),
             "called --fresh\ncalled --fresh\n"
         );
+    }
+
+    #[test]
+    fn what_the_program_refused_is_still_to_be_done() {
+        let root = tempfile::tempdir().expect("a folder");
+        let system = store(root.path(), true);
+        let works = fs::read(&system.program).expect("read");
+        let (one, old) = (known(root.path(), "one"), known(root.path(), "old"));
+        fs::write(system.folder.join("old.crt"), "certificate of old").expect("written");
+        let steps = || system.steps(std::slice::from_ref(&one), std::slice::from_ref(&old));
+        let carry_out = || {
+            let [Step { deed: Deed::System { add, remove }, .. }] = &steps()[..] else { panic!("no step") };
+            system.change(add, remove)
+        };
+        let before = steps();
+        fs::write(&system.program, "#!/bin/sh\necho no room >&2\nexit 1\n").expect("written");
+        for _ in 0..2 {
+            let error = carry_out().expect_err("the program fails");
+            assert!(error.to_string().contains("no room"), "{error}");
+            assert_eq!(steps(), before);
+            let there = fs::read_to_string(system.folder.join("old.crt")).expect("there");
+            assert!(there == "certificate of old" && !system.folder.join("one.crt").exists());
+        }
+        fs::write(&system.program, works).expect("written");
+        carry_out().expect("changed");
+        assert!(steps().is_empty() && !system.folder.join("old.crt").exists());
     }
 
     #[test]
