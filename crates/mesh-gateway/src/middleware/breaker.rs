@@ -9,6 +9,7 @@ use super::{
     predicate::{Call, Function, Kind, Predicate, Value},
 };
 use crate::config::model;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::{
@@ -38,7 +39,9 @@ pub(crate) struct Breaker {
     fallback: Duration,
     recovery: Duration,
     status: StatusCode,
-    state: Mutex<State>,
+    /// What [`Self::condition`] was read from.
+    expression: String,
+    state: ArcSwap<Mutex<State>>,
 }
 
 #[derive(Debug)]
@@ -97,13 +100,23 @@ impl Breaker {
             fallback: or(config.fallback_duration, Duration::from_secs(10)),
             recovery: or(config.recovery_duration, Duration::from_secs(10)),
             status: status.ok_or(LayerError::Status(config.response_code))?,
-            state: Mutex::new(State::new()),
+            expression: config.expression.clone(),
+            state: ArcSwap::from_pointee(Mutex::new(State::new())),
         })
+    }
+
+    /// Goes on as the same breaker was before a new configuration.
+    pub(super) fn take_over(&self, before: &Self) {
+        let times = |breaker: &Self| (breaker.check_period, breaker.fallback, breaker.recovery);
+        if self.expression == before.expression && times(self) == times(before) {
+            self.state.store(before.state.load_full());
+        }
     }
 
     /// Whether a request goes through; an answer, if it does not.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Reply> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.load();
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.admits(now, self.recovery) {
             return Ok(());
         }
@@ -112,7 +125,8 @@ impl Breaker {
     }
 
     fn note(&self, status: StatusCode, took: Duration, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.load();
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.record(status, took, now);
         if state.checked.is_some_and(|checked| now.duration_since(checked) < self.check_period) {
             return;
@@ -252,6 +266,28 @@ mod tests {
             ..Default::default()
         };
         Breaker::new(&config).expect("a breaker")
+    }
+
+    #[test]
+    fn the_same_breaker_stays_open() {
+        let now = Instant::now();
+        for (expression, expected) in
+            [("NetworkErrorRatio() > 0.5", false), ("NetworkErrorRatio() > 0.6", true)]
+        {
+            let breaker = |expression: &str| {
+                let config = model::CircuitBreaker {
+                    expression: expression.to_owned(),
+                    response_code: 503,
+                    ..Default::default()
+                };
+                Breaker::new(&config).expect("a layer")
+            };
+            let (before, after) = (breaker("NetworkErrorRatio() > 0.5"), breaker(expression));
+            before.note(StatusCode::BAD_GATEWAY, Duration::ZERO, now);
+            assert!(before.admit(now).is_err());
+            after.take_over(&before);
+            assert_eq!(after.admit(now).is_ok(), expected, "{expression}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     source::Source,
 };
 use crate::config::model;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::{
@@ -18,13 +19,15 @@ pub(crate) struct InFlight {
     amount: i64,
     source: Source,
     /// Only sources with requests under way: connections bound their number.
-    requests: Mutex<HashMap<String, i64>>,
+    requests: ArcSwap<Requests>,
 }
+
+type Requests = Mutex<HashMap<String, i64>>;
 
 /// A request that is counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    layer: Arc<InFlight>,
+    requests: Arc<Requests>,
     source: String,
 }
 
@@ -35,13 +38,21 @@ impl InFlight {
             source.ip_strategy.is_some() || !source.request_header_name.is_empty() || source.request_host
         };
         let source = config.source_criterion.as_ref().filter(named).unwrap_or(&of_host);
-        Ok(Self { amount: config.amount, source: Source::new(Some(source))?, requests: Mutex::default() })
+        Ok(Self { amount: config.amount, source: Source::new(Some(source))?, requests: ArcSwap::default() })
+    }
+
+    /// Counts those too that are under way since before a new configuration.
+    pub(super) fn take_over(&self, before: &Self) {
+        if self.source == before.source {
+            self.requests.store(before.requests.load_full());
+        }
     }
 
     /// Counts a request; an answer, if there are too many.
-    pub(crate) fn admit(self: &Arc<Self>, exchange: &Exchange) -> Result<Counted, Reply> {
+    pub(crate) fn admit(&self, exchange: &Exchange) -> Result<Counted, Reply> {
         let source = self.source.of(exchange);
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.requests.load_full();
+        let mut requests = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let count = requests.get(&source).copied().unwrap_or(0);
         if count >= self.amount {
             let mut reply = Reply::plain(StatusCode::TOO_MANY_REQUESTS);
@@ -50,13 +61,13 @@ impl InFlight {
         }
         requests.insert(source.clone(), count + 1);
         drop(requests);
-        Ok(Counted { layer: self.clone(), source })
+        Ok(Counted { requests: shared, source })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut requests = self.layer.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = requests.get_mut(&self.source) {
             *count -= 1;
             if *count <= 0 {
@@ -84,6 +95,14 @@ mod tests {
         let other = layer.admit(&exchange("b")).expect("counted");
         drop((first, other));
         assert!(layer.admit(&exchange("a")).is_ok());
-        assert_eq!(layer.requests.lock().expect("no fault").len(), 1);
+        assert_eq!(layer.requests.load().lock().expect("no fault").len(), 1);
+        let config = model::InFlightReq { amount: 1, ..Default::default() };
+        let (before, after) =
+            (InFlight::new(&config).expect("a layer"), InFlight::new(&config).expect("a layer"));
+        let counted = before.admit(&exchange("a")).expect("counted");
+        after.take_over(&before);
+        assert!(after.admit(&exchange("a")).is_err());
+        drop(counted);
+        assert!(after.admit(&exchange("a")).is_ok());
     }
 }

@@ -255,6 +255,8 @@ impl Layer {
         match (self, before) {
             (Self::RateLimit(layer), Self::RateLimit(before)) => layer.take_over(before),
             (Self::DigestAuth(layer), Self::DigestAuth(before)) => layer.take_over(before),
+            (Self::InFlight(layer), Self::InFlight(before)) => layer.take_over(before),
+            (Self::Breaker(layer), Self::Breaker(before)) => layer.take_over(before),
             _ => {}
         }
     }

@@ -74,15 +74,14 @@ impl Relays {
         }
         let deadline = Instant::now() + SAYING_MAX;
         let mut seen = vec![0; FIXED_BYTES + REST_BYTES_MAX];
-        let mut begun = Looked::new(SAYING_MAX);
+        let mut looked = Looked::new(SAYING_MAX);
         loop {
-            let Ok(looked) = timeout_at(deadline, stream.peek(&mut seen)).await else { return Some(peer) };
-            let count = looked.ok()?;
+            let Ok(count) = timeout_at(deadline, stream.peek(&mut seen)).await else { return Some(peer) };
+            let count = count.ok()?;
             match said(&seen[..count]) {
                 Said::Nothing => return Some(peer),
                 Said::Wrong => return None,
-                Said::More if begun.more(stream, count).await => {}
-                // Less than a signature may be anybody's words; half a header is nobody's.
+                Said::More if looked.more(stream, count).await => {}
                 Said::More => return (count < SIGNATURE.len()).then_some(peer),
                 Said::Header { length, client } => {
                     stream.read_exact(&mut seen[..length]).await.ok()?;
