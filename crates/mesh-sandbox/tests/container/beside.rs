@@ -193,7 +193,7 @@ pub(crate) fn bounds(world: &World) {
 const LOOK_AROUND: &str = "echo up; while true; do for p in /proc/[0-9]*; do \
     readlink $p/exe; readlink $p/root; \
     echo mounts $(grep -c . $p/mountinfo); echo sockets $(grep -c . $p/net/unix); \
-    echo files $(ls $p/root/); echo command $(cat $p/cmdline); grep CapPrm $p/status; \
+    echo files $(ls $p/root/); echo place $(stat -c %d:%i $p/root/); echo command $(cat $p/cmdline); grep CapPrm $p/status; \
     done; done 2>/dev/null";
 
 pub(crate) fn guard(world: &World) {
@@ -220,11 +220,11 @@ fn look_around(world: &World, further: &[&str]) {
     let mut orders = world.exec(&container, world.process(&["true"]));
     let long = (0..LONG_ORDERS).map(|number| (format!("LONG{number}"), String::from("x")));
     orders.process.environment = Secret::new(long.collect::<BTreeMap<_, _>>());
-    let own = "grep -c . /proc/1/mountinfo; grep -c . /proc/1/net/unix; echo $(ls /); grep CapPrm /proc/1/status; \
+    let own = "grep -c . /proc/1/mountinfo; grep -c . /proc/1/net/unix; echo $(ls /); stat -c %d:%i /; grep CapPrm /proc/1/status; \
         grep CapPrm /proc/self/status";
     let (end, own, error) = start(world, &container, &["sh", "-c", own]).end();
     assert_eq!(end, End::Code(0), "{error}");
-    let [mounts, sockets, files, first, program] = own.lines().collect::<Vec<_>>()[..] else {
+    let [mounts, sockets, files, place, first, program] = own.lines().collect::<Vec<_>>()[..] else {
         panic!("{own}");
     };
     for _ in 0..8 {
@@ -241,6 +241,8 @@ fn look_around(world: &World, further: &[&str]) {
     let stranger = |line: &&String| match line.split_once([' ', '\t']) {
         Some(("mounts", count)) => ![mounts, "0", ""].contains(&count),
         Some(("sockets", count)) => ![sockets, "0", ""].contains(&count),
+        // Not the names alone: it is the very directory.
+        Some(("place", found)) => ![place, ""].contains(&found),
         // A listing may be cut short, by an overlay as well; what is not the container's is the machine's.
         Some(("files", names)) => names.split(' ').any(|name| !own_files.contains(name)),
         Some(("command", words)) => words.contains(&*world.path("").to_string_lossy()),
@@ -249,7 +251,8 @@ fn look_around(world: &World, further: &[&str]) {
             world.namespace != UserNamespace::Sole && ![first, program].contains(&line.as_str())
         }
         None if further.is_empty() => {
-            !["up", "/bin/busybox", "/", "files", "mounts", "sockets", "command"].contains(&line.as_str())
+            !["up", "/bin/busybox", "/", "files", "place", "mounts", "sockets", "command"]
+                .contains(&line.as_str())
         }
         _ => false,
     };
