@@ -116,6 +116,69 @@ fn what_was_kept_comes_back_after_everything_is_gone() {
     assert!(profiles.contains("2 of 2") && profiles.contains("0 of 1"), "{profiles}");
 }
 
+#[test]
+fn a_sealed_backup_tells_nothing_and_brings_back_what_the_project_is_started_with() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "x-mesh: {generate: {TOKEN: {length: 40}}}
+services:
+  a:
+    image: busybox
+    init: true
+    command: [sleep, infinity]
+    environment: {TOKEN: '${TOKEN}', WORD: '${WORD:-none}'}
+    volumes: ['data:/data']
+volumes: {data: }
+",
+    );
+    stack.write(".env", "WORD=word-of-the-file\n");
+    stack.up();
+    stack.shell("a", "echo plain-text-of-a-volume > /data/file; head -c 300000 /dev/zero > /data/large");
+    let token = stack.mesh(&["secrets", "get", "TOKEN"]).succeeded().stdout.trim_end().to_owned();
+    let key = stack.directory().join("key");
+    let key = key.to_str().expect("a path");
+    stack.mesh(&["backup", "--key-file", key]).succeeded();
+    assert_eq!(fs::metadata(key).expect("the key").permissions().mode() & 0o777, 0o600);
+    let backup = only(&stack.directory().join("backups"));
+    for entry in fs::read_dir(&backup).expect("a backup") {
+        let text = fs::read(entry.expect("a file").path()).expect("a file");
+        let text = String::from_utf8_lossy(&text);
+        for secret in [token.as_str(), "plain-text-of-a-volume", "word-of-the-file"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    // Whether it is whole can be told without the key.
+    stack.mesh(&["verify"]).succeeded();
+    stack.mesh(&["restore", "-y"]).failed_saying(&["is sealed", "--key-file"]);
+    let other = stack.directory().join("other");
+    fs::write(&other, format!("{}\n", "ab".repeat(32))).expect("another key");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("its mode");
+    let other = other.to_str().expect("a path");
+    stack.mesh(&["restore", "-y", "--key-file", other]).failed_saying(&["is not the key"]);
+
+    // As on another machine.
+    stack.mesh(&["reset", "-y"]).succeeded();
+    fs::remove_file(stack.directory().join(".env")).expect("it is there");
+    fs::remove_dir_all(stack.home().join("data/secrets")).expect("it is there");
+    stack.mesh(&["restore", "-y", "--key-file", key]).succeeded();
+    assert_eq!(
+        stack.shell("a", "cat /data/file; stat -c %s /data/large; echo $TOKEN $WORD"),
+        format!("plain-text-of-a-volume\n300000\n{token} word-of-the-file")
+    );
+    // What is there stays, and that it differs is told.
+    stack.write(".env", "WORD=another\n");
+    stack.mesh(&["secrets", "rotate", "TOKEN"]).succeeded();
+    let told = stack.mesh(&["restore", "-y", "--key-file", key]).succeeded();
+    assert!(
+        told.stderr.contains(".env differs") && told.stderr.contains("TOKEN had other values"),
+        "{}",
+        told.text()
+    );
+    assert_eq!(fs::read_to_string(stack.directory().join(".env")).expect("it is there"), "WORD=another\n");
+}
+
 /// Starts a restore, ends it with a signal after a while, and gives whether it was over before.
 fn restore_cut_off(stack: &Stack, signal: &str, after: Duration) -> bool {
     let begun = Instant::now();

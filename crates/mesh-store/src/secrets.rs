@@ -231,6 +231,21 @@ impl Secrets {
         })
     }
 
+    /// Keeps a value where there is none, and gives what there is then.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn adopt(
+        &self,
+        name: &str,
+        value: Secret<String>,
+        recipe: Option<Recipe>,
+    ) -> Result<Kept, SecretsError> {
+        check_size(name, &value)?;
+        let kept = Kept { at: At::File(value), recipe, made_unix_seconds: now() };
+        self.change(|secrets| Ok(secrets.entry(name.to_owned()).or_insert(kept).clone()))
+    }
+
     /// The value that the vault had is kept here again. One that the file has stays.
     ///
     /// # Errors

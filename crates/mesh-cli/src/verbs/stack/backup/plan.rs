@@ -1,6 +1,9 @@
 //! What of a project goes into a backup, and how: decided from what was brought up and what runs.
 
-use super::manifest::FILES_MAX;
+use super::{
+    manifest::FILES_MAX,
+    settings::{ENVIRONMENT_FILE, SECRETS_FILE},
+};
 use mesh_api::status::{ContainerStatus, State};
 use mesh_model::{
     backup::Dump,
@@ -213,7 +216,8 @@ fn users<'a>(project: &'a Project, key: &str, read_only: bool) -> BTreeSet<&'a s
 }
 
 fn check_names(plan: &Plan) -> Result<(), String> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let own = "the project itself";
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::from([(ENVIRONMENT_FILE, own), (SECRETS_FILE, own)]);
     let dumps = plan.dumps.iter().map(|dump| (dump.dump.file.as_str(), dump.service.as_str()));
     let volumes = plan.volumes.iter().map(|volume| (volume.file.as_str(), volume.key.as_str()));
     for (file, owner) in dumps.chain(volumes) {

@@ -6,12 +6,14 @@
 //! before, a signal or a kill included, has the old ones back.
 
 use super::{
-    Place,
-    folder::Whole,
+    KeyFile, Place,
+    folder::{Source, Whole},
     manifest::{Content, Manifest, Verdict},
     plan::{at_work, filled_by_dumps, is_at_rest, parent_and_folder, through},
     programs::{Signals, feed, program},
     refuse_writers,
+    seal::Key,
+    settings,
     verify::check,
 };
 use crate::{
@@ -31,7 +33,7 @@ use mesh_api::{
 };
 use mesh_model::project::Project;
 use mesh_store::aside::Aside;
-use std::{collections::BTreeSet, fs::File, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Times that a volume is looked at again because more was in it than one list has.
 const CLEARINGS_MAX: usize = 1000;
@@ -52,6 +54,8 @@ pub(crate) struct RestoreArguments {
     yes: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    key: KeyFile,
 }
 
 /// Does it.
@@ -67,6 +71,7 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if manifest.project != target.name {
         console::err_line(&format!("warning: this is a backup of project {}", manifest.project));
     }
+    let key = arguments.key.of_restore(&backup.name, &manifest)?;
     if context.settings.dry_run {
         for (file, entry) in &manifest.files {
             console::out_line(&match &entry.content {
@@ -74,6 +79,10 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
                     format!("Volume {key} would have what is in {file}, and nothing else")
                 }
                 Content::Dump { service } => format!("Service {service} would read {file}"),
+                Content::Environment => "A .env that is not there would be that of the backup".to_owned(),
+                Content::Secrets => {
+                    "Generated secrets that are not there would be those of the backup".to_owned()
+                }
             });
         }
         return Ok(0);
@@ -85,8 +94,9 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if !arguments.yes && !confirmed(&question)? {
         return Err(CliError::said("nothing was changed").with_hint("`--yes` restores without asking"));
     }
+    settings::put_back(context, &target, &backup, &manifest, key.as_ref())?;
     let mut signals = Signals::watch()?;
-    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest)).await?;
+    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest, key)).await?;
     let aside = work.put_aside(context, &target)?;
     if let Err(error) = signals.unless_interrupted(work.restore(context, &aside)).await {
         restoring::put_back(&work.client, aside.aside).await?;
@@ -112,6 +122,7 @@ fn start(services: Vec<String>) -> Request {
 struct Work {
     backup: Whole,
     manifest: Manifest,
+    key: Option<Key>,
     client: Client,
     project: Box<Project>,
     containers: Vec<ContainerStatus>,
@@ -126,6 +137,7 @@ impl Work {
         target: &Target,
         backup: Whole,
         manifest: Manifest,
+        key: Option<Key>,
     ) -> Result<Self, CliError> {
         let there = There::find(target).await?.filter(|there| !there.containers.is_empty());
         let client = match there {
@@ -149,7 +161,7 @@ impl Work {
         let services: Vec<ContainerStatus> = services;
         let ran = services.iter().filter(|one| !is_at_rest(one.state)).map(|one| one.service.clone());
         let ran = ran.collect();
-        let work = Self { backup, manifest, client, project, containers: services, ran };
+        let work = Self { backup, manifest, key, client, project, containers: services, ran };
         work.check_places()?;
         // What `run` made is not stopped with the project.
         work.refuse_writers(&one_offs)?;
@@ -163,7 +175,7 @@ impl Work {
     fn refuse_writers(&self, containers: &[ContainerStatus]) -> Result<(), CliError> {
         let volumes = self.manifest.files.values().filter_map(|entry| match &entry.content {
             Content::Volume { key, .. } => Some(key.as_str()),
-            Content::Dump { .. } => None,
+            _ => None,
         });
         refuse_writers(&at_work(&self.project, containers, &volumes.collect(), is_at_rest))
     }
@@ -176,6 +188,7 @@ impl Work {
             match &entry.content {
                 Content::Volume { key, .. } => drop(keys.insert(key.clone())),
                 Content::Dump { service } => drop(dumped.insert(service.as_str())),
+                Content::Environment | Content::Secrets => {}
             }
         }
         keys.extend(filled_by_dumps(&self.project, &dumped).into_iter().map(str::to_owned));
@@ -208,6 +221,7 @@ impl Work {
         for (file, entry) in &self.manifest.files {
             match &entry.content {
                 Content::Volume { key, folder } => drop(self.place(key, folder)?),
+                Content::Environment | Content::Secrets => {}
                 Content::Dump { service } => {
                     let reads = self.project.services.get(service).is_some_and(|found| found.dump.is_some());
                     let there = self.containers.iter().any(|one| one.service == *service);
@@ -266,7 +280,7 @@ impl Work {
             .iter()
             .filter_map(|(file, entry)| match &entry.content {
                 Content::Dump { service } => Some((file, service)),
-                Content::Volume { .. } => None,
+                _ => None,
             })
             .collect();
         if dumps.is_empty() {
@@ -285,9 +299,8 @@ impl Work {
         Ok(())
     }
 
-    fn open(&self, file: &str) -> Result<File, CliError> {
-        let path = self.backup.path.join(file);
-        File::open(&path).map_err(CliError::io(format!("open {}", path.display())))
+    fn open(&self, file: &str) -> Result<Source, CliError> {
+        self.backup.open(file, self.key.as_ref())
     }
 }
 

@@ -50,18 +50,25 @@ impl Key {
     pub(super) fn of(path: &Path, makes: bool) -> Result<(Self, bool), CliError> {
         let named = |what: &str| format!("{what} the key {}", path.display());
         let file = match fs::File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && makes => return Self::make(path).map(|key| (key, true)),
+            Err(error) if error.kind() == ErrorKind::NotFound && makes => {
+                return Self::make(path).map(|key| (key, true));
+            }
             file => file.map_err(CliError::io(named("read")))?,
         };
         let mode = file.metadata().map_err(CliError::io(named("read")))?.mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(CliError::said(format!("the key {} has mode {mode:04o}, so others may read it", path.display()))
-                .with_hint("`chmod 600` it; who has read it can read the backups"));
+            return Err(CliError::said(format!(
+                "the key {} has mode {mode:04o}, so others may read it",
+                path.display()
+            ))
+            .with_hint("`chmod 600` it; who has read it can read the backups"));
         }
         let mut text = String::new();
         file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(CliError::io(named("read")))?;
         let key = parse(text.trim());
-        let key = key.ok_or_else(|| CliError::said(format!("{} is no key: it has not 64 digits 0-9 a-f", path.display())));
+        let key = key.ok_or_else(|| {
+            CliError::said(format!("{} is no key: it has not 64 digits 0-9 a-f", path.display()))
+        });
         Ok((Self(Secret::new(key?)), false))
     }
 
@@ -155,7 +162,9 @@ impl Sealing {
 
     fn seal(&mut self, last: bool, out: &mut Vec<u8>) -> Result<(), CliError> {
         let nonce = nonce(self.number, last);
-        self.key.seal_in_place_append_tag(nonce, Aad::empty(), &mut self.chunk).map_err(|Unspecified| broken())?;
+        self.key
+            .seal_in_place_append_tag(nonce, Aad::empty(), &mut self.chunk)
+            .map_err(|Unspecified| broken())?;
         out.append(&mut self.chunk);
         self.number += 1;
         Ok(())
