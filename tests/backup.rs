@@ -7,6 +7,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 const FILE: &str = "
@@ -112,6 +114,145 @@ fn what_was_kept_comes_back_after_everything_is_gone() {
     assert_eq!(stack.mesh(&["health"]).code, 0);
     let profiles = stack.mesh(&["profiles"]).succeeded().stdout;
     assert!(profiles.contains("2 of 2") && profiles.contains("0 of 1"), "{profiles}");
+}
+
+#[test]
+fn a_sealed_backup_tells_nothing_and_brings_back_what_the_project_is_started_with() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(
+        "x-mesh: {generate: {TOKEN: {length: 40}}}
+services:
+  a:
+    image: busybox
+    init: true
+    command: [sleep, infinity]
+    environment: {TOKEN: '${TOKEN}', WORD: '${WORD:-none}'}
+    volumes: ['data:/data']
+volumes: {data: }
+",
+    );
+    stack.write(".env", "WORD=word-of-the-file\n");
+    stack.up();
+    stack.shell("a", "echo plain-text-of-a-volume > /data/file; head -c 300000 /dev/zero > /data/large");
+    let token = stack.mesh(&["secrets", "get", "TOKEN"]).succeeded().stdout.trim_end().to_owned();
+    let key = stack.directory().join("key");
+    let key = key.to_str().expect("a path");
+    stack.mesh(&["backup", "--key-file", key]).succeeded();
+    assert_eq!(fs::metadata(key).expect("the key").permissions().mode() & 0o777, 0o600);
+    let backup = only(&stack.directory().join("backups"));
+    for entry in fs::read_dir(&backup).expect("a backup") {
+        let text = fs::read(entry.expect("a file").path()).expect("a file");
+        let text = String::from_utf8_lossy(&text);
+        for secret in [token.as_str(), "plain-text-of-a-volume", "word-of-the-file"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    // Whether it is whole can be told without the key.
+    stack.mesh(&["verify"]).succeeded();
+    stack.mesh(&["restore", "-y"]).failed_saying(&["is sealed", "--key-file"]);
+    let other = stack.directory().join("other");
+    fs::write(&other, format!("{}\n", "ab".repeat(32))).expect("another key");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("its mode");
+    let other = other.to_str().expect("a path");
+    stack.mesh(&["restore", "-y", "--key-file", other]).failed_saying(&["is not the key"]);
+
+    // As on another machine.
+    stack.mesh(&["reset", "-y"]).succeeded();
+    fs::remove_file(stack.directory().join(".env")).expect("it is there");
+    fs::remove_dir_all(stack.home().join("data/secrets")).expect("it is there");
+    stack.mesh(&["restore", "-y", "--key-file", key]).succeeded();
+    assert_eq!(
+        stack.shell("a", "cat /data/file; stat -c %s /data/large; echo $TOKEN $WORD"),
+        format!("plain-text-of-a-volume\n300000\n{token} word-of-the-file")
+    );
+    // What is there stays, and that it differs is told.
+    stack.write(".env", "WORD=another\n");
+    stack.mesh(&["secrets", "rotate", "TOKEN"]).succeeded();
+    let told = stack.mesh(&["restore", "-y", "--key-file", key]).succeeded();
+    assert!(
+        told.stderr.contains(".env differs") && told.stderr.contains("TOKEN had other values"),
+        "{}",
+        told.text()
+    );
+    assert_eq!(fs::read_to_string(stack.directory().join(".env")).expect("it is there"), "WORD=another\n");
+}
+
+/// Starts a restore, ends it with a signal after a while, and gives whether it was over before.
+fn restore_cut_off(stack: &Stack, signal: &str, after: Duration) -> bool {
+    let begun = Instant::now();
+    let mut restore = stack.command(&["restore", "-y"]);
+    let child = restore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mesh restore");
+    let pid = child.id().to_string();
+    let watched = PathBuf::from(format!("/proc/{pid}/status"));
+    let ended = || fs::read_to_string(&watched).map_or(true, |status| status.contains("State:\tZ"));
+    harness::within(60, || ended() || begun.elapsed() >= after);
+    let over = ended();
+    if !over {
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+    let outcome = harness::finish(child);
+    println!(
+        "{signal} after {after:?}: over {over}, code {}: {}",
+        outcome.code,
+        outcome.stderr.lines().last().unwrap_or("")
+    );
+    over
+}
+
+#[test]
+fn a_restore_that_is_cut_off_leaves_the_old_data_or_the_new_and_never_some_of_each() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(FILE);
+    stack.up();
+    let write = |state: &str| {
+        sql(&stack, &format!("drop table if exists t; create table t as select '{state}' as s"));
+        stack.shell(
+            "cache",
+            &format!("redis-cli set s {state} && rm -f /data/extra-* && touch /data/extra-{state}"),
+        );
+    };
+    let read = || {
+        stack.mesh(&["up", "-d", "--wait"]).succeeded();
+        [
+            sql(&stack, "select s from t"),
+            stack.shell("cache", "redis-cli get s"),
+            stack.shell("cache", "cd /data && ls -d extra-* | sed s/extra-//"),
+        ]
+    };
+    write("backup");
+    stack.mesh(&["backup"]).succeeded();
+    write("now");
+    let begun = Instant::now();
+    stack.mesh(&["restore", "-y"]).succeeded();
+    let whole = begun.elapsed();
+    assert_eq!(read(), ["backup"; 3]);
+    write("now");
+    let (mut cut_off, rounds) = (0, 9);
+    for round in 1..=rounds {
+        let signal = ["-KILL", "-TERM", "-KILL", "-INT"][round as usize % 4];
+        let over = restore_cut_off(&stack, signal, whole * round / rounds);
+        // Whatever command comes next.
+        stack.mesh(&["ps", "-a"]).succeeded();
+        let found = read();
+        assert!(found == ["now"; 3] || found == ["backup"; 3], "{signal} in round {round}: {found:?}");
+        // Asked to end it had time to put everything back, unless it had come to its end.
+        cut_off += u32::from(found == ["now"; 3]);
+        assert!(!over || found == ["backup"; 3], "round {round}");
+        for left in ["_data.old", "_data.gone"] {
+            for volume in fs::read_dir(stack.home().join("data/volumes")).expect("volumes") {
+                let path = volume.expect("a volume").path().join(left);
+                assert!(!path.exists(), "{}", path.display());
+            }
+        }
+        write("now");
+    }
+    println!("{cut_off} of {rounds} restores left the old data");
+    assert!(cut_off > 0, "no restore was cut off");
 }
 
 #[test]

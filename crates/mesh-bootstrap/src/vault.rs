@@ -12,6 +12,8 @@ pub enum Method {
     Write,
     /// LIST.
     List,
+    /// DELETE.
+    Delete,
 }
 
 /// An answer that is no failure.

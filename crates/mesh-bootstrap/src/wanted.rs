@@ -14,7 +14,7 @@
 //! ```
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Services of one plan.
 const SERVICES_MAX: usize = 500;
@@ -31,6 +31,9 @@ pub struct Wanted {
     /// Who signs certificates; without it there are none.
     #[serde(default)]
     pub authority: Option<Authority>,
+    /// How long logins last.
+    #[serde(default)]
+    pub logins: Logins,
     /// By name.
     #[serde(default)]
     pub services: BTreeMap<String, Service>,
@@ -50,6 +53,43 @@ pub struct Credentials {
 impl Default for Credentials {
     fn default() -> Self {
         Self { mount: "secret".to_owned() }
+    }
+}
+
+/// How long logins last, as in `720h`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Logins {
+    /// Life of a token that a service gets.
+    #[serde(with = "humantime_text")]
+    pub token_ttl: Duration,
+    /// The longest it can be prolonged to.
+    #[serde(with = "humantime_text")]
+    pub token_max_ttl: Duration,
+    /// Life of what a service logs in with.
+    #[serde(with = "humantime_text")]
+    pub secret_id_ttl: Duration,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        Self { token_ttl: hours(1), token_max_ttl: hours(24), secret_id_ttl: hours(720) }
+    }
+}
+
+/// Times as they are written in plans.
+mod humantime_text {
+    use serde::{Deserialize as _, Deserializer, de::Error as _};
+    use std::time::Duration;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let life = humantime::parse_duration(&text).map_err(D::Error::custom)?;
+        if life.as_secs() == 0 {
+            return Err(D::Error::custom("a life is a second or more"));
+        }
+        Ok(life)
     }
 }
 
@@ -242,5 +282,7 @@ mod tests {
         check("[services.'../x']", "lower-case letters");
         check("[services.a]\npassword = 'x'", "not a plan");
         check("[services.a]\naddresses = ['x']", "not a plan");
+        check("[logins]\nsecret-id-ttl = '20s'", "fine");
+        check("[logins]\nsecret-id-ttl = '0s'", "not a plan");
     }
 }

@@ -4,9 +4,11 @@ use crate::{
     Hooks, console,
     environment::{self, Environment},
     failure::CliError,
-    keeper::Kept,
+    generated,
+    keeper::{Draft, Kept},
     loading::{self, Outcome, Wanted},
     progress::Reporter,
+    restoring,
     settings::{ProgressMode, Settings},
     supervisor::{self, Client},
     words,
@@ -16,7 +18,7 @@ use mesh_api::{
     request::Request,
     status::ContainerStatus,
 };
-use mesh_compose::{Loaded, Refusals};
+use mesh_compose::{Loaded, Refusals, generate::Keeper};
 use mesh_model::project::Project;
 use mesh_redact::Secret;
 use mesh_store::{
@@ -28,6 +30,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::BorrowedFd,
     path::Path,
+    sync::Arc,
 };
 
 /// What every verb has at hand.
@@ -150,21 +153,49 @@ impl Context {
         }
     }
 
-    /// The project as loaded for bringing something up.
-    pub(crate) fn load(&self, services: &[String]) -> Result<Target, CliError> {
-        let keeper = if self.settings.dry_run { Kept::looking } else { Kept::making };
-        let keeper = Some(keeper(self.home.data.clone()));
-        let wanted = Wanted { services: services.to_vec(), keeper, ..Wanted::default() };
-        let loaded = match loading::load(&self.settings, &self.environment, &wanted) {
-            Err(CliError::Load { report }) => {
-                self.target_if_sound().map_or(Ok(()), |target| target.check_services(services))?;
-                return Err(CliError::Load { report });
-            }
-            loaded => loaded?,
-        };
+    /// The project as loaded for bringing something up: with its generated secrets, which are made where there are none.
+    pub(crate) async fn load(&self, services: &[String]) -> Result<Target, CliError> {
+        if self.settings.dry_run {
+            let target = self.load_as_it_is(services)?;
+            let keeper = generated::seen(self, &target).await;
+            let wanted = Wanted { services: services.to_vec(), keeper, quiet: true, ..Wanted::default() };
+            return match &wanted.keeper {
+                Some(_) => Ok(self.target_of(*self.load_telling_unknown(&wanted)?)),
+                None => Ok(target),
+            };
+        }
+        let draft = Draft::new(self.home.data.clone());
+        let keeper: Arc<dyn Keeper> = Arc::clone(&draft) as _;
+        let wanted = Wanted { services: services.to_vec(), keeper: Some(keeper), ..Wanted::default() };
+        let mut loaded = self.load_telling_unknown(&wanted)?;
+        let missing = draft.missing();
+        if !missing.is_empty() {
+            check_services(&loaded.project, services)?;
+            loaded = generated::settle(self, loaded, &wanted, missing).await?;
+        }
         let target = self.target_of(*loaded);
         target.check_services(services)?;
         Ok(target)
+    }
+
+    /// The same with the generated secrets that are there.
+    pub(crate) fn load_as_it_is(&self, services: &[String]) -> Result<Target, CliError> {
+        let keeper = Some(Kept::looking(self.home.data.clone()));
+        let wanted = Wanted { services: services.to_vec(), keeper, ..Wanted::default() };
+        let target = self.target_of(*self.load_telling_unknown(&wanted)?);
+        target.check_services(services)?;
+        Ok(target)
+    }
+
+    /// Loads the files. Where they are in order, what is wrong lies in the names given.
+    fn load_telling_unknown(&self, wanted: &Wanted) -> Result<Box<Loaded>, CliError> {
+        match loading::load(&self.settings, &self.environment, wanted) {
+            Err(CliError::Load { report }) => {
+                self.target_if_sound().map_or(Ok(()), |target| target.check_services(&wanted.services))?;
+                Err(CliError::Load { report })
+            }
+            loaded => loaded,
+        }
     }
 
     /// The project where its file is in order, so that what is wrong lies in the names given.
@@ -207,7 +238,7 @@ impl Context {
         Err(CliError::Load { report: loading::render(&findings, &self.settings) })
     }
 
-    fn target_of(&self, loaded: Loaded) -> Target {
+    pub(crate) fn target_of(&self, loaded: Loaded) -> Target {
         let Loaded { project, refusals, environment, .. } = loaded;
         let project = Box::new(project);
         if self.settings.verbose {
@@ -286,18 +317,7 @@ impl Target {
     /// Whether every name is a service of the project, active or not. Without a project nothing is known
     /// and the supervisor decides.
     pub(crate) fn check_services(&self, services: &[String]) -> Result<(), CliError> {
-        let Some(project) = &self.project else { return Ok(()) };
-        let known = || project.services.keys().chain(&project.inactive);
-        let Some(unknown) = services.iter().find(|name| !known().any(|other| other == *name)) else {
-            return Ok(());
-        };
-        let error = CliError::said(format!("no such service: {unknown}"));
-        let names: Vec<&str> = known().map(String::as_str).collect();
-        Err(match words::nearest(unknown, known()) {
-            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-            None if names.is_empty() => error,
-            None => error.with_hint(format!("the services are {}", names.join(", "))),
-        })
+        self.project.as_deref().map_or(Ok(()), |project| check_services(project, services))
     }
 
     /// Tells of names that neither the project nor a container has. Docker Compose shows nothing for them and
@@ -317,11 +337,13 @@ impl Target {
         if self.rehearsal {
             return supervisor::running(&self.name, &self.paths).await;
         }
-        match supervisor::fitting(&self.name, &self.paths).await? {
-            Some(client) => Ok(Some(client)),
-            None if self.paths.record.exists() => supervisor::ensure(&self.name, &self.paths).await.map(Some),
-            None => Ok(None),
-        }
+        let client = match supervisor::fitting(&self.name, &self.paths).await? {
+            Some(client) => client,
+            None if self.paths.record.exists() => supervisor::ensure(&self.name, &self.paths).await?,
+            None => return Ok(None),
+        };
+        restoring::finish(self, &client).await?;
+        Ok(Some(client))
     }
 
     /// What the supervisor answers to a request that changes nothing there; `None` where nothing was brought
@@ -344,7 +366,9 @@ impl Target {
 
     /// The project's supervisor, started where there is none.
     pub(crate) async fn supervise(&self) -> Result<Client, CliError> {
-        supervisor::ensure(&self.name, &self.paths).await
+        let client = supervisor::ensure(&self.name, &self.paths).await?;
+        restoring::finish(self, &client).await?;
+        Ok(client)
     }
 
     /// Containers of the project; none where nothing was brought up.
@@ -354,6 +378,21 @@ impl Target {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// Whether every name is a service of a project, active or not.
+fn check_services(project: &Project, services: &[String]) -> Result<(), CliError> {
+    let known = || project.services.keys().chain(&project.inactive);
+    let Some(unknown) = services.iter().find(|name| !known().any(|other| other == *name)) else {
+        return Ok(());
+    };
+    let error = CliError::said(format!("no such service: {unknown}"));
+    let names: Vec<&str> = known().map(String::as_str).collect();
+    Err(match words::nearest(unknown, known()) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None if names.is_empty() => error,
+        None => error.with_hint(format!("the services are {}", names.join(", "))),
+    })
 }
 
 /// Containers of a supervisor's project.

@@ -117,7 +117,7 @@ async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {
         Verb::Volumes(arguments) => boxed(|| verbs::volumes::run(context, arguments)),
         Verb::Vault(arguments) => boxed(|| verbs::vault::run(context, arguments)),
         Verb::Certs(arguments) => boxed(|| verbs::certs::run(context, arguments)),
-        Verb::Secrets(arguments) => return verbs::secrets::run(context, arguments),
+        Verb::Secrets(arguments) => boxed(|| verbs::secrets::run(context, arguments)),
         Verb::Pull(arguments) => boxed(|| verbs::pull::run(context, arguments)),
         Verb::Create(arguments) => boxed(|| verbs::create::run(context, arguments)),
         Verb::Wait(arguments) => boxed(|| verbs::wait::run(context, arguments)),

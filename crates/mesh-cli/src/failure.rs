@@ -5,7 +5,7 @@ use mesh_api::{
     client::CallError,
     message::{ApiError, Failure},
 };
-use mesh_bootstrap::{BootstrapError, VaultError};
+use mesh_bootstrap::{BootstrapError, VaultError, generated::GeneratedError};
 use std::{io, path::PathBuf};
 
 /// Why a command failed.
@@ -65,12 +65,18 @@ pub(crate) enum CliError {
     /// The vault did not answer, or said no.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Generated secrets could not be had from the vault, or not be kept there.
+    #[error(transparent)]
+    Generated(#[from] GeneratedError),
     /// Files of the vault could not be read, written or locked.
     #[error(transparent)]
     File(#[from] mesh_bootstrap::FileError),
     /// Secrets could not be read or kept.
     #[error(transparent)]
     Secrets(#[from] mesh_store::secrets::SecretsError),
+    /// Volumes could not be put aside or back.
+    #[error(transparent)]
+    Aside(#[from] mesh_store::aside::AsideError),
     /// The local authority.
     #[error(transparent)]
     Authority(#[from] mesh_authority::AuthorityError),
@@ -151,7 +157,10 @@ impl CliError {
                 Some("MESH_HOME chooses another directory; `mesh --help` lists the variables".to_owned())
             }
             Self::Bootstrap(error) => bootstrap_hint(error),
-            Self::Vault(error) => vault_hint(error),
+            Self::Vault(error) | Self::Generated(GeneratedError::Vault(error)) => vault_hint(error),
+            Self::Generated(GeneratedError::Lost { name, .. }) => Some(format!(
+                "`vault kv undelete` brings back what was deleted there, `mesh secrets rm {name}` forgets it for good"
+            )),
             Self::NoSupervisor { log, .. } => Some(format!("its log is {}", log.display())),
             _ => None,
         }

@@ -1,26 +1,31 @@
-//! The generated secrets of a project, for loading its files: what `mesh-compose` asks, from where the store has it.
+//! The generated secrets of a project, for loading its files: what `mesh-compose` asks, from where they are.
 
 use mesh_compose::generate::{Keeper, Wish};
 use mesh_redact::Secret;
-use mesh_store::secrets::{Recipe, Secrets};
-use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc};
+use mesh_store::secrets::{self, Recipe, Secrets, SecretsError};
+use std::{
+    collections::BTreeMap,
+    error::Error as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-/// Gives the values that are there, and makes the others where a command starts what needs them.
+/// Gives the values that the file of secrets has, and those that it is given besides. Makes none.
 #[derive(Debug)]
 pub(crate) struct Kept {
     data: PathBuf,
-    makes: bool,
+    besides: BTreeMap<String, Secret<String>>,
 }
 
 impl Kept {
-    /// For commands that start services.
-    pub(crate) fn making(data: PathBuf) -> Arc<dyn Keeper> {
-        Arc::new(Self { data, makes: true })
-    }
-
     /// For commands that look at what was started.
     pub(crate) fn looking(data: PathBuf) -> Arc<dyn Keeper> {
-        Arc::new(Self { data, makes: false })
+        Self::with(data, BTreeMap::new())
+    }
+
+    /// With values from elsewhere.
+    pub(crate) fn with(data: PathBuf, besides: BTreeMap<String, Secret<String>>) -> Arc<dyn Keeper> {
+        Arc::new(Self { data, besides })
     }
 }
 
@@ -28,19 +33,72 @@ impl Keeper for Kept {
     fn values(
         &self,
         project: &str,
+        _: &BTreeMap<String, Wish>,
+    ) -> Result<BTreeMap<String, Secret<String>>, String> {
+        let mut values = in_file(&Secrets::of(&self.data, project)).map_err(chain)?;
+        values.extend(self.besides.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(values)
+    }
+}
+
+/// Gives the values that the file of secrets has, and something of the same look for the others: it is seen then who
+/// would use them.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    data: PathBuf,
+    missing: Mutex<BTreeMap<String, Missing>>,
+}
+
+/// A value that the file of secrets does not have.
+#[derive(Debug, Clone)]
+pub(crate) struct Missing {
+    /// How it is to be made.
+    pub(crate) recipe: Recipe,
+    /// What stands for it.
+    pub(crate) decoy: Secret<String>,
+}
+
+impl Draft {
+    pub(crate) fn new(data: PathBuf) -> Arc<Self> {
+        Arc::new(Self { data, missing: Mutex::default() })
+    }
+
+    /// What was missing when the files were read.
+    pub(crate) fn missing(&self) -> BTreeMap<String, Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Keeper for Draft {
+    fn values(
+        &self,
+        project: &str,
         wishes: &BTreeMap<String, Wish>,
     ) -> Result<BTreeMap<String, Secret<String>>, String> {
-        let secrets = Secrets::of(&self.data, project);
-        let kept = if self.makes {
-            secrets.ensure(&wishes.iter().map(|(name, wish)| (name.clone(), recipe(wish))).collect())
-        } else {
-            secrets.read()
-        };
-        let kept = kept.map_err(|error| match error.source() {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        })?;
-        Ok(kept.into_iter().map(|(name, kept)| (name, kept.value)).collect())
+        let mut values = in_file(&Secrets::of(&self.data, project)).map_err(chain)?;
+        let mut missing = BTreeMap::new();
+        for (name, wish) in wishes.iter().filter(|(name, _)| !values.contains_key(*name)) {
+            let recipe = recipe(wish);
+            let decoy = secrets::generate(&recipe).map_err(chain)?;
+            missing.insert(name.clone(), Missing { recipe, decoy });
+        }
+        values.extend(missing.iter().map(|(name, missing)| (name.clone(), missing.decoy.clone())));
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        Ok(values)
+    }
+}
+
+/// The values that the file itself has.
+pub(crate) fn in_file(secrets: &Secrets) -> Result<BTreeMap<String, Secret<String>>, SecretsError> {
+    let kept = secrets.read()?.into_iter();
+    Ok(kept.filter_map(|(name, kept)| Some((name, kept.value()?.clone()))).collect())
+}
+
+/// In one line.
+fn chain(error: SecretsError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

@@ -2,7 +2,12 @@
 
 use crate::{arguments::Global, console, environment::Environment, failure::CliError, settings::Settings};
 use mesh_compose::{InputFile, LoadError, LoadOptions, Loaded, Skip, generate::Keeper};
-use std::{collections::BTreeMap, io::Read, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 /// Largest Compose file on standard input in bytes.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -107,9 +112,15 @@ pub(crate) fn with_settings_of_files(
     environment.over(mesh_compose::settings_of_files(&options))
 }
 
+/// What standard input had: it can be read once, and files may be loaded twice.
+static STDIN: OnceLock<String> = OnceLock::new();
+
 fn input(path: &Path) -> Result<InputFile, CliError> {
     if path != Path::new("-") {
         return Ok(InputFile::Path(path.to_owned()));
+    }
+    if let Some(text) = STDIN.get() {
+        return Ok(InputFile::Text { name: "<stdin>".to_owned(), text: text.clone() });
     }
     let mut text = String::new();
     std::io::stdin()
@@ -117,6 +128,7 @@ fn input(path: &Path) -> Result<InputFile, CliError> {
         .take(STDIN_BYTES_MAX)
         .read_to_string(&mut text)
         .map_err(CliError::io("read the Compose file from standard input"))?;
+    let text = STDIN.get_or_init(|| text).clone();
     Ok(InputFile::Text { name: "<stdin>".to_owned(), text })
 }
 

@@ -1,4 +1,4 @@
-//! `x-mesh.backup` and `x-mesh.when-no-source` of services.
+//! `x-mesh.backup`, `x-mesh.repeat` and `x-mesh.when-no-source` of services.
 
 mod support;
 
@@ -21,6 +21,25 @@ fn a_service_may_be_left_out_where_the_file_says_so() {
     }
     let told = service("x-mesh: {when-no-source: maybe}").errors();
     assert!(format!("{told:?}").contains("fail or skip"), "{told:?}");
+}
+
+#[test]
+fn a_service_is_run_again_where_the_file_says_so() {
+    let repeat = |text: &str| service(text).loaded().project.services.remove("a").expect("a service").repeat;
+    assert_eq!(repeat("restart: always"), None);
+    for (text, want) in
+        [("x-mesh: {repeat: 12h}", 43_200), ("restart: on-failure\n    x-mesh: {repeat: 90s}", 90)]
+    {
+        assert_eq!(repeat(text).map(|interval| interval.as_secs()), Some(want), "{text}");
+    }
+    for (wrong, words) in [
+        ("x-mesh: {repeat: 10ms}", "shorter than a second"),
+        ("x-mesh: {repeat: often}", "repeat"),
+        ("restart: always\n    x-mesh: {repeat: 12h}", "restart: always"),
+    ] {
+        let told = format!("{:?}", service(wrong).errors());
+        assert!(told.contains(words), "{wrong}: {told}");
+    }
 }
 
 #[test]

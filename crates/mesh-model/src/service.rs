@@ -98,6 +98,9 @@ pub struct Service {
     /// `x-mesh.certificate`: what its containers hold that expires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
+    /// `x-mesh.repeat`: the time after which it is run again, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Duration>,
 }
 
 /// How the process of a container is started.

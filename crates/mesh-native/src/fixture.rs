@@ -59,6 +59,7 @@ pub(crate) fn spec() -> ContainerSpec {
         watch: Vec::new(),
         provider: None,
         certificates: Vec::new(),
+        repeat: None,
     };
     ContainerSpec {
         anonymous_volumes: BTreeMap::new(),

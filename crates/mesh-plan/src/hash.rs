@@ -8,8 +8,8 @@ use mesh_model::{
 use sha2::{Digest, Sha256};
 
 /// Hash of everything a container is made from: the service, what it refers to, and the image's
-/// content. How many there are of it, what it waits for, how its image is fetched and how its certificates are
-/// renewed do not change what a container is, so they are left out.
+/// content. How many there are of it, what it waits for, how its image is fetched, how its certificates are renewed
+/// and whether it is run again do not change what a container is, so they are left out.
 #[must_use]
 pub fn config_hash(service: &Service, resources: &Resources, image: &Image) -> String {
     let mut hooks = service.hooks.clone();
@@ -25,6 +25,7 @@ pub fn config_hash(service: &Service, resources: &Resources, image: &Image) -> S
         dump: None,
         watch: Vec::new(),
         certificates: Vec::new(),
+        repeat: None,
         ..service.clone()
     };
     // Maps are sorted and fields keep their order, so the text is canonical. It holds the values of

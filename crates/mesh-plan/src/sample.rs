@@ -53,6 +53,7 @@ pub(crate) fn service(name: &str) -> Service {
         watch: Vec::new(),
         provider: None,
         certificates: Vec::new(),
+        repeat: None,
     }
 }
 

@@ -92,6 +92,8 @@ pub struct ProjectPaths {
     pub journal: PathBuf,
     /// What the supervisor itself says, in `directory`.
     pub log: PathBuf,
+    /// Which volumes are put aside by a restore, in `directory`.
+    pub aside: PathBuf,
     /// Held by the one supervisor of the project.
     pub lock: PathBuf,
     /// Control socket; at most [`SOCKET_PATH_BYTES_MAX`] bytes as far as the runtime directory allows.
@@ -165,6 +167,7 @@ impl Home {
             record: directory.join("project.json"),
             journal: directory.join("journal"),
             log: directory.join("supervisor.log"),
+            aside: directory.join("restore.json"),
             lock: self.runtime.join(format!("{safe}.lock")),
             socket,
             directory,

@@ -1,7 +1,12 @@
-//! Secrets that nobody wrote down: made once a project, kept in one file of mode 0600 beside its volumes.
+//! Secrets that nobody wrote down: made once a project, in one file of mode 0600 beside its volumes.
 //!
-//! They live as long as the data that was made with them: `down -v` leaves them. A file that cannot be understood
-//! is an error and never replaced, since a new password would not open an old database.
+//! The file has a value, or the path at which the project's vault has it. They live as long as the data that was made
+//! with them: `down -v` leaves them. A file that cannot be understood is an error and never replaced, and what is said
+//! to be in a vault is never made here, since a new password would not open an old database.
+
+mod codec;
+#[cfg(test)]
+mod tests;
 
 use crate::replace::replace;
 use mesh_redact::Secret;
@@ -15,8 +20,6 @@ use std::{
     time::SystemTime,
 };
 
-/// Version of the file.
-const VERSION: u32 = 1;
 /// Bytes of the file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Secrets of a project.
@@ -36,16 +39,34 @@ pub struct Recipe {
 }
 
 /// A secret that is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Kept {
-    /// The value.
-    #[serde(with = "mesh_redact::exposed")]
-    pub value: Secret<String>,
+    /// Where its value is.
+    pub at: At,
     /// How it was made; none: somebody set it.
-    #[serde(default)]
     pub recipe: Option<Recipe>,
     /// When, in seconds since 1970.
     pub made_unix_seconds: u64,
+}
+
+/// Where a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// In the file, as it is.
+    File(Secret<String>),
+    /// In the project's vault, at this path; nothing of it is here.
+    Vault(String),
+}
+
+impl Kept {
+    /// The value, where the file has it.
+    #[must_use]
+    pub fn value(&self) -> Option<&Secret<String>> {
+        match &self.at {
+            At::File(value) => Some(value),
+            At::Vault(_) => None,
+        }
+    }
 }
 
 /// What could not be done.
@@ -85,18 +106,20 @@ pub enum SecretsError {
         /// The secret.
         name: String,
     },
+    /// Its value is not in the file.
+    #[error("the value of {name} is in the project's vault, at {path}")]
+    InVault {
+        /// The secret.
+        name: String,
+        /// Where the vault has it.
+        path: String,
+    },
     /// Nothing says how it is made.
     #[error("{name} was set by hand: nothing says how it is made")]
     NoRecipe {
         /// The secret.
         name: String,
     },
-}
-
-#[derive(Serialize, Deserialize)]
-struct Content {
-    version: u32,
-    secrets: BTreeMap<String, Kept>,
 }
 
 /// The secrets of one project.
@@ -131,18 +154,10 @@ impl Secrets {
         };
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(disk)?;
-        let corrupt = |reason| SecretsError::Corrupt { path: self.path.clone(), reason };
-        // The text of a JSON error may repeat a value; its place does not.
-        let place =
-            |error: serde_json::Error| corrupt(format!("line {}, column {}", error.line(), error.column()));
-        let content: Content = serde_json::from_slice(&bytes).map_err(place)?;
-        if content.version != VERSION {
-            return Err(corrupt(format!("its version is {}, this is for {VERSION}", content.version)));
-        }
-        Ok(content.secrets)
+        codec::read(&bytes).map_err(|reason| SecretsError::Corrupt { path: self.path.clone(), reason })
     }
 
-    /// Makes those that are not there yet, and gives all.
+    /// Makes those that are not there yet, and gives all. What a vault has is there.
     ///
     /// # Errors
     /// See [`SecretsError`].
@@ -164,13 +179,12 @@ impl Secrets {
     /// Keeps a value that somebody has.
     ///
     /// # Errors
-    /// See [`SecretsError`].
+    /// See [`SecretsError`]; also where the vault has the value.
     pub fn set(&self, name: &str, value: Secret<String>) -> Result<(), SecretsError> {
-        if value.expose().len() > VALUE_BYTES_MAX {
-            return Err(SecretsError::TooLarge { name: name.to_owned() });
-        }
-        let kept = Kept { value, recipe: None, made_unix_seconds: now() };
+        check_size(name, &value)?;
+        let kept = Kept { at: At::File(value), recipe: None, made_unix_seconds: now() };
         self.change(|secrets| {
+            in_file(name, secrets.get(name))?;
             secrets.insert(name.to_owned(), kept);
             Ok(())
         })
@@ -179,13 +193,81 @@ impl Secrets {
     /// Makes a value anew, as it was made or as `recipe` says.
     ///
     /// # Errors
-    /// See [`SecretsError`].
+    /// See [`SecretsError`]; also where the vault has the value.
     pub fn rotate(&self, name: &str, recipe: Option<&Recipe>) -> Result<(), SecretsError> {
         self.change(|secrets| {
-            let there =
-                secrets.get_mut(name).ok_or_else(|| SecretsError::Unknown { name: name.to_owned() })?;
+            let there = known(name, secrets.get_mut(name))?;
+            in_file(name, Some(there))?;
             let recipe = recipe.or(there.recipe.as_ref());
             *there = make(recipe.ok_or_else(|| SecretsError::NoRecipe { name: name.to_owned() })?)?;
+            Ok(())
+        })
+    }
+
+    /// The vault has this value at this path, synced: nothing but that is kept here from now on. `false`: the file has
+    /// another value by now, which stays.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn moved(&self, name: &str, value: &Secret<String>, path: &str) -> Result<bool, SecretsError> {
+        self.change(|secrets| {
+            let there = known(name, secrets.get_mut(name))?;
+            if there.value() == Some(value) {
+                there.at = At::Vault(path.to_owned());
+            }
+            Ok(there.at == At::Vault(path.to_owned()))
+        })
+    }
+
+    /// The vault was found to have a value of which nothing is known here. One that is known stays as it is.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn found(&self, name: &str, path: &str, recipe: Option<&Recipe>) -> Result<(), SecretsError> {
+        let kept = Kept { at: At::Vault(path.to_owned()), recipe: recipe.cloned(), made_unix_seconds: now() };
+        self.change(|secrets| {
+            secrets.entry(name.to_owned()).or_insert(kept);
+            Ok(())
+        })
+    }
+
+    /// Keeps a value where there is none, and gives what there is then.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn adopt(
+        &self,
+        name: &str,
+        value: Secret<String>,
+        recipe: Option<Recipe>,
+    ) -> Result<Kept, SecretsError> {
+        check_size(name, &value)?;
+        let kept = Kept { at: At::File(value), recipe, made_unix_seconds: now() };
+        self.change(|secrets| Ok(secrets.entry(name.to_owned()).or_insert(kept).clone()))
+    }
+
+    /// The value that the vault had is kept here again. One that the file has stays.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn brought_back(&self, name: &str, value: Secret<String>) -> Result<(), SecretsError> {
+        self.change(|secrets| {
+            let there = known(name, secrets.get_mut(name))?;
+            if there.value().is_none() {
+                there.at = At::File(value);
+            }
+            Ok(())
+        })
+    }
+
+    /// The vault has another value of it: made by `recipe`, or set where there is none.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn renewed(&self, name: &str, recipe: Option<&Recipe>) -> Result<(), SecretsError> {
+        self.change(|secrets| {
+            let there = known(name, secrets.get_mut(name))?;
+            (there.recipe, there.made_unix_seconds) = (recipe.cloned(), now());
             Ok(())
         })
     }
@@ -221,10 +303,28 @@ impl Secrets {
         if secrets.len() > SECRETS_MAX {
             return Err(SecretsError::TooMany);
         }
-        let content = Content { version: VERSION, secrets };
-        let bytes = serde_json::to_vec(&content).map_err(|error| disk("write", &self.path)(error.into()))?;
+        let bytes = codec::write(&secrets).map_err(|error| disk("write", &self.path)(error.into()))?;
         replace(&self.path, &bytes).map_err(disk("write", &self.path))?;
         Ok(outcome)
+    }
+}
+
+fn check_size(name: &str, value: &Secret<String>) -> Result<(), SecretsError> {
+    if value.expose().len() > VALUE_BYTES_MAX {
+        return Err(SecretsError::TooLarge { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn known<T>(name: &str, found: Option<T>) -> Result<T, SecretsError> {
+    found.ok_or_else(|| SecretsError::Unknown { name: name.to_owned() })
+}
+
+/// Refuses one whose value is elsewhere: written here, there would be two.
+fn in_file(name: &str, found: Option<&Kept>) -> Result<(), SecretsError> {
+    match found.map(|kept| &kept.at) {
+        Some(At::Vault(path)) => Err(SecretsError::InVault { name: name.to_owned(), path: path.clone() }),
+        _ => Ok(()),
     }
 }
 
@@ -233,11 +333,16 @@ impl Secrets {
 /// # Errors
 /// Where the kernel hands out no random bytes.
 pub fn generate(recipe: &Recipe) -> Result<Secret<String>, SecretsError> {
-    make(recipe).map(|kept| kept.value)
+    random(recipe).map(Secret::new)
 }
 
-/// A new value. Each character is as likely as the others: bytes past the last whole multiple are thrown away.
 fn make(recipe: &Recipe) -> Result<Kept, SecretsError> {
+    let at = At::File(generate(recipe)?);
+    Ok(Kept { at, recipe: Some(recipe.clone()), made_unix_seconds: now() })
+}
+
+/// Each character is as likely as the others: bytes past the last whole multiple are thrown away.
+fn random(recipe: &Recipe) -> Result<String, SecretsError> {
     let disk = |source| SecretsError::Disk { operation: "read", path: RANDOM.into(), source };
     let characters = recipe.characters.as_bytes();
     debug_assert!((2..=128).contains(&characters.len()) && recipe.characters.is_ascii());
@@ -251,85 +356,9 @@ fn make(recipe: &Recipe) -> Result<Kept, SecretsError> {
         let left = recipe.length - value.len();
         value.extend(fair_ones.take(left).map(|byte| char::from(characters[byte % characters.len()])));
     }
-    Ok(Kept { value: Secret::new(value), recipe: Some(recipe.clone()), made_unix_seconds: now() })
+    Ok(value)
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
-
-    fn recipe(length: usize, characters: &str) -> Recipe {
-        Recipe { length, characters: characters.to_owned() }
-    }
-
-    fn wanted(names: &[&str]) -> BTreeMap<String, Recipe> {
-        names.iter().map(|name| ((*name).to_owned(), recipe(25, "abcdefgh"))).collect()
-    }
-
-    #[test]
-    fn a_secret_is_made_once_and_is_private() {
-        let home = tempfile::tempdir().unwrap();
-        let secrets = Secrets::of(home.path(), "shop");
-        let first = secrets.ensure(&wanted(&["a"])).unwrap();
-        let both = secrets.ensure(&wanted(&["a", "b"])).unwrap();
-        assert_eq!(first["a"].value, both["a"].value);
-        assert_ne!(both["a"].value, both["b"].value);
-        assert_eq!(both["b"].value.expose().len(), 25);
-        assert!(both["b"].value.expose().chars().all(|c| "abcdefgh".contains(c)));
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(secrets.path()), mode(secrets.path().parent().unwrap())), (0o600, 0o700));
-        assert!(!format!("{both:?}").contains(both["a"].value.expose()));
-    }
-
-    #[test]
-    fn every_character_is_as_likely() {
-        let kept = make(&recipe(60_000, "abc")).unwrap();
-        for character in "abc".chars() {
-            let count = kept.value.expose().matches(character).count();
-            assert!((19_000..21_000).contains(&count), "{character}: {count}");
-        }
-    }
-
-    #[test]
-    fn what_was_set_is_not_made_anew() {
-        let home = tempfile::tempdir().unwrap();
-        let secrets = Secrets::of(home.path(), "shop");
-        secrets.set("a", Secret::new("mine".to_owned())).unwrap();
-        assert_eq!(secrets.ensure(&wanted(&["a"])).unwrap()["a"].value.expose(), "mine");
-        assert!(matches!(secrets.rotate("a", None), Err(SecretsError::NoRecipe { .. })));
-        secrets.rotate("a", Some(&recipe(8, "01"))).unwrap();
-        assert_eq!(secrets.read().unwrap()["a"].value.expose().len(), 8);
-        secrets.remove("a").unwrap();
-        assert!(matches!(secrets.remove("a"), Err(SecretsError::Unknown { .. })));
-    }
-
-    #[test]
-    fn a_file_that_is_broken_stays() {
-        let home = tempfile::tempdir().unwrap();
-        let secrets = Secrets::of(home.path(), "shop");
-        fs::create_dir_all(secrets.path().parent().unwrap()).unwrap();
-        fs::write(secrets.path(), "{\"version\": 1, \"secrets\": {\"a\": \"hunter2").unwrap();
-        let error = secrets.ensure(&wanted(&["a"])).unwrap_err().to_string();
-        assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
-        assert!(fs::read_to_string(secrets.path()).unwrap().contains("hunter2"));
-    }
-
-    #[test]
-    fn of_many_at_once_all_see_the_same() {
-        let home = tempfile::tempdir().unwrap();
-        let value = || {
-            let made = Secrets::of(home.path(), "shop").ensure(&wanted(&["a", "b"])).unwrap();
-            made["a"].value.expose().clone()
-        };
-        let values: Vec<String> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(value)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(values.iter().all(|value| *value == values[0]));
-    }
 }

@@ -35,6 +35,7 @@ mod programs;
 mod query;
 mod random;
 mod rehearsal;
+mod repeat;
 mod resources;
 mod said;
 mod transition;
@@ -56,6 +57,7 @@ use crate::{
     desk::Desk,
     gateway::Gateways,
     owner::{Owner, Past},
+    repeat::Repeats,
     turn::Turns,
 };
 use mesh_api::server::{self, ServeError};
@@ -162,6 +164,7 @@ pub async fn run(
         link.clone(),
         Arc::new(container::unix_ms),
     ));
+    let repeats = Repeats::new(settings.project.clone(), link.clone(), Arc::new(container::unix_ms));
     let gateways = Gateways::new(Arc::clone(&runtime), link.clone());
     let authority = Arc::new(Authority::new(
         settings.project.clone(),
@@ -201,11 +204,12 @@ pub async fn run(
         stop.cancel();
     };
     ready();
-    let (served, (), (), (), (), ()) = tokio::join!(
+    let (served, (), (), (), (), (), ()) = tokio::join!(
         serving,
         ending,
         owner.run(owning.clone()),
         certificates.run(&stop),
+        repeats.run(&stop),
         gateways.run(&stop),
         authority.run(&stop)
     );

@@ -54,6 +54,7 @@ pub(crate) fn service(name: &str) -> Service {
         watch: Vec::new(),
         provider: None,
         certificates: Vec::new(),
+        repeat: None,
     }
 }
 

@@ -13,6 +13,19 @@ pub struct Api {
     client: Client,
 }
 
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'a> {
+    /// `GET` a path.
+    Get(&'a str),
+    /// `LIST` a path.
+    List(&'a str),
+    /// `PUT` a body at a path.
+    Put(&'a str, &'a Value),
+    /// `DELETE` a path.
+    Delete(&'a str),
+}
+
 /// What was answered: the status, and the body where there is one.
 pub struct Answer {
     /// The HTTP status.
@@ -69,22 +82,17 @@ impl Api {
         Ok(Self { client: Client::new(&environment, &flags).map_err(Unusable::Variable)? })
     }
 
-    /// Asks: `GET`, `LIST` or, with a body, `PUT`.
+    /// Asks, with a token or without.
     ///
     /// # Errors
     /// See [`Fault`]; 404 is an answer.
-    pub fn ask(
-        &mut self,
-        list: bool,
-        path: &str,
-        body: Option<&Value>,
-        token: Option<&Secret<String>>,
-    ) -> Result<Answer, Fault> {
+    pub fn ask(&mut self, question: Question<'_>, token: Option<&Secret<String>>) -> Result<Answer, Fault> {
         self.client.set_token(token.cloned());
-        let ask = match body {
-            Some(body) => Ask::put(path, body.clone()),
-            None if list => Ask::list(path),
-            None => Ask::get(path),
+        let ask = match question {
+            Question::Get(path) => Ask::get(path),
+            Question::List(path) => Ask::list(path),
+            Question::Put(path, body) => Ask::put(path, body.clone()),
+            Question::Delete(path) => Ask::delete(path),
         };
         match self.client.ask(&ask) {
             Ok(answered) => {

@@ -2,7 +2,7 @@
 
 use crate::{
     Streams,
-    api::{Api, Unusable},
+    api::{Api, Question, Unusable},
     run,
 };
 use serde_json::{Value, json};
@@ -374,7 +374,7 @@ fn a_program_asks_where_and_as_it_says_whatever_the_environment_has() {
     };
     let address = format!("http://{}", server.address);
     let mut api = Api::new(&address, &set("20")).unwrap();
-    assert_eq!(api.ask(false, "a", None, None).unwrap().body["data"]["a"], "1");
+    assert_eq!(api.ask(Question::Get("a"), None).unwrap().body["data"]["a"], "1");
     let headers = server.last().headers;
     for name in ["x-vault-namespace", "x-vault-wrap-ttl", "x-vault-token"] {
         assert!(!headers.contains_key(name), "{name}: {headers:?}");

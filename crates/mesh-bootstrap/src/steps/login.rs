@@ -1,16 +1,14 @@
 //! How a service logs in: a role, and the two files it is given.
 
 use super::policy;
-use crate::step::{At, BootstrapError, Found, Step, text};
+use crate::{
+    step::{At, BootstrapError, Found, Step, text},
+    wanted::Logins,
+};
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
-/// Life of a token that a service gets, and the longest it can be prolonged to.
-const TOKEN_TTL: &str = "1h";
-const TOKEN_MAX_TTL: &str = "24h";
-/// Life of what it logs in with.
-const SECRET_ID_TTL: &str = "720h";
-/// A secret id with less than so much of its life left is made anew.
+/// A secret id with less than so much of its life left is made anew, or than half of it where that is shorter.
 const SECRET_ID_LEFT_SECONDS: u64 = 7 * 24 * 3600;
 
 /// The role of one service.
@@ -22,6 +20,15 @@ fn role(service: &str) -> String {
     format!("auth/approle/role/{service}-role")
 }
 
+/// What a role says of the lives of its logins, in seconds.
+fn lives(logins: &Logins) -> [(&'static str, u64); 3] {
+    [
+        ("token_ttl", logins.token_ttl.as_secs()),
+        ("token_max_ttl", logins.token_max_ttl.as_secs()),
+        ("secret_id_ttl", logins.secret_id_ttl.as_secs()),
+    ]
+}
+
 impl Step for Role {
     fn what(&self) -> String {
         format!("login of {}", self.service)
@@ -31,16 +38,20 @@ impl Step for Role {
         let Some(there) = at.read(&role(&self.service))? else { return Ok(Found::Missing) };
         let policies = there.get("token_policies").and_then(Value::as_array);
         let own = policies.is_some_and(|policies| *policies == [json!(policy::name_of(&self.service))]);
-        Ok(if own { Found::There } else { Found::Behind("with other policies".to_owned()) })
+        let lives = lives(&at.wanted.logins);
+        let same = lives.iter().all(|(name, seconds)| there.get(name) == Some(&json!(seconds)));
+        Ok(match (own, same) {
+            (true, true) => Found::There,
+            (false, _) => Found::Behind("with other policies".to_owned()),
+            (true, false) => Found::Behind("for another time".to_owned()),
+        })
     }
 
     fn make(&self, at: &At<'_>) -> Result<(), BootstrapError> {
-        let body = json!({
-            "token_policies": [policy::name_of(&self.service)],
-            "token_ttl": TOKEN_TTL,
-            "token_max_ttl": TOKEN_MAX_TTL,
-            "secret_id_ttl": SECRET_ID_TTL,
-        });
+        let mut body = json!({"token_policies": [policy::name_of(&self.service)]});
+        for (name, seconds) in lives(&at.wanted.logins) {
+            body[name] = seconds.into();
+        }
         at.write(&role(&self.service), &body)?;
         Ok(())
     }
@@ -75,8 +86,10 @@ impl Step for Files {
         let path = format!("{}/secret-id/lookup", role(&self.service));
         let known = at.write(&path, &body)?.filter(|data| data.get("secret_id_ttl").is_some());
         let Some(known) = known else { return Ok(Found::Behind("no longer valid".to_owned())) };
+        let life = known.get("secret_id_ttl").and_then(Value::as_u64).unwrap_or_default();
+        let enough = SECRET_ID_LEFT_SECONDS.min(life.max(at.wanted.logins.secret_id_ttl.as_secs()) / 2);
         Ok(match left_seconds(&known) {
-            Some(left) if left < SECRET_ID_LEFT_SECONDS => Found::Behind("about to expire".to_owned()),
+            Some(left) if left < enough => Found::Behind("about to expire".to_owned()),
             _ => Found::There,
         })
     }

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     arguments.creation.check()?;
-    let target = context.load(&arguments.creation.services)?;
+    let target = context.load(&arguments.creation.services).await?;
     context.refuse_unsupported(&target, &arguments.creation.services, false)?;
     let quiet_pull = arguments.creation.quiet_pull;
     let options = arguments.creation.resolve(&context.settings, &target)?;

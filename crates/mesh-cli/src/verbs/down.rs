@@ -5,7 +5,7 @@ use crate::{
     console,
     context::{Context, Target},
     failure::CliError,
-    provider,
+    generated, provider,
 };
 use clap::Args;
 use mesh_api::{
@@ -62,6 +62,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     if context.settings.dry_run {
         return rehearse(context, &target, &options).await;
     }
+    if options.volumes {
+        generated::bring_back(context, &target).await;
+    }
+    let volumes = options.volumes;
     // Nothing builds images, so none is local.
     let unwanted =
         if arguments.rmi.as_deref() == Some("all") { images(&target, &options) } else { BTreeSet::new() };
@@ -80,6 +84,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     };
     let whole = options.services.is_empty();
     context.ask(&client, Request::Down(options)).await?;
+    if volumes {
+        generated::forget_gone(context, &target)?;
+    }
     if whole {
         hosts::forget(context, &target.name);
     }

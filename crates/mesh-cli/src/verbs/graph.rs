@@ -30,7 +30,7 @@ enum GraphFormat {
 
 /// Does it.
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<u8, CliError> {
-    let project = context.load(&[])?.required_project()?;
+    let project = context.load_as_it_is(&[])?.required_project()?;
     match arguments.format {
         GraphFormat::Text => console::out(&text(&project)),
         GraphFormat::Dot => console::out(&dot(&project)),

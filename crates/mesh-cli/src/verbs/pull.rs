@@ -50,7 +50,7 @@ enum Policy {
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.load(&arguments.services)?;
+    let target = context.load_as_it_is(&arguments.services)?;
     let project = target.required_project()?;
     let services = wanted(context, &project, &arguments);
     if services.is_empty() {

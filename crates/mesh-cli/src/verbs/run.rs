@@ -141,7 +141,7 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
         ),
         (arguments.tty.is_some() && arguments.no_tty, "--tty and --no-tty can't be used together"),
     ])?;
-    let target = context.load(std::slice::from_ref(&arguments.service))?;
+    let target = context.load(std::slice::from_ref(&arguments.service)).await?;
     context.refuse_unsupported(&target, std::slice::from_ref(&arguments.service), arguments.no_deps)?;
     let needs = target.required_project()?;
     let needs = match needs.services.get(&arguments.service) {

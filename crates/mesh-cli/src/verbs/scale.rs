@@ -35,7 +35,7 @@ fn parse(text: &str) -> Result<(String, u32), String> {
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let names: Vec<String> = arguments.scale.iter().map(|(service, _)| service.clone()).collect();
-    let target = context.load(&names)?;
+    let target = context.load(&names).await?;
     context.refuse_unsupported(&target, &names, arguments.no_deps)?;
     let project = provider::up(context, &target, &names, arguments.no_deps).await?;
     let create = CreateOptions {

@@ -4,14 +4,16 @@ use crate::{
     console,
     context::Context,
     failure::CliError,
+    generated::Desk,
     keeper,
     loading::{self, Wanted},
     table, words,
 };
 use clap::{Args, Subcommand};
+use mesh_bootstrap::generated::Renewed;
 use mesh_compose::generate::Wish;
 use mesh_redact::Secret;
-use mesh_store::secrets::{Kept, Secrets, VALUE_BYTES_MAX};
+use mesh_store::secrets::{At, Kept, Secrets, SecretsError, VALUE_BYTES_MAX};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -66,26 +68,38 @@ enum Verb {
 }
 
 /// Does it.
-pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let wanted = Wanted { quiet: true, ..Wanted::default() };
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
+    // The vault's own services may be started with values that the file has.
+    let keeper = Some(keeper::Kept::looking(context.home.data.clone()));
+    let wanted = Wanted { quiet: true, keeper, ..Wanted::default() };
     let loaded = loading::load(&context.settings, &context.environment, &wanted)?;
-    let secrets = Secrets::of(&context.home.data, &loaded.project.name);
+    let wishes = loaded.wishes.clone();
+    let target = context.target_of(*loaded);
+    let desk = Desk::new(context, &target)?;
     match arguments.verb {
-        Verb::Ls { format, quiet } => list(&secrets, &loaded.wishes, &format, quiet)?,
-        Verb::Get { name } => console::out_line(value(&secrets, &name)?.expose()),
+        Verb::Ls { format, quiet } => list(&desk.secrets, &wishes, &format, quiet)?,
+        Verb::Get { name } => {
+            let value = desk.value(&name, wishes.get(&name).map(keeper::recipe)).await?;
+            console::out_line(value.ok_or_else(|| unknown(&name))?.expose());
+        }
         Verb::Set { name } => {
             check_name(&name)?;
-            secrets.set(&name, read_value()?)?;
+            desk.renew(&name, Renewed::Given(&read_value()?)).await?;
         }
-        Verb::Rotate { names, all } => rotate(&secrets, &loaded.wishes, names, all)?,
+        Verb::Rotate { names, all } => rotate(&desk, &wishes, names, all).await?,
         Verb::Rm { names } => {
             for name in &names {
-                secrets.remove(name)?;
+                desk.remove(name).await?;
                 console::err_line(&format!(" Secret {name}  Removed"));
             }
         }
     }
     Ok(0)
+}
+
+fn unknown(name: &str) -> CliError {
+    CliError::said(format!("there is no secret {name}"))
+        .with_hint("`mesh secrets ls` lists them; what the file asks for is made by `mesh up`")
 }
 
 fn list(
@@ -104,19 +118,19 @@ fn list(
     }
     let facts = names.iter().map(|name| facts(name, kept.get(*name), wishes.contains_key(*name)));
     if format == "json" {
-        facts.for_each(|[name, origin, length, made]| {
-            let line = json!({"Name": name, "Origin": origin, "Length": length, "Made": made});
+        facts.for_each(|[name, origin, length, made, at]| {
+            let line = json!({"Name": name, "Origin": origin, "Length": length, "Made": made, "Kept": at});
             console::out_line(&line.to_string());
         });
     } else {
         let rows: Vec<Vec<String>> = facts.map(Vec::from).collect();
-        console::out(&table::render(&["NAME", "ORIGIN", "LENGTH", "MADE"], &rows));
+        console::out(&table::render(&["NAME", "ORIGIN", "LENGTH", "MADE", "KEPT"], &rows));
     }
     Ok(())
 }
 
-/// Name, origin, length and time of one secret.
-fn facts(name: &str, kept: Option<&Kept>, wished: bool) -> [String; 4] {
+/// Name, origin, length, time and place of one secret.
+fn facts(name: &str, kept: Option<&Kept>, wished: bool) -> [String; 5] {
     let origin = match kept {
         None => "not made yet",
         Some(Kept { recipe: None, .. }) => "set",
@@ -127,29 +141,35 @@ fn facts(name: &str, kept: Option<&Kept>, wished: bool) -> [String; 4] {
     [
         name.to_owned(),
         origin.to_owned(),
-        kept.map_or_else(dash, |kept| kept.value.expose().chars().count().to_string()),
+        kept.and_then(length).map_or_else(dash, |length| length.to_string()),
         kept.map_or_else(dash, |kept| words::timestamp(kept.made_unix_seconds.saturating_mul(1000))),
+        kept.map_or_else(dash, |kept| match &kept.at {
+            At::File(_) => "file".to_owned(),
+            At::Vault(path) => format!("vault, {path}"),
+        }),
     ]
 }
 
-fn value(secrets: &Secrets, name: &str) -> Result<Secret<String>, CliError> {
-    let kept = secrets.read()?.remove(name);
-    kept.map(|kept| kept.value).ok_or_else(|| {
-        CliError::said(format!("there is no secret {name}"))
-            .with_hint("`mesh secrets ls` lists them; what the file asks for is made by `mesh up`")
-    })
+/// Characters of the value, as far as they are known here.
+fn length(kept: &Kept) -> Option<usize> {
+    let in_file = kept.value().map(|value| value.expose().chars().count());
+    in_file.or_else(|| kept.recipe.as_ref().map(|recipe| recipe.length))
 }
 
-fn rotate(
-    secrets: &Secrets,
+async fn rotate(
+    desk: &Desk<'_>,
     wishes: &BTreeMap<String, Wish>,
     names: Vec<String>,
     all: bool,
 ) -> Result<(), CliError> {
-    let generated = |(name, kept): (String, Kept)| kept.recipe.is_some().then_some(name);
-    let names = if all { secrets.read()?.into_iter().filter_map(generated).collect() } else { names };
+    let known = desk.secrets.read()?;
+    let generated = known.iter().filter(|(_, kept)| kept.recipe.is_some()).map(|(name, _)| name.clone());
+    let names = if all { generated.collect() } else { names };
     for name in &names {
-        secrets.rotate(name, wishes.get(name).map(keeper::recipe).as_ref())?;
+        let kept = known.get(name).ok_or_else(|| SecretsError::Unknown { name: name.clone() })?;
+        let recipe = wishes.get(name).map(keeper::recipe).or_else(|| kept.recipe.clone());
+        let recipe = recipe.ok_or_else(|| SecretsError::NoRecipe { name: name.clone() })?;
+        desk.renew(name, Renewed::Made(&recipe)).await?;
         console::err_line(&format!(" Secret {name}  Rotated"));
     }
     if !names.is_empty() {

@@ -8,7 +8,7 @@ use crate::{
     console,
     context::{Context, Target, containers},
     failure::CliError,
-    provider,
+    generated, provider,
     supervisor::Client,
     words,
 };
@@ -147,7 +147,7 @@ impl Arguments {
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     arguments.check()?;
-    let target = context.load(&arguments.creation.services)?;
+    let target = context.load(&arguments.creation.services).await?;
     if arguments.watch && !crate::watch::any(&*target.required_project()?) {
         return Err(CliError::said(
             "none of the selected services is configured for watch, consider setting a 'develop' section",
@@ -201,6 +201,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
                 return Err(CliError::Interrupted);
             }
         }
+        if !arguments.no_start {
+            generated::move_in(context, &target).await;
+        }
         return finish_detached(context, &client, arguments.no_start).await;
     }
     tokio::select! {
@@ -209,6 +212,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
             return attach::stop_gracefully(context, &client, &follow.named, arguments.timeout).await;
         }
     }
+    generated::move_in(context, &target).await;
     attach::follow(context, &target, &client, follow, since_unix_ns).await
 }
 

@@ -1,30 +1,25 @@
 //! `vault`: opens the project's vault, and makes in it what services need before they start.
 
-use crate::{console, context::Context, failure::CliError, table};
+use crate::{
+    console,
+    context::{Context, Target},
+    failure::CliError,
+    generated, table,
+    vault::{self, Server},
+};
 use clap::{Args, Subcommand};
-use mesh_api::status::ContainerStatus;
-use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, VaultError, Wanted};
-use mesh_model::{mount::MountSource, project::Project};
-use mesh_redact::Secret;
-use mesh_vault_cli::api::{Api, Fault, Unusable};
+use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, Wanted};
 use serde_json::Value;
 use std::{
-    cell::RefCell,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// Where a vault's container has the keys that open it, and what services log in with.
-const KEYS_TARGET: &str = "/vault/keys";
+/// Where containers have what services log in with, and the authorities' certificates.
 const LOGINS_TARGET: &str = "/vault/approles";
 const AUTHORITIES_TARGET: &str = "/vault/ca";
-/// Port of a vault.
-const PORT: u16 = 8200;
 /// Bytes of a plan.
 const PLAN_BYTES_MAX: u64 = 1 << 20;
-/// Time between two looks whether the vault answers.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Arguments of `vault`.
 #[derive(Debug, Args)]
@@ -101,11 +96,12 @@ struct Bootstrap {
 /// Does it. It asks a server and has no other work to do beside that.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let place = Place::find(context, &arguments).await?;
-    // The client has a runtime of its own, which cannot be entered from within another one.
-    std::thread::scope(|scope| {
-        let worker = scope.spawn(|| perform(&place, &arguments.verb, context.settings.dry_run));
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    let code = vault::apart(|| perform(&place, &arguments.verb, context.settings.dry_run))?;
+    let opens = matches!(arguments.verb, Verb::Init { .. } | Verb::Unseal | Verb::Bootstrap(_));
+    if let (true, Some(target)) = (opens && !context.settings.dry_run, &place.target) {
+        generated::move_in(context, target).await;
+    }
+    Ok(code)
 }
 
 fn perform(place: &Place, verb: &Verb, dry: bool) -> Result<u8, CliError> {
@@ -293,6 +289,11 @@ fn read_plan(path: &Path) -> Result<Wanted, CliError> {
     })
 }
 
+fn nowhere() -> CliError {
+    CliError::said("nothing says where the vault is")
+        .with_hint("start it with its port 8200 published, or give `--address URL` or VAULT_ADDR")
+}
+
 /// Where the vault and its files are.
 struct Place {
     address: String,
@@ -300,6 +301,8 @@ struct Place {
     keys: Directory,
     logins: PathBuf,
     authorities: PathBuf,
+    /// The project whose vault it is.
+    target: Option<Target>,
 }
 
 impl Place {
@@ -315,25 +318,26 @@ impl Place {
         };
         let address = match (address, &project) {
             (Some(address), _) => address,
-            (None, Some(target)) => published(&target.containers().await?)?,
-            (None, None) => published(&[])?,
+            (None, Some(target)) => vault::published(&target.containers().await?).ok_or_else(nowhere)?,
+            (None, None) => return Err(nowhere()),
         };
-        let project = project.as_ref().and_then(|target| target.project.as_deref());
-        let own = |name: &str| {
-            let project = project.map_or("default", |project| project.name.as_str());
-            context.home.data.join("vault").join(project).join(name)
-        };
-        let place = |target: &str, name: &str| {
-            let volumes = context.home.data.join("volumes");
-            project.and_then(|project| mounted_at(project, &volumes, target)).unwrap_or_else(|| own(name))
-        };
-        let keys = arguments.keys.clone().unwrap_or_else(|| place(KEYS_TARGET, "keys"));
+        let target = project;
+        let project = target.as_ref().and_then(|target| target.project.as_deref());
+        let data = &context.home.data;
+        let keys = arguments.keys.clone().unwrap_or_else(|| vault::keys_directory(project, data));
+        let (logins, authorities) = (
+            vault::directory(project, data, LOGINS_TARGET, "approles"),
+            vault::directory(project, data, AUTHORITIES_TARGET, "ca"),
+        );
+        // Generated secrets of the project go into its own vault alone.
+        let own = arguments.address.is_none() && arguments.keys.is_none();
         Ok(Self {
             address,
             wait: Duration::from_secs(arguments.wait),
             keys: Directory::private(keys),
-            logins: place(LOGINS_TARGET, "approles"),
-            authorities: place(AUTHORITIES_TARGET, "ca"),
+            logins,
+            authorities,
+            target: target.filter(|_| own),
         })
     }
 
@@ -345,95 +349,14 @@ impl Place {
         })
     }
 
-    /// Keys that others can read are told of: whoever has them has all of the vault.
     fn warn_of_readers(&self) {
-        for path in Keys::FILES.map(|file| self.keys.path().join(file)) {
-            if let Ok(data) = path.metadata()
-                && data.mode() & 0o077 != 0
-            {
-                let (mode, path) = (data.mode() & 0o777, path.display());
-                console::err_line(&format!(
-                    "warning: {path} has mode {mode:04o}, so others may read what opens the vault; `chmod 600` it"
-                ));
-            }
-        }
+        vault::warn_of_readers(&self.keys);
     }
 
     /// The server, once it answers.
     fn server(&self) -> Result<Server, CliError> {
-        let get = |name: &str| std::env::var(name).ok();
-        let api = Api::new(&self.address, &get).map_err(|unusable| match unusable {
-            Unusable::Address(reason) => {
-                CliError::said(reason.trim_start_matches("failed to create client: "))
-                    .with_hint("an address is such as http://127.0.0.1:8200")
-            }
-            Unusable::Variable(reason) => CliError::said(reason),
-        })?;
-        let server = Server { address: self.address.clone(), api: RefCell::new(api) };
-        let until = Instant::now() + self.wait;
-        loop {
-            match server.ask(Method::Read, "sys/seal-status", None, None) {
-                Err(VaultError::Unreachable { .. }) if Instant::now() < until => std::thread::sleep(LOOK),
-                Err(error @ VaultError::Unreachable { .. }) => return Err(error.into()),
-                _ => return Ok(server),
-            }
-        }
-    }
-}
-
-/// The directory that a container of the project has at a path.
-fn mounted_at(project: &Project, volumes: &Path, target: &str) -> Option<PathBuf> {
-    let mounts = project.services.values().flat_map(|service| &service.mounts);
-    mounts.filter(|mount| mount.target == target).find_map(|mount| match &mount.source {
-        MountSource::Volume { key, .. } => {
-            let volume = project.volumes.get(key)?;
-            Some(volumes.join(&volume.name).join("_data"))
-        }
-        MountSource::Bind { path, .. } => Some(path.clone()),
-        _ => None,
-    })
-}
-
-/// The address on which the port 8200 of a container is published.
-fn published(containers: &[ContainerStatus]) -> Result<String, CliError> {
-    let ports = containers.iter().flat_map(|container| &container.ports);
-    let host = ports.filter(|port| port.target == PORT).map(|port| port.host).next();
-    let address = host.map(|host| match host.ip() {
-        ip if ip.is_unspecified() => format!("http://127.0.0.1:{}", host.port()),
-        ip => format!("http://{ip}:{}", host.port()),
-    });
-    address.ok_or_else(|| {
-        CliError::said("nothing says where the vault is")
-            .with_hint("start it with its port 8200 published, or give `--address URL` or VAULT_ADDR")
-    })
-}
-
-/// A vault over HTTP.
-struct Server {
-    address: String,
-    api: RefCell<Api>,
-}
-
-impl Vault for Server {
-    fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        token: Option<&Secret<String>>,
-    ) -> Result<mesh_bootstrap::Answer, VaultError> {
-        let body = if method == Method::Write { Some(body.cloned().unwrap_or_default()) } else { None };
-        let answer = self.api.borrow_mut().ask(method == Method::List, path, body.as_ref(), token);
-        match answer {
-            Ok(answer) if answer.status == 404 => Ok(mesh_bootstrap::Answer::Nothing),
-            Ok(answer) => Ok(mesh_bootstrap::Answer::Body(answer.body)),
-            Err(Fault::Silent(reason)) => {
-                Err(VaultError::Unreachable { address: self.address.clone(), reason })
-            }
-            Err(Fault::Answered(status, reason)) => {
-                let verb = if method == Method::Write { "write" } else { "read" };
-                Err(VaultError::Refused { attempt: format!("{verb} {path}"), status, reason })
-            }
-        }
+        let server = Server::at(&self.address)?;
+        server.wait(self.wait)?;
+        Ok(server)
     }
 }

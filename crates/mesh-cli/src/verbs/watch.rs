@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::io("watch for SIGTERM"))?;
-    let target = context.load(&arguments.services)?;
+    let target = context.load(&arguments.services).await?;
     let project = target.required_project()?;
     if !watch::any(&project) {
         return Err(CliError::said(

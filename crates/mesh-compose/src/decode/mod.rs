@@ -8,6 +8,7 @@ mod network;
 mod outside;
 mod process;
 mod project;
+mod repeat;
 mod service;
 mod watch;
 

@@ -62,6 +62,7 @@ pub(super) fn service(
         watch: watch::watch(node, environment),
         provider: hooks::provider(node),
         certificates: certificate::certificates(node, cx),
+        repeat: super::repeat::repeat(node, cx),
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) const OF_SERVICE: Shape = Shape::Object(&[
     field("certificate", Shape::Either(&[CERTIFICATE, Shape::List(&CERTIFICATE)])),
     field("command", Shape::Text),
     field("probe", PROBE),
+    field("repeat", Shape::Duration),
     field("substitute", SUBSTITUTE),
     field("trust", Shape::Bool),
     field("when-no-source", Shape::Word(&["fail", "skip"])),

@@ -202,6 +202,7 @@ impl Bed {
             watch: Vec::new(),
             provider: None,
             certificates: Vec::new(),
+            repeat: None,
         }
     }
 

@@ -5,6 +5,7 @@
 use super::{
     manifest::{DIGEST_FILE, FILE, Found, MANIFEST_BYTES_MAX, Manifest},
     name,
+    seal::{Key, Opening, Sealing},
 };
 use crate::failure::CliError;
 use rustix::fs::{FlockOperation, flock};
@@ -30,10 +31,11 @@ const NAMES_MAX: u64 = 60;
 const PARTIAL: &str = ".partial";
 
 /// A backup that is being made. What is not finished is removed when this is dropped.
-#[derive(Debug)]
 pub(super) struct Partial {
     path: PathBuf,
     whole: PathBuf,
+    /// What its files are sealed by.
+    key: Option<Key>,
     /// Held as long as somebody works on it.
     _lock: File,
     finished: bool,
@@ -41,7 +43,7 @@ pub(super) struct Partial {
 
 impl Partial {
     /// Begins one in `folder`; what earlier ones left that were cut off is removed.
-    pub(super) fn begin(folder: &Path, now_unix_ms: u64) -> Result<Self, CliError> {
+    pub(super) fn begin(folder: &Path, now_unix_ms: u64, key: Option<Key>) -> Result<Self, CliError> {
         make_directory(folder)?;
         clear(folder)?;
         for second in 0..NAMES_MAX {
@@ -59,28 +61,39 @@ impl Partial {
                     let lock = File::open(&path).map_err(CliError::io(named()))?;
                     flock(&lock, FlockOperation::NonBlockingLockExclusive)
                         .map_err(|error| CliError::io(format!("lock {}", path.display()))(error.into()))?;
-                    return Ok(Self { path, whole, _lock: lock, finished: false });
+                    return Ok(Self { path, whole, key, _lock: lock, finished: false });
                 }
             }
         }
         Err(CliError::said(format!("{} has a backup of this minute for every second", folder.display())))
     }
 
-    /// A new file of it.
+    /// A new file of it, sealed where there is a key.
     pub(super) fn file(&self, name: &str) -> Result<Writing, CliError> {
+        let mut file = self.plain(name)?;
+        if let Some(key) = &self.key {
+            let mut beginning = Vec::new();
+            file.sealing = Some(Sealing::begin(key, name, &mut beginning)?);
+            file.write_out(&beginning)?;
+        }
+        Ok(file)
+    }
+
+    /// A new file that is not sealed.
+    fn plain(&self, name: &str) -> Result<Writing, CliError> {
         let path = self.path.join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
         let file = file.map_err(CliError::io(format!("make {}", path.display())))?;
-        Ok(Writing { path, file, digest: Sha256::new(), bytes: 0 })
+        Ok(Writing { path, file, sealing: None, digest: Sha256::new(), bytes: 0 })
     }
 
     /// Writes the manifest and gives it its name; the path of the whole.
     pub(super) fn finish(mut self, manifest: &Manifest) -> Result<PathBuf, CliError> {
         let text = manifest.to_text().map_err(|error| CliError::said(format!("no manifest: {error}")))?;
-        let mut file = self.file(FILE)?;
+        let mut file = self.plain(FILE)?;
         file.write(text.as_bytes())?;
         let digest = file.finish()?.sha256;
-        let mut file = self.file(DIGEST_FILE)?;
+        let mut file = self.plain(DIGEST_FILE)?;
         file.write(format!("{digest}  {FILE}\n").as_bytes())?;
         file.finish()?;
         sync(&self.path)?;
@@ -104,16 +117,23 @@ impl Drop for Partial {
 }
 
 /// A file of a backup while it is written.
-#[derive(Debug)]
 pub(super) struct Writing {
     path: PathBuf,
     file: File,
+    sealing: Option<Sealing>,
     digest: Sha256,
     bytes: u64,
 }
 
 impl Writing {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(sealing) = &mut self.sealing else { return self.write_out(bytes) };
+        let mut sealed = Vec::new();
+        sealing.push(bytes, &mut sealed)?;
+        self.write_out(&sealed)
+    }
+
+    fn write_out(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.bytes > FILE_BYTES_MAX {
             return Err(CliError::said(format!("{} grows past {FILE_BYTES_MAX} bytes", self.path.display())));
@@ -123,10 +143,23 @@ impl Writing {
     }
 
     /// Syncs it.
-    pub(super) fn finish(self) -> Result<Found, CliError> {
+    pub(super) fn finish(mut self) -> Result<Found, CliError> {
+        if let Some(sealing) = self.sealing.take() {
+            let mut sealed = Vec::new();
+            sealing.finish(&mut sealed)?;
+            self.write_out(&sealed)?;
+        }
         self.file.sync_all().map_err(CliError::io(format!("sync {}", self.path.display())))?;
         Ok(Found { bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize()) })
     }
+}
+
+/// A file of a backup that is read.
+pub(super) enum Source {
+    /// As it is.
+    Plain(File),
+    /// Opened chunk by chunk.
+    Sealed(Box<Opening<File>>),
 }
 
 /// A backup that is there.
@@ -189,6 +222,42 @@ impl Whole {
         let written = fs::read_to_string(self.path.join(DIGEST_FILE)).unwrap_or_default();
         let same = written.split_whitespace().next() == Some(hexadecimal(&Sha256::digest(&text)).as_str());
         Ok((manifest, same))
+    }
+
+    /// One of its files, to be read.
+    pub(super) fn open(&self, name: &str, key: Option<&Key>) -> Result<Source, CliError> {
+        let path = self.path.join(name);
+        let named = || format!("open {}", path.display());
+        let file = File::open(&path).map_err(CliError::io(named()))?;
+        match key {
+            None => Ok(Source::Plain(file)),
+            Some(key) => {
+                let opening = Opening::begin(key, name, file).map_err(CliError::io(named()))?;
+                Ok(Source::Sealed(Box::new(opening)))
+            }
+        }
+    }
+
+    /// The whole of a small one.
+    pub(super) fn text(&self, name: &str, key: Option<&Key>, bytes_max: u64) -> Result<Vec<u8>, CliError> {
+        let named = || format!("read {name} of the backup");
+        let mut text = Vec::new();
+        match self.open(name, key)? {
+            Source::Plain(file) => {
+                file.take(bytes_max).read_to_end(&mut text).map_err(CliError::io(named()))?;
+            }
+            Source::Sealed(mut opening) => {
+                while let Some(chunk) = opening.chunk().map_err(CliError::io(named()))? {
+                    text.extend(chunk);
+                    if u64::try_from(text.len()).unwrap_or(u64::MAX) > bytes_max {
+                        return Err(CliError::said(format!(
+                            "{name} of the backup is larger than such a file is"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(text)
     }
 
     /// What is there of one of its files; `None`: nothing.
@@ -259,7 +328,7 @@ mod tests {
     fn a_backup_is_seen_whole_or_not_at_all() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("backups");
-        let partial = Partial::begin(&folder, 0).unwrap();
+        let partial = Partial::begin(&folder, 0, None).unwrap();
         let mut file = partial.file("a.sql").unwrap();
         file.write(b"abc").unwrap();
         let found = file.finish().unwrap();
@@ -267,7 +336,7 @@ mod tests {
         assert!(found.sha256.starts_with("ba7816bf"));
         assert!(Whole::all(&folder).unwrap().is_empty());
         // Another one that begins in the same second gets the next, and does not take this one for left over.
-        let other = Partial::begin(&folder, 0).unwrap();
+        let other = Partial::begin(&folder, 0, None).unwrap();
         drop(other);
         let manifest = Manifest::new("p".to_owned(), 0, BTreeSet::new());
         let path = partial.finish(&manifest).unwrap();
@@ -290,7 +359,7 @@ mod tests {
         let other = folder.join(".other.partial");
         fs::create_dir(&left).unwrap();
         fs::create_dir(&other).unwrap();
-        let partial = Partial::begin(folder, 0).unwrap();
+        let partial = Partial::begin(folder, 0, None).unwrap();
         assert!(!left.exists() && other.exists());
         let path = partial.path.clone();
         drop(partial);

@@ -10,7 +10,9 @@ pub(super) const FILE: &str = "manifest.json";
 /// The file with its digest, as `sha256sum` writes and checks it.
 pub(super) const DIGEST_FILE: &str = "manifest.json.sha256";
 /// Version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The first version, which knew volumes and dumps, and no seals.
+const VERSION_FIRST: u32 = 1;
 /// Largest manifest in bytes.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Files of one backup.
@@ -28,6 +30,9 @@ pub(super) struct Manifest {
     pub(super) begun_unix_ms: u64,
     /// The services that were brought up.
     pub(super) services: BTreeSet<String>,
+    /// What tells the key by which its files are sealed from others; `None`: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sealed: Option<String>,
     /// Its files, by name.
     pub(super) files: BTreeMap<String, Entry>,
 }
@@ -53,6 +58,10 @@ pub(super) enum Content {
         /// The service.
         service: String,
     },
+    /// The variables that are beside the Compose file (`.env`).
+    Environment,
+    /// The secrets that were generated for the project, with their values.
+    Secrets,
     /// The files of a volume, as a tar stream below one folder.
     Volume {
         /// Its key in the Compose file.
@@ -82,7 +91,7 @@ pub(super) enum ManifestError {
 impl Manifest {
     /// A manifest without files.
     pub(super) fn new(project: String, begun_unix_ms: u64, services: BTreeSet<String>) -> Self {
-        Self { version: VERSION, project, begun_unix_ms, services, files: BTreeMap::new() }
+        Self { version: VERSION, project, begun_unix_ms, services, sealed: None, files: BTreeMap::new() }
     }
 
     /// Its text.
@@ -93,7 +102,7 @@ impl Manifest {
     /// From its text, checked: names lead nowhere but into the backup's own folder.
     pub(super) fn parse(text: &[u8]) -> Result<Self, ManifestError> {
         let manifest: Self = serde_json::from_slice(text).map_err(ManifestError::Malformed)?;
-        if manifest.version != VERSION {
+        if !(VERSION_FIRST..=VERSION).contains(&manifest.version) {
             return Err(ManifestError::Version(manifest.version));
         }
         if manifest.files.len() > FILES_MAX {
@@ -101,7 +110,7 @@ impl Manifest {
         }
         let folders = manifest.files.values().filter_map(|entry| match &entry.content {
             Content::Volume { folder, .. } => Some(folder),
-            Content::Dump { .. } => None,
+            _ => None,
         });
         match manifest.files.keys().chain(folders).find(|name| !is_part(name)) {
             Some(name) => Err(ManifestError::Name(name.clone())),
@@ -186,8 +195,9 @@ mod tests {
             assert!(matches!(Manifest::parse(text.as_bytes()), Err(ManifestError::Name(_))), "{name}");
         }
         let text = manifest("a").to_text().unwrap();
-        let later = text.replace("\"version\": 1", "\"version\": 2");
-        assert!(matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Version(2))));
+        let later = text.replace("\"version\": 2", "\"version\": 3");
+        assert!(matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Version(3))));
+        assert!(Manifest::parse(text.replace("\"version\": 2", "\"version\": 1").as_bytes()).is_ok());
         for broken in ["", "{", "[]", &text.replace("bytes", "octets")] {
             assert!(
                 matches!(Manifest::parse(broken.as_bytes()), Err(ManifestError::Malformed(_))),

@@ -2,7 +2,7 @@
 //!
 //! A service that says how (`x-mesh.backup`) is asked for its data while it runs; volumes of all others are read
 //! while the services that have them are frozen, so that they are as of one moment. What is made is hidden until it is
-//! whole. Deliberately absent: schedules, and encryption: the folder is its user's alone.
+//! whole. The folder is its user's alone; with a key its files are sealed as well. Deliberately absent: schedules.
 
 mod folder;
 mod manifest;
@@ -10,6 +10,8 @@ mod name;
 mod plan;
 mod programs;
 mod restore;
+mod seal;
+mod settings;
 mod verify;
 
 pub(crate) use restore::{RestoreArguments, run as restore};
@@ -30,6 +32,7 @@ use mesh_api::{options::FileOperation, request::Request, status::State};
 use mesh_model::project::Project;
 use plan::{Plan, at_work, is_still, plan, unknown};
 use programs::{Signals, keep, program};
+use seal::Key;
 use std::path::PathBuf;
 
 /// The folder of backups beside a Compose file.
@@ -55,11 +58,51 @@ impl Place {
     }
 }
 
+/// The key of sealed backups.
+#[derive(Debug, Args)]
+pub(crate) struct KeyFile {
+    /// Key that the backup's files are sealed by; `backup` makes one where there is none
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyFile {
+    /// The key that is asked for, made where there is none.
+    fn of_backup(&self) -> Result<Option<Key>, CliError> {
+        let Some(path) = &self.key_file else { return Ok(None) };
+        let (key, made) = Key::of(path, true)?;
+        if made {
+            console::err_line(&format!(
+                "note: made the key {}: without it nobody can restore this backup, so keep it elsewhere too",
+                path.display()
+            ));
+        }
+        Ok(Some(key))
+    }
+
+    /// The key that opens a backup.
+    fn of_restore(&self, name: &str, manifest: &Manifest) -> Result<Option<Key>, CliError> {
+        let Some(mark) = &manifest.sealed else { return Ok(None) };
+        let path = self.key_file.as_ref().ok_or_else(|| {
+            CliError::said(format!("backup {name} is sealed"))
+                .with_hint("`--key-file FILE` says by which key")
+        })?;
+        let (key, _) = Key::of(path, false)?;
+        match key.mark()? == *mark {
+            true => Ok(Some(key)),
+            false => Err(CliError::said(format!("{} is not the key of backup {name}", path.display()))
+                .with_hint("nothing was changed")),
+        }
+    }
+}
+
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArguments {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    key: KeyFile,
 }
 
 /// Does it.
@@ -85,11 +128,14 @@ pub(crate) async fn run(context: &Context, arguments: BackupArguments) -> Result
         rehearse(&plan, &folder);
         return Ok(0);
     }
+    let key = arguments.key.of_backup()?;
     let mut signals = Signals::watch()?;
     let begun_unix_ms = words::now_unix_ms();
-    let partial = Partial::begin(&folder, begun_unix_ms)?;
     let services = project.services.keys().cloned().collect();
     let mut manifest = Manifest::new(target.name.clone(), begun_unix_ms, services);
+    manifest.sealed = key.as_ref().map(Key::mark).transpose()?;
+    let partial = Partial::begin(&folder, begun_unix_ms, key)?;
+    signals.unless_interrupted(settings::take(context, &target, &partial, &mut manifest)).await?;
     signals.unless_interrupted(take_dumps(&there, &plan, &partial, &mut manifest)).await?;
     let volumes = Volumes { context, there: &there, project, plan: &plan };
     volumes.take(&mut signals, &partial, &mut manifest).await?;

@@ -1,6 +1,9 @@
 //! What of a project goes into a backup, and how: decided from what was brought up and what runs.
 
-use super::manifest::FILES_MAX;
+use super::{
+    manifest::FILES_MAX,
+    settings::{ENVIRONMENT_FILE, SECRETS_FILE},
+};
 use mesh_api::status::{ContainerStatus, State};
 use mesh_model::{
     backup::Dump,
@@ -181,6 +184,18 @@ pub(super) fn through(
     best.map(|(container, mount)| (container.name.clone(), mount.target.clone()))
 }
 
+/// The volumes that dumps of these services fill anew: of each service the one that nobody else has. Of several only its
+/// program knows what is in them.
+pub(super) fn filled_by_dumps<'a>(project: &'a Project, dumped: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+    let own = project.volumes.iter().filter(|(_, volume)| !volume.external).filter_map(|(key, _)| {
+        let users = users(project, key, true);
+        (!users.is_empty() && users.iter().all(|user| dumped.contains(user))).then_some((key.as_str(), users))
+    });
+    let own: Vec<(&str, BTreeSet<&str>)> = own.collect();
+    let alone = |service: &&str| own.iter().filter(|(_, users)| users.contains(service)).count() == 1;
+    own.iter().filter(|(_, users)| users.iter().all(alone)).map(|(key, _)| *key).collect()
+}
+
 /// Whether something else is mounted where a mount is, or below: a copy would have what is not of the volume, and emptying
 /// it would empty a folder of the host.
 fn holds_others(service: &Service, mount: &Mount) -> bool {
@@ -201,7 +216,8 @@ fn users<'a>(project: &'a Project, key: &str, read_only: bool) -> BTreeSet<&'a s
 }
 
 fn check_names(plan: &Plan) -> Result<(), String> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let own = "the project itself";
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::from([(ENVIRONMENT_FILE, own), (SECRETS_FILE, own)]);
     let dumps = plan.dumps.iter().map(|dump| (dump.dump.file.as_str(), dump.service.as_str()));
     let volumes = plan.volumes.iter().map(|volume| (volume.file.as_str(), volume.key.as_str()));
     for (file, owner) in dumps.chain(volumes) {

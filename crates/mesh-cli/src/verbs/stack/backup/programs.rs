@@ -1,15 +1,14 @@
 //! Programs in containers, and copies of their files, as streams from and to files of this machine.
 
-use super::folder::Writing;
+use super::folder::{Source, Writing};
 use crate::{failure::CliError, invocation::command, supervisor::Client};
 use mesh_api::{message::Message, options::ExecOptions, request::Request};
 use std::{
-    fs::File,
     process::{Command, Stdio},
     time::Duration,
 };
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Child,
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
@@ -59,10 +58,32 @@ pub(super) async fn keep(what: &str, mut command: Command, to: &mut Writing) -> 
 }
 
 /// Runs a program to its end, which reads a file on standard input; what it says is not shown, its errors are.
-pub(super) async fn feed(what: &str, mut command: Command, from: File) -> Result<(), CliError> {
-    command.stdin(Stdio::from(from)).stdout(Stdio::null());
+pub(super) async fn feed(what: &str, mut command: Command, from: Source) -> Result<(), CliError> {
+    command.stdout(Stdio::null());
+    let mut opening = match from {
+        Source::Plain(file) => {
+            command.stdin(Stdio::from(file));
+            let mut child = start(what, command)?;
+            return in_time(what, end(what, &mut child)).await;
+        }
+        Source::Sealed(opening) => opening,
+    };
+    command.stdin(Stdio::piped());
     let mut child = start(what, command)?;
-    in_time(what, end(what, &mut child)).await
+    let Some(mut input) = child.stdin.take() else {
+        return Err(CliError::said(format!("{what} has no input")));
+    };
+    let passing = async {
+        while let Some(chunk) = opening.chunk().map_err(CliError::io(format!("open the file for {what}")))? {
+            // Whoever reads no more says why by its end.
+            if input.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(input);
+        end(what, &mut child).await
+    };
+    in_time(what, passing).await
 }
 
 fn start(what: &str, command: Command) -> Result<Child, CliError> {

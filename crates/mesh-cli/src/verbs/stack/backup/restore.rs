@@ -1,15 +1,19 @@
 //! `restore`: the data of a project becomes that of a backup.
 //!
-//! Nothing is touched before every file was found as it was written. Volumes are filled while nothing runs; then the
-//! services that read their data themselves are started, with what they need, and given theirs; at last the rest is.
+//! Nothing is touched before every file was found as it was written. The volumes that there are are put aside, and empty
+//! ones are filled while nothing runs; then the services that read their data themselves are started, with what they
+//! need, and given theirs; at last the rest is. Only once all of it is ready do the new volumes count: whatever goes wrong
+//! before, a signal or a kill included, has the old ones back.
 
 use super::{
-    Place,
-    folder::Whole,
+    KeyFile, Place,
+    folder::{Source, Whole},
     manifest::{Content, Manifest, Verdict},
-    plan::{at_work, is_at_rest, parent_and_folder, through},
+    plan::{at_work, filled_by_dumps, is_at_rest, parent_and_folder, through},
     programs::{Signals, feed, program},
     refuse_writers,
+    seal::Key,
+    settings,
     verify::check,
 };
 use crate::{
@@ -17,6 +21,7 @@ use crate::{
     context::{Context, Target, containers},
     failure::CliError,
     files::Files,
+    restoring,
     supervisor::Client,
     verbs::stack::{There, brought_up, confirmed},
 };
@@ -27,7 +32,8 @@ use mesh_api::{
     status::ContainerStatus,
 };
 use mesh_model::project::Project;
-use std::{collections::BTreeSet, fs::File};
+use mesh_store::aside::Aside;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Times that a volume is looked at again because more was in it than one list has.
 const CLEARINGS_MAX: usize = 1000;
@@ -48,6 +54,8 @@ pub(crate) struct RestoreArguments {
     yes: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    key: KeyFile,
 }
 
 /// Does it.
@@ -63,6 +71,7 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if manifest.project != target.name {
         console::err_line(&format!("warning: this is a backup of project {}", manifest.project));
     }
+    let key = arguments.key.of_restore(&backup.name, &manifest)?;
     if context.settings.dry_run {
         for (file, entry) in &manifest.files {
             console::out_line(&match &entry.content {
@@ -70,6 +79,10 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
                     format!("Volume {key} would have what is in {file}, and nothing else")
                 }
                 Content::Dump { service } => format!("Service {service} would read {file}"),
+                Content::Environment => "A .env that is not there would be that of the backup".to_owned(),
+                Content::Secrets => {
+                    "Generated secrets that are not there would be those of the backup".to_owned()
+                }
             });
         }
         return Ok(0);
@@ -81,16 +94,24 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if !arguments.yes && !confirmed(&question)? {
         return Err(CliError::said("nothing was changed").with_hint("`--yes` restores without asking"));
     }
+    settings::put_back(context, &target, &backup, &manifest, key.as_ref())?;
     let mut signals = Signals::watch()?;
-    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest)).await?;
-    if let Err(error) = signals.unless_interrupted(work.restore(context)).await {
-        console::err_line(
-            "note: a part of the data may be that of the backup, and services may be stopped; restore again",
-        );
+    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest, key)).await?;
+    let aside = work.put_aside(context, &target)?;
+    if let Err(error) = signals.unless_interrupted(work.restore(context, &aside)).await {
+        restoring::put_back(&work.client, aside.aside).await?;
         return Err(error);
     }
+    restoring::tell_staying(&aside.aside.keep()?);
     console::err_line(&format!(" Backup {}  Restored", work.backup.name));
     Ok(0)
+}
+
+/// What is put aside while a backup takes its place.
+struct PutAside {
+    aside: Aside,
+    /// Volumes that are empty now.
+    keys: BTreeSet<String>,
 }
 
 /// Whatever has containers is started, and waited for.
@@ -101,9 +122,12 @@ fn start(services: Vec<String>) -> Request {
 struct Work {
     backup: Whole,
     manifest: Manifest,
+    key: Option<Key>,
     client: Client,
     project: Box<Project>,
     containers: Vec<ContainerStatus>,
+    /// Services that ran before.
+    ran: BTreeSet<String>,
 }
 
 impl Work {
@@ -113,12 +137,13 @@ impl Work {
         target: &Target,
         backup: Whole,
         manifest: Manifest,
+        key: Option<Key>,
     ) -> Result<Self, CliError> {
         let there = There::find(target).await?.filter(|there| !there.containers.is_empty());
         let client = match there {
             Some(there) => there.client,
             None => {
-                let project = as_backed_up(context, &manifest)?;
+                let project = as_backed_up(context, &manifest).await?;
                 let client = target.supervise().await?;
                 let options = CreateOptions {
                     substitute: context.settings.substitute,
@@ -133,7 +158,10 @@ impl Work {
         let project = brought_up(&client).await?;
         let project = project.ok_or_else(|| CliError::said("the supervisor knows nothing of the project"))?;
         let (one_offs, services) = containers(&client).await?.into_iter().partition(|one| one.one_off);
-        let work = Self { backup, manifest, client, project, containers: services };
+        let services: Vec<ContainerStatus> = services;
+        let ran = services.iter().filter(|one| !is_at_rest(one.state)).map(|one| one.service.clone());
+        let ran = ran.collect();
+        let work = Self { backup, manifest, key, client, project, containers: services, ran };
         work.check_places()?;
         // What `run` made is not stopped with the project.
         work.refuse_writers(&one_offs)?;
@@ -147,13 +175,43 @@ impl Work {
     fn refuse_writers(&self, containers: &[ContainerStatus]) -> Result<(), CliError> {
         let volumes = self.manifest.files.values().filter_map(|entry| match &entry.content {
             Content::Volume { key, .. } => Some(key.as_str()),
-            Content::Dump { .. } => None,
+            _ => None,
         });
         refuse_writers(&at_work(&self.project, containers, &volumes.collect(), is_at_rest))
     }
 
-    async fn restore(&self, context: &Context) -> Result<(), CliError> {
-        self.fill_volumes().await?;
+    /// Puts the old data aside: that of volumes that are in the backup, and that which dumps make anew.
+    fn put_aside(&self, context: &Context, target: &Target) -> Result<PutAside, CliError> {
+        let files = self.manifest.files.values();
+        let (mut keys, mut dumped) = (BTreeSet::new(), BTreeSet::new());
+        for entry in files {
+            match &entry.content {
+                Content::Volume { key, .. } => drop(keys.insert(key.clone())),
+                Content::Dump { service } => drop(dumped.insert(service.as_str())),
+                Content::Environment | Content::Secrets => {}
+            }
+        }
+        keys.extend(filled_by_dumps(&self.project, &dumped).into_iter().map(str::to_owned));
+        let volumes = context.home.data.join("volumes");
+        let directory = |key: &String| {
+            // One with options of its driver is somewhere else.
+            let volume = self.project.volumes.get(key).filter(|volume| volume.driver_opts.is_empty())?;
+            let directory = volumes.join(&volume.name);
+            directory.join("_data").is_dir().then_some(directory)
+        };
+        let found = keys.iter().filter_map(|key| Some((key.clone(), directory(key)?)));
+        let (keys, directories): (BTreeSet<String>, Vec<PathBuf>) = found.unzip();
+        let ran = self.ran.iter().cloned().collect();
+        let aside = Aside::begin(&target.paths.aside, directories, ran)?;
+        if let Err(error) = aside.put_aside() {
+            restoring::tell_staying(&aside.put_back()?);
+            return Err(error.into());
+        }
+        Ok(PutAside { aside, keys })
+    }
+
+    async fn restore(&self, context: &Context, aside: &PutAside) -> Result<(), CliError> {
+        self.fill_volumes(&aside.keys).await?;
         self.read_dumps(context).await?;
         context.ask(&self.client, start(Vec::new())).await.map(drop)
     }
@@ -163,6 +221,7 @@ impl Work {
         for (file, entry) in &self.manifest.files {
             match &entry.content {
                 Content::Volume { key, folder } => drop(self.place(key, folder)?),
+                Content::Environment | Content::Secrets => {}
                 Content::Dump { service } => {
                     let reads = self.project.services.get(service).is_some_and(|found| found.dump.is_some());
                     let there = self.containers.iter().any(|one| one.service == *service);
@@ -197,13 +256,15 @@ impl Work {
         }
     }
 
-    async fn fill_volumes(&self) -> Result<(), CliError> {
+    async fn fill_volumes(&self, empty: &BTreeSet<String>) -> Result<(), CliError> {
         let files = Files { client: self.client.clone(), containers: Vec::new() };
         for (file, entry) in &self.manifest.files {
             let Content::Volume { key, folder } = &entry.content else { continue };
             let (container, target) = self.place(key, folder)?;
             let directory = parent_and_folder(&target).0.to_owned();
-            clear(&files, &container, &target).await?;
+            if !empty.contains(key) {
+                clear(&files, &container, &target).await?;
+            }
             let operation = FileOperation::In { directory, archive: false };
             let command = files.command(&container, operation).await?;
             feed(&format!("filling volume {key}"), command, self.open(file)?).await?;
@@ -219,7 +280,7 @@ impl Work {
             .iter()
             .filter_map(|(file, entry)| match &entry.content {
                 Content::Dump { service } => Some((file, service)),
-                Content::Volume { .. } => None,
+                _ => None,
             })
             .collect();
         if dumps.is_empty() {
@@ -238,16 +299,15 @@ impl Work {
         Ok(())
     }
 
-    fn open(&self, file: &str) -> Result<File, CliError> {
-        let path = self.backup.path.join(file);
-        File::open(&path).map_err(CliError::io(format!("open {}", path.display())))
+    fn open(&self, file: &str) -> Result<Source, CliError> {
+        self.backup.open(file, self.key.as_ref())
     }
 }
 
 /// The project with those services active that the backup was made of.
-fn as_backed_up(context: &Context, manifest: &Manifest) -> Result<Box<Project>, CliError> {
+async fn as_backed_up(context: &Context, manifest: &Manifest) -> Result<Box<Project>, CliError> {
     let services: Vec<String> = manifest.services.iter().cloned().collect();
-    let target = context.load(&services)?;
+    let target = context.load(&services).await?;
     context.refuse_unsupported(&target, &services, true)?;
     let mut project = target.required_project()?;
     let others: Vec<String> =

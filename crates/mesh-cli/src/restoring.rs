@@ -1,0 +1,61 @@
+//! What becomes of a restore that does not come to its end: the volumes that it put aside take their places again.
+//!
+//! The command itself does that where it fails or a signal ends it. Where it was killed, the next command that asks the
+//! supervisor for anything does it before.
+
+use crate::{console, context::Target, failure::CliError, supervisor::Client};
+use mesh_api::{message::Message, request::Request};
+use mesh_store::aside::{Aside, Stage};
+use std::{path::PathBuf, time::Duration};
+use tokio::time::sleep;
+
+/// Attempts to start what ran: a copy of a container's files that was just killed may still be in its way.
+const STARTS_MAX: u32 = 20;
+/// Time between two of them.
+const START_PAUSE: Duration = Duration::from_millis(250);
+
+/// Stops what runs on the new volumes, puts the old ones back, and starts what ran before.
+pub(crate) async fn put_back(client: &Client, aside: Aside) -> Result<(), CliError> {
+    let mut ignore = |_: Message| {};
+    let services = aside.services().to_vec();
+    let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
+    client.call(stop, &mut ignore, None).await?;
+    tell_staying(&aside.put_back()?);
+    console::err_line("note: the restore was not finished; the data is what it was before");
+    if services.is_empty() {
+        return Ok(());
+    }
+    let start = || Request::Start { services: services.clone(), wait: false, wait_timeout_ms: None };
+    let mut attempt = 1;
+    while let Err(error) = client.call(start(), &mut ignore, None).await {
+        if attempt == STARTS_MAX {
+            console::err_line(&format!("warning: not all of what ran before runs again: {error}"));
+            break;
+        }
+        attempt += 1;
+        sleep(START_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Finishes what a killed restore left: back to the old volumes, or, where the new ones count, their old ones removed.
+pub(crate) async fn finish(target: &Target, client: &Client) -> Result<(), CliError> {
+    match Aside::left(&target.paths.aside)? {
+        None => Ok(()),
+        Some(aside) if aside.stage() == Stage::Kept => {
+            tell_staying(&aside.keep()?);
+            Ok(())
+        }
+        Some(aside) => put_back(client, aside).await,
+    }
+}
+
+/// What could not be removed.
+pub(crate) fn tell_staying(paths: &[PathBuf]) {
+    for path in paths {
+        console::err_line(&format!(
+            "warning: {} is of no use any more, and not all of it could be removed",
+            path.display()
+        ));
+    }
+}
