@@ -10,6 +10,11 @@ const TOKEN_TTL: &str = "1h";
 const TOKEN_MAX_TTL: &str = "24h";
 /// Life of what it logs in with.
 const SECRET_ID_TTL: &str = "720h";
+/// The same of whoever signs: the engine logs in with it for as long as the stack runs, whether or not somebody
+/// bootstraps again.
+const SIGNER_SECRET_ID_TTL: &str = "0";
+/// The file that names the mount which signs.
+const SIGNS: &str = "signs";
 /// A secret id with less than so much of its life left is made anew.
 const SECRET_ID_LEFT_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -31,7 +36,12 @@ impl Step for Role {
         let Some(there) = at.read(&role(&self.service))? else { return Ok(Found::Missing) };
         let policies = there.get("token_policies").and_then(Value::as_array);
         let own = policies.is_some_and(|policies| *policies == [json!(policy::name_of(&self.service))]);
-        Ok(if own { Found::There } else { Found::Behind("with other policies".to_owned()) })
+        if !own {
+            return Ok(Found::Behind("with other policies".to_owned()));
+        }
+        let ends = there.get("secret_id_ttl").and_then(Value::as_u64).is_some_and(|ttl| ttl > 0);
+        let signs = signs(at, &self.service).is_some();
+        Ok(if signs && ends { Found::Behind("that expires".to_owned()) } else { Found::There })
     }
 
     fn make(&self, at: &At<'_>) -> Result<(), BootstrapError> {
@@ -39,14 +49,21 @@ impl Step for Role {
             "token_policies": [policy::name_of(&self.service)],
             "token_ttl": TOKEN_TTL,
             "token_max_ttl": TOKEN_MAX_TTL,
-            "secret_id_ttl": SECRET_ID_TTL,
+            "secret_id_ttl": if signs(at, &self.service).is_some() { SIGNER_SECRET_ID_TTL } else { SECRET_ID_TTL },
         });
         at.write(&role(&self.service), &body)?;
         Ok(())
     }
 }
 
-/// `role-id` and `secret-id`.
+/// The mount that signs for a service, where it gets authorities.
+fn signs<'a>(at: &At<'a>, service: &str) -> Option<&'a str> {
+    let authority = at.wanted.authority.as_ref()?;
+    at.wanted.services.get(service).filter(|service| service.signs)?;
+    Some(&authority.intermediate_mount)
+}
+
+/// `role-id` and `secret-id`; of whoever signs also `signs`, the name of the mount.
 pub(super) struct Files {
     pub(super) service: String,
 }
@@ -71,6 +88,9 @@ impl Step for Files {
         if id != Some(role_id.trim()) {
             return Ok(Found::Behind("of another role".to_owned()));
         }
+        if at.logins.read(&self.name(SIGNS))?.as_deref() != signs(at, &self.service) {
+            return Ok(Found::Behind("without what it signs with".to_owned()));
+        }
         let body = json!({"secret_id": secret_id.trim()});
         let path = format!("{}/secret-id/lookup", role(&self.service));
         let known = at.write(&path, &body)?.filter(|data| data.get("secret_id_ttl").is_some());
@@ -88,6 +108,10 @@ impl Step for Files {
         let secret_id = text(at.write(&path, &json!({}))?, &format!("write {path}"), "secret_id")?;
         at.logins.write_secret(&self.name("role-id"), &role_id)?;
         at.logins.write_secret(&self.name("secret-id"), &secret_id)?;
+        match signs(at, &self.service) {
+            Some(mount) => at.logins.write_secret(&self.name(SIGNS), mount)?,
+            None => at.logins.remove(&self.name(SIGNS))?,
+        }
         Ok(())
     }
 }
