@@ -21,6 +21,7 @@ mod names;
 mod observe;
 pub mod process;
 mod proxy;
+mod published;
 mod rule;
 pub mod server;
 mod snapshot;

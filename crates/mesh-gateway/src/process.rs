@@ -28,6 +28,8 @@ const AUTHORITY: &str = "MESH_GATEWAY_AUTHORITY";
 const AUTHORITY_FILE: &str = "authority.pem";
 /// The addresses that published ports are relayed from, beside it too.
 const RELAYS_FILE: &str = "relays.json";
+/// The ports of the machine by which it is reached, beside it too.
+const PORTS_FILE: &str = "ports.json";
 /// What rules are written in where the configuration does not say: `v2` for images of Traefik's second version.
 const RULE_SYNTAX: &str = "MESH_GATEWAY_RULE_SYNTAX";
 /// Bytes of stack of a worker.
@@ -181,7 +183,8 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
     // The engine's, where nobody names another.
     let beside = |name: &str| containers.as_ref().map(|path| path.with_file_name(name));
     let authority = file(AUTHORITY).or_else(|| beside(AUTHORITY_FILE));
-    let exchange = Exchange { authority, relays: beside(RELAYS_FILE), containers, names };
+    let exchange =
+        Exchange { authority, relays: beside(RELAYS_FILE), ports: beside(PORTS_FILE), containers, names };
     let gateway = Gateway::start(statics, exchange).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");

@@ -292,6 +292,7 @@ fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) ->
         origin: request.headers().get(ORIGIN).cloned(),
         peer: from.peer.clone(),
         cookies: Vec::new(),
+        published: context.site.current().published.clone(),
         watch: Watch::default(),
     })
 }

@@ -1,7 +1,7 @@
 //! Rules of HTTP routers: what they ask of a request.
 
 use super::{
-    RuleError, Syntax, expression,
+    RuleError, Syntax, beneath, expression,
     network::Networks,
     older,
     target::{Target, query_values},
@@ -107,6 +107,19 @@ impl HttpRule {
         matchers.extend(older::MATCHERS.iter().filter(|name| !MATCHERS.contains(name)));
         let tree = Tree::parse(text, &matchers).map_err(|source| RuleError::syntax(text, source))?;
         Ok(tree.values_of("Host"))
+    }
+
+    /// The same, and the domains beneath which its expressions find hosts, as `*.shop.test`: what this gateway is asked
+    /// for by a name.
+    pub(crate) fn names(text: &str) -> Vec<String> {
+        let mut names = Self::hosts(text).unwrap_or_default();
+        let mut matchers = MATCHERS.to_vec();
+        matchers.extend(older::MATCHERS.iter().filter(|name| !MATCHERS.contains(name)));
+        if let Ok(tree) = Tree::parse(text, &matchers) {
+            names.extend(tree.values_of("HostHeader"));
+            names.extend(tree.written("HostRegexp").iter().flat_map(|pattern| beneath::names(pattern)));
+        }
+        names
     }
 }
 

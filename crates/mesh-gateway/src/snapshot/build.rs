@@ -143,8 +143,9 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     for name in statics.entry_points.keys() {
         snapshot.entry_points.insert(name.clone(), Table::default());
     }
-    snapshot.hosts =
-        gathered.routers.values().filter_map(|router| HttpRule::hosts(&router.rule).ok()).flatten().collect();
+    let hosts = gathered.routers.values().flat_map(|router| HttpRule::names(&router.rule));
+    let names = gathered.tcp.routers.values().flat_map(|router| TcpRule::all_names(&router.rule));
+    snapshot.hosts = hosts.chain(names).collect();
     snapshot.hosts.sort();
     snapshot.hosts.dedup();
     let mut wanted = Options::default();

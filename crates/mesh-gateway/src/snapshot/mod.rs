@@ -38,6 +38,7 @@ use crate::{
     handshake::DEFAULT,
     middleware::Layer,
     observe::Told,
+    published::Published,
     rule::{Connection, HttpRule, Target},
     upstream::{Checker, ServerState},
 };
@@ -62,8 +63,10 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Inventory,
     /// Middlewares that requests can go through.
     pub(crate) layers: Named<Arc<Layer>>,
-    /// What the rules name as hosts.
+    /// What the rules name as hosts, and the domains beneath which they look for them, as `*.shop.test`.
     pub(crate) hosts: Vec<String>,
+    /// By which ports of the machine this gateway is reached.
+    pub(crate) published: Arc<Published>,
     pub(crate) warnings: Vec<Warning>,
 }
 
