@@ -97,6 +97,8 @@ pub(crate) struct Line {
     own: Weak<Line>,
     /// When it was last told that the server is not who it should be.
     warned: Mutex<Option<Instant>>,
+    /// When it was last told that it broke off an answer.
+    broke: Mutex<Option<Instant>>,
 }
 
 struct Idle {
@@ -104,16 +106,29 @@ struct Idle {
     since: Instant,
 }
 
-/// Gives a connection back.
+/// Who lent a connection to an answer, and gets it back.
 pub(crate) struct Lender {
-    sender: First,
+    /// None of one that is shared.
+    sender: Option<First>,
     line: Weak<Line>,
 }
 
 impl Lender {
     pub(super) fn give_back(self) {
+        if let (Some(line), Some(sender)) = (self.line.upgrade(), self.sender) {
+            line.keep(sender);
+        }
+    }
+
+    /// Whether it is a stream of a shared connection.
+    pub(super) fn is_shared(&self) -> bool {
+        self.sender.is_none()
+    }
+
+    /// That the server did not send its answer to the end.
+    pub(super) fn broke_off(&self, error: &(dyn Error + 'static)) {
         if let Some(line) = self.line.upgrade() {
-            line.keep(self.sender);
+            line.broke_off(error);
         }
     }
 }
@@ -145,6 +160,7 @@ impl Line {
             stop,
             own: own.clone(),
             warned: Mutex::default(),
+            broke: Mutex::default(),
         })
     }
 
@@ -240,13 +256,22 @@ impl Line {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return answer.map(Body::Incoming);
         }
-        let lender = Lender { sender, line: self.own.clone() };
+        let lender = Lender { sender: Some(sender), line: self.own.clone() };
         if answer.body().is_end_stream() {
             lender.give_back();
             // A length that was told for an answer without a body (to HEAD) stays in its headers.
             return answer.map(Body::Incoming);
         }
         answer.map(|body| Body::Lent(body, Some(lender)))
+    }
+
+    /// The answer of a shared connection.
+    fn share(&self, answer: Response<Incoming>) -> Response<Body> {
+        let lender = Lender { sender: None, line: self.own.clone() };
+        match answer.body().is_end_stream() {
+            true => answer.map(Body::Incoming),
+            false => answer.map(|body| Body::Lent(body, Some(lender))),
+        }
     }
 
     async fn send_second(
@@ -258,7 +283,7 @@ impl Line {
         let mut taken = self.for_second(taken).ok_or(SendError::Request)?;
         for last in [false, true] {
             match sender.try_send_request(taken).await {
-                Ok(answer) => return Ok(answer.map(Body::Incoming)),
+                Ok(answer) => return Ok(self.share(answer)),
                 Err(mut error) => match error.take_message().filter(|_| !last) {
                     // The connection ended before it took the request.
                     Some(unsent) => {
@@ -355,6 +380,19 @@ impl Line {
             }
         });
         Ok(sender)
+    }
+
+    /// Tells that an answer broke off, but not of each.
+    fn broke_off(&self, error: &(dyn Error + 'static)) {
+        let (server, error) = (&self.authority, crate::chain(error));
+        match () {
+            // The gateway did.
+            () if self.stop.is_cancelled() => {}
+            () if is_due(&self.broke, Instant::now()) => {
+                tracing::warn!(server, error, "a server broke off its answer")
+            }
+            () => tracing::debug!(server, error, "a server broke off its answer"),
+        }
     }
 
     fn no_http(&self, source: hyper::Error) -> DialError {
