@@ -228,8 +228,8 @@ fn a_name_that_leads_elsewhere_is_followed() {
 const IDLE: usize = 10_000;
 /// Descriptors for them, and for all else.
 const DESCRIPTORS: u32 = 11_000;
-/// Most KiB of memory that one of them may cost.
-const IDLE_KIB_MAX: u64 = 24;
+/// Most KiB of memory that one of them may cost, in a build that is not optimized.
+const IDLE_KIB_MAX: u64 = 48;
 
 #[test]
 fn ten_thousand_idle_connections_keep_nobody_from_being_served() {

@@ -1,6 +1,7 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
 mod breaks;
+mod certs;
 mod faults;
 mod hostile;
 mod layers;
