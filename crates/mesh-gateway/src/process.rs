@@ -155,7 +155,11 @@ fn start(arguments: &[String], start_log: &dyn Fn(&Log)) -> Result<(), ProcessEr
         tracing::warn!(place = %warning.place, "{}", warning.message);
     }
     limit();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // With one core there is nobody to share work with, and what sharing costs is saved.
+    let mut builder = match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
     builder.thread_stack_size(STACK_BYTES).max_blocking_threads(WAITING_THREADS_MAX);
     builder.thread_keep_alive(WAITING_IDLE).thread_name("gateway");
     builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics, log.writer))

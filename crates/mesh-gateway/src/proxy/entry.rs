@@ -19,6 +19,7 @@ use crate::{
     snapshot::Ends,
     upstream::keep_alive,
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{Method, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -306,15 +307,22 @@ async fn converse<S>(
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // An error here is the client's: it broke off, or spoke no HTTP.
+    // Looked at only when it has happened: a connection goes on many times for each request.
+    let mut ends = FuturesUnordered::from_iter([async {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Over::Close,
+            over = lasts.over() => over,
+            () = cancelled.cancelled() => Over::Cut,
+        }
+    }]);
     tokio::select! {
+        biased;
+        // An error here is the client's: it broke off, or spoke no HTTP.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        over = lasts.over() => match over {
+        Some(over) = ends.next() => match over {
             Over::Close => connection.as_mut().graceful_shutdown(),
             Over::Cut => return,
         },
-        () = cancelled.cancelled() => return,
     }
     tokio::select! {
         _ = connection => {}

@@ -91,6 +91,16 @@ impl HttpRule {
         }
     }
 
+    /// The hosts, in small letters, to none other of which a request can go by this rule; none where that cannot be said.
+    pub(crate) fn needs_hosts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::And(left, right) => left.needs_hosts().or_else(|| right.needs_hosts()),
+            Self::Or(left, right) => Some([left.needs_hosts()?, right.needs_hosts()?].concat()),
+            Self::Is(Condition::Host(host)) if !host.starts_with('*') => Some(vec![host]),
+            Self::Is(_) | Self::Not(_) => None,
+        }
+    }
+
     /// The hosts that a rule of either version names, in small letters.
     pub(crate) fn hosts(text: &str) -> Result<Vec<String>, RuleError> {
         let mut matchers = MATCHERS.to_vec();

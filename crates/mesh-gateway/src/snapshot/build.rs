@@ -197,8 +197,8 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     wanted.finish(&mut snapshot.entry_points);
     for table in snapshot.entry_points.values_mut() {
-        table.plain.sort_by_key(|route| route.place);
-        table.tls.sort_by_key(|route| route.place);
+        table.plain.order();
+        table.tls.order();
         table.tcp.sort_by_key(|route| route.place);
     }
     (snapshot.middlewares, snapshot.layers) = layers.finish();

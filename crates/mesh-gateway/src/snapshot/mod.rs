@@ -14,6 +14,7 @@ mod layers;
 mod options;
 mod own;
 mod place;
+mod routes;
 mod servers;
 mod service;
 mod sticky;
@@ -42,6 +43,7 @@ use crate::{
     rule::{Connection, HttpRule, Target},
     upstream::{Checker, ServerState, TcpChecker},
 };
+use routes::Routes;
 use std::sync::Arc;
 use tcp_servers::TcpDestination;
 
@@ -118,8 +120,8 @@ impl Snapshot {
 /// The routers of an entry point, first the one that is asked first.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    plain: Vec<Route>,
-    tls: Vec<Route>,
+    plain: Routes,
+    tls: Routes,
     tcp: Vec<TcpRoute>,
     /// Names of TLS options, by the hosts that HTTP routers ask for.
     options: Named<String>,
@@ -146,8 +148,7 @@ impl Snapshot {
 impl Table {
     /// The router for a request.
     pub(crate) fn find(&self, target: &Target<'_>, tls: bool) -> Option<&Route> {
-        let routes = if tls { &self.tls } else { &self.plain };
-        routes.iter().find(|route| route.rule.matches(target))
+        if tls { &self.tls } else { &self.plain }.find(target)
     }
 
     /// The TLS options for a client that asks for a host.

@@ -28,7 +28,8 @@ pub(crate) enum Body {
     Empty,
     Whole(Bytes),
     Incoming(Incoming),
-    /// Of a server whose connection is shared, or kept for the next request once it has ended.
+    /// Of a server whose connection is shared, or carried on by whoever reads and kept for the next request once it has
+    /// ended.
     Lent(Incoming, Option<Lender>),
     Other(Other),
 }
@@ -88,8 +89,14 @@ impl HttpBody for Body {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Lent(body, lender) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                let frame = match frame {
+                let mut frame = Pin::new(&mut *body).poll_frame(cx);
+                if frame.is_pending()
+                    && let Some(lender) = lender
+                {
+                    lender.carry_on(cx);
+                    frame = Pin::new(&mut *body).poll_frame(cx);
+                }
+                let frame = match ready!(frame) {
                     Some(Ok(frame)) => Some(Ok(frame)),
                     Some(Err(error)) => {
                         if let Some(lender) = lender.take() {

@@ -7,6 +7,7 @@
 
 mod body;
 mod dial;
+mod first;
 mod health;
 mod line;
 mod pool;
