@@ -16,6 +16,7 @@ pub mod check;
 mod clock;
 mod config;
 mod handshake;
+pub mod log;
 mod middleware;
 mod names;
 mod observe;

@@ -9,7 +9,7 @@ use super::{
     call::Call,
     deliver::deliver,
     handler::Context,
-    uploaded::ByClient,
+    uploaded::{Blame, ByClient},
 };
 use crate::{
     middleware::{Exchange, ForwardAuth, Layer, RateLimit, Reply},
@@ -160,12 +160,12 @@ fn after(layers: &[Arc<Layer>], exchange: &Exchange, answer: &mut HeaderMap) {
 }
 
 /// What stands for a body that could not be read whole.
-pub(super) fn unread(error: &SpoolError) -> Answer {
+pub(super) fn unread(error: &SpoolError, blame: &Blame) -> Answer {
     tracing::debug!(error = %crate::chain(error), "a body could not be read");
     match error {
         SpoolError::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE),
         SpoolError::Broken(_) => {
-            let mut answer = plain(StatusCode::BAD_REQUEST);
+            let mut answer = plain(blame.status().unwrap_or(StatusCode::BAD_REQUEST));
             answer.extensions_mut().insert(ByClient);
             answer
         }

@@ -2,7 +2,8 @@
 
 use super::{
     Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, options, options::Options, own,
-    provider_of, qualified, service::Services, tcp::TcpGathered, unsupported::unsupported,
+    provider_of, qualified, service::Services, tcp::TcpGathered, tcp_servers::TcpServices,
+    unsupported::unsupported,
 };
 use crate::{
     config::{
@@ -152,8 +153,10 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     for (name, router) in &gathered.routers {
         wanted.add(name, router, &gathered.options, statics);
     }
+    let mut tcp_services = TcpServices::new(&gathered.tcp);
     for (name, router) in &gathered.tcp.routers {
-        let status = place_tcp_router(name, router, &gathered.tcp, statics, &mut snapshot.entry_points);
+        let (all, tables) = (&gathered.tcp, &mut snapshot.entry_points);
+        let status = place_tcp_router(name, router, all, &mut tcp_services, statics, tables);
         snapshot.tcp_routers.insert(name.clone(), status);
     }
     for (name, router) in &gathered.tcp.routers {
@@ -166,10 +169,11 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     for name in gathered.tcp.services.keys() {
         let status = snapshot.tcp_services.entry(name.clone()).or_default();
-        if let Err(message) = gathered.tcp.destination(name, &mut Vec::new()) {
+        if let Err(message) = tcp_services.find(name) {
             status.error(message, true);
         }
     }
+    snapshot.tcp_destinations = tcp_services.finish();
     let mut layers = Layers::new(&gathered.middlewares);
     let mut services = Services::new(
         &gathered.services,
@@ -255,6 +259,7 @@ fn place_tcp_router(
     name: &str,
     router: &TcpRouter,
     all: &TcpGathered,
+    services: &mut TcpServices<'_>,
     statics: &Statics,
     tables: &mut Named<Table>,
 ) -> Status {
@@ -267,8 +272,8 @@ fn place_tcp_router(
     let precedence = &statics.providers.precedence;
     let syntax = &statics.core.default_rule_syntax;
     let made = match precedence.is_empty() {
-        true => all.route(name, router, syntax, PRECEDENCE),
-        false => all.route(name, router, syntax, precedence),
+        true => all.route(name, router, syntax, PRECEDENCE, services),
+        false => all.route(name, router, syntax, precedence, services),
     };
     match made {
         Ok(route) => {

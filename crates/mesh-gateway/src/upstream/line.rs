@@ -92,6 +92,8 @@ pub(crate) struct Line {
     own: Weak<Line>,
     /// When it was last told that the server is not who it should be.
     warned: Mutex<Option<Instant>>,
+    /// When it was last told that it broke off an answer.
+    broke: Mutex<Option<Instant>>,
 }
 
 struct Idle {
@@ -101,19 +103,34 @@ struct Idle {
 
 /// A connection that still brings an answer's body, and is given back afterwards.
 pub(crate) struct Lender {
-    connection: First,
+    /// None of one that is shared.
+    connection: Option<First>,
     line: Weak<Line>,
 }
 
 impl Lender {
     /// Has more of the body come.
     pub(super) fn carry_on(&mut self, cx: &mut Context<'_>) {
-        self.connection.carry_on(cx);
+        if let Some(connection) = &mut self.connection {
+            connection.carry_on(cx);
+        }
     }
 
     pub(super) fn give_back(self) {
+        if let (Some(line), Some(connection)) = (self.line.upgrade(), self.connection) {
+            line.keep(connection);
+        }
+    }
+
+    /// Whether it is a stream of a shared connection.
+    pub(super) fn is_shared(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// That the server did not send its answer to the end.
+    pub(super) fn broke_off(&self, error: &(dyn Error + 'static)) {
         if let Some(line) = self.line.upgrade() {
-            line.keep(self.connection);
+            line.broke_off(error);
         }
     }
 }
@@ -145,6 +162,7 @@ impl Line {
             stop,
             own: own.clone(),
             warned: Mutex::default(),
+            broke: Mutex::default(),
         })
     }
 
@@ -244,13 +262,22 @@ impl Line {
             });
             return answer.map(Body::Incoming);
         }
-        let lender = Lender { connection, line: self.own.clone() };
+        let lender = Lender { connection: Some(connection), line: self.own.clone() };
         if answer.body().is_end_stream() {
             lender.give_back();
             // A length that was told for an answer without a body (to HEAD) stays in its headers.
             return answer.map(Body::Incoming);
         }
         answer.map(|body| Body::Lent(body, Some(lender)))
+    }
+
+    /// The answer of a shared connection.
+    fn share(&self, answer: Response<Incoming>) -> Response<Body> {
+        let lender = Lender { connection: None, line: self.own.clone() };
+        match answer.body().is_end_stream() {
+            true => answer.map(Body::Incoming),
+            false => answer.map(|body| Body::Lent(body, Some(lender))),
+        }
     }
 
     async fn send_second(
@@ -262,7 +289,7 @@ impl Line {
         let mut taken = self.for_second(taken).ok_or(SendError::Request)?;
         for last in [false, true] {
             match sender.try_send_request(taken).await {
-                Ok(answer) => return Ok(answer.map(Body::Incoming)),
+                Ok(answer) => return Ok(self.share(answer)),
                 Err(mut error) => match error.take_message().filter(|_| !last) {
                     // The connection ended before it took the request.
                     Some(unsent) => {
@@ -344,6 +371,19 @@ impl Line {
             }
         });
         Ok(sender)
+    }
+
+    /// Tells that an answer broke off, but not of each.
+    fn broke_off(&self, error: &(dyn Error + 'static)) {
+        let (server, error) = (&self.authority, crate::chain(error));
+        match () {
+            // The gateway did.
+            () if self.stop.is_cancelled() => {}
+            () if is_due(&self.broke, Instant::now()) => {
+                tracing::warn!(server, error, "a server broke off its answer")
+            }
+            () => tracing::debug!(server, error, "a server broke off its answer"),
+        }
     }
 
     fn no_http(&self, source: hyper::Error) -> DialError {
