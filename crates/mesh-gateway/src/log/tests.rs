@@ -1,3 +1,5 @@
+//! What becomes of lines and files.
+
 use super::*;
 use std::{
     collections::BTreeSet,
