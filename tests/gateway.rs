@@ -180,6 +180,59 @@ services:
     init: true
 "#;
 
+const THROUGH: &str = r#"
+services:
+  gateway:
+    image: traefik:v3.6
+    command:
+      - --providers.docker=true
+      - --entrypoints.web.address=:80
+      - --entrypoints.through.address=:443
+    ports: ["[::1]::80", "127.0.0.1::443"]
+  inner:
+    image: traefik:v3.6
+    command:
+      - --providers.docker=true
+      - --entrypoints.inside.address=:443
+      - --entrypoints.inside.proxyProtocol.insecure=true
+    labels:
+      traefik.tcp.routers.through.rule: HostSNI(`who.test`)
+      traefik.tcp.routers.through.entrypoints: through
+      traefik.tcp.routers.through.tls.passthrough: "true"
+      traefik.tcp.services.through.loadbalancer.server.port: "443"
+      traefik.tcp.services.through.loadbalancer.proxyprotocol.version: "2"
+  who:
+    image: traefik/whoami
+    labels:
+      traefik.http.routers.who.rule: Host(`who.test`)
+      traefik.http.routers.who.entrypoints: web
+      traefik.http.routers.secure.rule: Host(`who.test`)
+      traefik.http.routers.secure.entrypoints: inside
+      traefik.http.routers.secure.tls: "true"
+"#;
+
+#[test]
+fn clients_are_known_behind_two_gateways_and_by_both_families() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(THROUGH);
+    stack.up();
+    let through = stack.port("gateway", 443);
+    let logs = || stack.mesh(&["logs", "gateway", "inner"]).text();
+    // TLS goes through the first to the second, and with it who the client is.
+    assert!(within(20, || ask(&through, "https", "who.test", "/").ends_with("200")), "{}", logs());
+    let told = ask(&through, "https", "who.test", "/");
+    assert!(told.lines().any(|line| line == "X-Forwarded-For: 127.0.0.1"), "{told}");
+    assert!(!ask(&through, "https", "other.test", "/").ends_with("200"));
+    let listed = stack.mesh(&["ps"]).text();
+    let from = listed.find("[::1]:").expect("a port of IPv6");
+    let port: String = listed[from + 6..].chars().take_while(char::is_ascii_digit).collect();
+    let asks = b"GET / HTTP/1.1\r\nHost: who.test\r\nConnection: close\r\n\r\n";
+    let told = say(&format!("[::1]:{port}"), asks);
+    assert!(told.contains("X-Forwarded-For: ::1\r\n") || told.contains("X-Forwarded-For: ::1\n"), "{told}");
+}
+
 /// What a server answers to bytes, until it closes or is silent.
 fn say(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("connected");

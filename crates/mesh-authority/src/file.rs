@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Largest file of an authority, in bytes.
@@ -22,6 +24,12 @@ const OTHERS: u32 = 0o077;
 const FRESH: &str = ".new-";
 /// Most of them that are looked through for what others left.
 const LEFT_MAX: usize = 64;
+/// What is locked while a root is made.
+const LOCK: &str = ".lock";
+/// Longest wait for another process that makes one.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Time between two looks whether it has ended.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// Makes a directory, and those above it, that only its owner may enter.
 pub(crate) fn make_directory(path: &Path) -> Result<(), AuthorityError> {
@@ -55,6 +63,25 @@ pub(crate) fn tighten(path: &Path) -> Result<(), AuthorityError> {
     );
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .map_err(|source| failed("tighten", path, source))
+}
+
+/// Keeps other processes of this user out of making roots, as long as what it gives lives.
+pub(crate) fn lock(directory: &Path) -> Result<fs::File, AuthorityError> {
+    make_directory(directory)?;
+    let path = directory.join(LOCK);
+    let options = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = options.map_err(|source| failed("open", &path, source))?;
+    let until = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_LOOK),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(AuthorityError::Busy { path: directory.to_owned() });
+            }
+            Err(fs::TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
+        }
+    }
 }
 
 /// Makes a file that only its owner may read; whether it was this process that made it.

@@ -52,8 +52,7 @@ impl Intermediate {
             return Err(AuthorityError::NotYet);
         }
         let key = KeyPair::generate().map_err(AuthorityError::Make)?;
-        let short: String = project.chars().take(PROJECT_CHARS_MAX).collect();
-        let mut params = certificate::params(&format!("Mesh gateway of {short}"), from, until)?;
+        let mut params = certificate::params(&title(project), from, until)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -68,4 +67,10 @@ impl Intermediate {
             renew_from_unix_seconds: now + (until - now) / 2,
         })
     }
+}
+
+/// Whose authority it is, as other programs show it.
+pub(crate) fn title(project: &str) -> String {
+    let short: String = project.chars().take(PROJECT_CHARS_MAX).collect();
+    format!("Mesh gateway of {short}")
 }

@@ -60,6 +60,11 @@ impl Issuer {
         crate::scope::permits(self.domains.iter().map(String::as_str), name)
     }
 
+    /// The domains that it is constrained to.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.domains.iter().map(String::as_str)
+    }
+
     /// Until when it holds, in seconds since 1970.
     #[must_use]
     pub fn until_unix_seconds(&self) -> i64 {

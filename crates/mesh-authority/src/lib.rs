@@ -6,17 +6,21 @@
 //!                          └──► Issuer::leaf (a week, one name) ──► shown to clients
 //! ```
 //!
+//! Where a stack has a vault that signs, its root takes the place of the first ([`Request`], [`Adopted`]).
+//!
 //! Invariants: a root is made once, whole or not at all, and its key never leaves its file of mode 0600; every
 //! authority is constrained to names ([`Scope`]), so that one whose key is lost can still not speak for the rest of
 //! the world; nothing is signed that the signer's own constraints do not allow; no key is in an error or a log.
 //!
 //! Deliberately absent: who hands these out, stores of browsers and systems, revocation (lives are short instead).
 
+mod adopted;
 mod certificate;
 mod file;
 mod hash;
 mod intermediate;
 mod issuer;
+mod request;
 mod root;
 mod scope;
 mod suffix;
@@ -24,9 +28,11 @@ mod suffix;
 #[cfg(test)]
 mod judged;
 
+pub use adopted::Adopted;
 pub use hash::subject_hash;
 pub use intermediate::Intermediate;
 pub use issuer::{Issuer, Leaf};
+pub use request::{Request, Signed};
 pub use root::{Authorities, Root, name_in};
 pub use scope::{NAMES_MAX, Scope, name};
 
@@ -69,6 +75,22 @@ pub enum AuthorityError {
         "the authority is not valid yet: the clock of the machine was ahead when it was made, or is behind now"
     )]
     NotYet,
+    /// The clock was never set.
+    #[error("the clock of the machine is not set: no root is made by it")]
+    NoClock,
+    /// Another process makes a root, and does not come to an end.
+    #[error("another process has been making a root in {} for too long", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What somebody else signed is no good.
+    #[error("what was signed is not believed by the root that came with it")]
+    Unbelieved {
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
     /// A certificate could not be made.
     #[error("could not make a certificate")]
     Make(#[source] rcgen::Error),

@@ -4,7 +4,7 @@
 //! the local names too, so that a project has one root: which, its names say.
 
 use crate::{
-    AuthorityError, NAMES_MAX, Scope,
+    Adopted, AuthorityError, NAMES_MAX, Scope,
     certificate::{self, BACKDATED_SECONDS, DAY_SECONDS, Signer},
     file,
 };
@@ -22,6 +22,10 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 const LIFE_SECONDS: i64 = 3_650 * DAY_SECONDS;
 /// A root that has no more than this left is replaced by another: what it signs lives for a month.
 const LEFT_SECONDS_MIN: i64 = 60 * DAY_SECONDS;
+/// After its making a root is not replaced for the sake of further names for so long.
+const REST_SECONDS: i64 = 300;
+/// A clock that is before this (2026) was never set: by it every root is of a time to come.
+const CLOCK_SECONDS_MIN: i64 = 1_767_225_600;
 /// Authorities below a root that may be between it and what is shown.
 const PATH_LENGTH: u8 = 1;
 /// How the names of files begin that hold a certificate for other programs.
@@ -32,7 +36,7 @@ const PROJECT_CHARS_MAX: usize = 24;
 /// Where roots are kept.
 #[derive(Debug, Clone)]
 pub struct Authorities {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// A root that can sign.
@@ -56,14 +60,20 @@ impl Authorities {
 
     /// The root for these names of a project, made where there is none yet: the one for everything local if all names
     /// are, else the project's own. One whose names are not enough any more, that is about to expire or not valid yet is
-    /// replaced by one that keeps its names.
+    /// replaced by one that keeps its names. Whoever trusts a root is asked again for the next one, so for the sake of
+    /// names none is replaced within five minutes of its making: until [`Root::rests_until_unix_seconds`] it may not be
+    /// for all of them.
     ///
     /// # Errors
-    /// A file that cannot be written, or that holds something else.
+    /// A file that cannot be written, or that holds something else; a clock that was never set.
     pub fn root_for(&self, project: &str, names: &BTreeSet<String>) -> Result<Root, AuthorityError> {
+        self.root_at(project, names, certificate::now())
+    }
+
+    fn root_at(&self, project: &str, names: &BTreeSet<String>, now: i64) -> Result<Root, AuthorityError> {
         let outside = Scope::outside(names);
         if outside.is_empty() {
-            return self.obtain(&self.local_path(), "Mesh local authority", &Scope::local());
+            return self.obtain(&self.local_path(), "Mesh local authority", &Scope::local(), now);
         }
         let short: String = project.chars().take(PROJECT_CHARS_MAX).collect();
         let subject = format!("Mesh local authority of {short}");
@@ -72,7 +82,7 @@ impl Authorities {
         let before = Self::load(&path)?.map(|root| Scope::outside(&root.domains)).unwrap_or_default();
         let both: BTreeSet<String> = outside.union(&before).cloned().collect();
         let all = if both.len() > NAMES_MAX { outside } else { both };
-        self.obtain(&path, &subject, &Scope::local_and(&all))
+        self.obtain(&path, &subject, &Scope::local_and(&all), now)
     }
 
     /// The root for everything local, made where there is none yet.
@@ -118,8 +128,20 @@ impl Authorities {
     /// # Errors
     /// A file that cannot be written.
     pub fn publish(&self, root: &Root) -> Result<PathBuf, AuthorityError> {
-        let path = self.published().join(format!("{PUBLISHED}{}.crt", root.mark()));
-        file::replace(&path, &Secret::new(root.pem()))?;
+        self.publish_text(&root.mark(), root.pem())
+    }
+
+    /// The same of the root of a vault.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn publish_adopted(&self, root: &Adopted) -> Result<PathBuf, AuthorityError> {
+        self.publish_text(&root.mark(), root.pem())
+    }
+
+    fn publish_text(&self, mark: &str, pem: String) -> Result<PathBuf, AuthorityError> {
+        let path = self.published().join(format!("{PUBLISHED}{mark}.crt"));
+        file::replace(&path, &Secret::new(pem))?;
         Ok(path)
     }
 
@@ -159,22 +181,35 @@ impl Authorities {
         Ok(Some(Root { signer, domains }))
     }
 
-    fn obtain(&self, path: &Path, subject: &str, scope: &Scope) -> Result<Root, AuthorityError> {
-        let now = certificate::now();
+    fn obtain(&self, path: &Path, subject: &str, scope: &Scope, now: i64) -> Result<Root, AuthorityError> {
+        if let Some(root) = Self::load(path)?.filter(|root| root.serves(scope, now)) {
+            return Ok(root);
+        }
+        if now < CLOCK_SECONDS_MIN {
+            return Err(AuthorityError::NoClock);
+        }
+        // Of several at once one makes it, and the others find it: what is signed under a root that is replaced at once
+        // is believed by nobody.
+        let _turn = file::lock(&self.directory)?;
         let found = Self::load(path)?;
         let is_there = found.is_some();
-        if let Some(root) = found.filter(|root| root.serves(scope, now)) {
+        if let Some(root) = found.filter(|root| root.serves(scope, now) || root.rests(now)) {
             return Ok(root);
         }
         let content = make(subject, scope, now)?;
         if is_there {
             file::replace(path, &content)?;
         } else {
-            // Where another process was first, its root is the one.
             file::make(path, &content)?;
         }
         let root = Self::load(path)?.filter(|root| root.serves(scope, now));
-        root.ok_or_else(|| AuthorityError::Torn { path: path.to_owned() })
+        let root = root.ok_or_else(|| AuthorityError::Torn { path: path.to_owned() })?;
+        let name = root.name();
+        tracing::warn!(
+            root = name,
+            "there is a new root: `mesh trust` has this machine and its browsers trust it"
+        );
+        Ok(root)
     }
 }
 
@@ -211,13 +246,38 @@ impl Root {
     /// A few hexadecimal digits by which it is told from others.
     #[must_use]
     pub fn mark(&self) -> String {
-        certificate::mark(self.signer.issuer.key())
+        certificate::mark(self.signer.issuer.key().public_key_raw())
+    }
+
+    /// Those of the names that it is for, and those for which there is no authority at all.
+    #[must_use]
+    pub fn permitted(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let outside = Scope::outside(names);
+        let permits = |name: &&String| {
+            let own = crate::scope::domain(name).unwrap_or_default();
+            !outside.contains(&own) || crate::scope::permits(self.domains(), &own)
+        };
+        names.iter().filter(permits).cloned().collect()
+    }
+
+    /// Until when it is not replaced for the sake of names, in seconds since 1970.
+    #[must_use]
+    pub fn rests_until_unix_seconds(&self) -> i64 {
+        self.signer.from.saturating_add(BACKDATED_SECONDS + REST_SECONDS)
     }
 
     fn serves(&self, scope: &Scope, now: i64) -> bool {
-        let names = scope.domains().all(|domain| crate::scope::permits(self.domains(), domain));
+        self.holds(now) && scope.domains().all(|domain| crate::scope::permits(self.domains(), domain))
+    }
+
+    fn holds(&self, now: i64) -> bool {
         // One from the future signs nothing: the clock was ahead when it was made.
-        names && self.signer.from <= now && now.saturating_add(LEFT_SECONDS_MIN) < self.signer.until
+        self.signer.from <= now && now.saturating_add(LEFT_SECONDS_MIN) < self.signer.until
+    }
+
+    /// Whether it was made just now, and is good but for names.
+    fn rests(&self, now: i64) -> bool {
+        self.holds(now) && now < self.rests_until_unix_seconds()
     }
 }
 
@@ -228,7 +288,7 @@ pub fn name_in(pem: &str) -> Option<String> {
 }
 
 /// The common name of a certificate.
-fn name_of(der: &[u8]) -> Option<String> {
+pub(crate) fn name_of(der: &[u8]) -> Option<String> {
     let (_, found) = X509Certificate::from_der(der).ok()?;
     let name = found.subject().iter_common_name().next()?.as_str().ok()?;
     Some(name.to_owned())
@@ -236,7 +296,7 @@ fn name_of(der: &[u8]) -> Option<String> {
 
 fn make(subject: &str, scope: &Scope, now: i64) -> Result<Secret<String>, AuthorityError> {
     let key = KeyPair::generate().map_err(AuthorityError::Make)?;
-    let subject = format!("{subject} {}", certificate::mark(&key));
+    let subject = format!("{subject} {}", certificate::mark(key.public_key_raw()));
     let mut params = certificate::params(&subject, now - BACKDATED_SECONDS, now + LIFE_SECONDS)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -276,7 +336,8 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join("local.pem"))), (0o700, 0o600));
         let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
-        assert_eq!(left, ["local.pem"], "nothing is left beside it");
+        let left: BTreeSet<_> = left.iter().filter_map(|name| name.to_str()).collect();
+        assert_eq!(left, BTreeSet::from([".lock", "local.pem"]), "nothing is left beside it");
         let root = authorities.local().unwrap();
         assert!(!root.pem().contains("PRIVATE") && !format!("{root:?}").contains("PRIVATE"));
     }
@@ -296,15 +357,56 @@ mod tests {
         // Fewer names change nothing, more of them do.
         let outside = names(&["shop.example"]);
         assert_eq!(authorities.root_for("shop", &outside).unwrap().pem(), own.pem());
-        let more = names(&["shop.example", "other.example"]);
-        let more = authorities.root_for("shop", &more).unwrap();
+        // A while later, lest there be a new root to trust with each name.
+        let names_now = names(&["shop.example", "*.other.example", "api.test"]);
+        let resting = authorities.root_for("shop", &names_now).unwrap();
+        assert_eq!(resting.pem(), own.pem());
+        assert_eq!(resting.permitted(&names_now), names(&["shop.example", "api.test"]));
+        let later = resting.rests_until_unix_seconds();
+        assert!((1..=REST_SECONDS).contains(&(later - certificate::now())), "{later}");
+        let more = authorities.root_at("shop", &names_now, later).unwrap();
         assert_ne!(more.pem(), own.pem());
+        assert_eq!(more.permitted(&names_now), names_now);
         // Another name instead brings one for all of them, and going back to those before none.
-        let other = authorities.root_for("shop", &names(&["third.example"])).unwrap();
+        let later = more.rests_until_unix_seconds();
+        let other = authorities.root_at("shop", &names(&["third.example"]), later).unwrap();
         let all = ["shop.example", "other.example", "third.example"];
         assert_eq!(other.domains_outside(), names(&all));
-        assert_eq!(authorities.root_for("shop", &names(&all[..2])).unwrap().pem(), other.pem());
+        assert_eq!(authorities.root_at("shop", &names(&all[..2]), later).unwrap().pem(), other.pem());
         assert_eq!(authorities.all().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_makes_no_root_and_replaces_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = Authorities::of(directory.path());
+        let at_1970 = || authorities.root_at("", &BTreeSet::new(), 100);
+        assert!(matches!(at_1970(), Err(AuthorityError::NoClock)));
+        assert!(authorities.all().unwrap().is_empty());
+        let root = authorities.local().unwrap();
+        assert!(matches!(at_1970(), Err(AuthorityError::NoClock)));
+        assert_eq!(authorities.local().unwrap().pem(), root.pem());
+    }
+
+    /// All of them sign under the one that stays.
+    #[test]
+    fn of_several_that_replace_a_root_at_once_one_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = Authorities::of(directory.path());
+        let long_ago = certificate::now() - LIFE_SECONDS + LEFT_SECONDS_MIN - 10;
+        let old = make("old", &Scope::local(), long_ago).unwrap();
+        file::replace(&directory.path().join("authority/local.pem"), &old).unwrap();
+        let at_once = 8;
+        let barrier = Barrier::new(at_once);
+        let found: Vec<String> = std::thread::scope(|scope| {
+            let one = || {
+                barrier.wait();
+                authorities.local().unwrap().pem()
+            };
+            let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|pem| *pem == found[0] && !old.expose().contains(pem)));
     }
 
     #[test]

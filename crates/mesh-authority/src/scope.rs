@@ -81,7 +81,7 @@ impl Scope {
         scope
     }
 
-    /// These names and the machine itself. Names below others say nothing new and are left out.
+    /// These names, what is beneath those that begin with `*.`, and the machine itself. Names below others say nothing new and are left out.
     #[must_use]
     pub fn of(names: &BTreeSet<String>) -> Self {
         let mut domains: BTreeSet<String> = dotted(names).take(NAMES_MAX).collect();
@@ -129,9 +129,14 @@ impl Scope {
     }
 }
 
+/// What stands in a scope for a name, and for all names beneath a domain (`*.shop.test`).
+pub(crate) fn domain(text: &str) -> Option<String> {
+    name(text.strip_prefix("*.").unwrap_or(text))
+}
+
 /// Names that can be in a scope.
 fn dotted(names: &BTreeSet<String>) -> impl Iterator<Item = String> {
-    let names = names.iter().filter_map(|text| name(text));
+    let names = names.iter().filter_map(|text| domain(text));
     names.filter(|name| name.contains('.') && !crate::suffix::is_public(name))
 }
 
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn a_scope_is_for_its_domains_and_what_is_below_them() {
         let scope =
-            Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "b.example", "web", "com", "co.uk"]));
+            Scope::of(&set(&["shop.test", "api.shop.test", "*.bad", "*.b.example", "web", "com", "*.co.uk"]));
         assert_eq!(scope.domains().collect::<Vec<_>>(), ["b.example", "localhost", "shop.test"]);
         for (name, want) in [
             ("shop.test", true),

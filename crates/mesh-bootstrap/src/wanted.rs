@@ -11,6 +11,9 @@
 //!
 //! [services.pgbouncer]
 //! reads = ["postgres"]
+//!
+//! [services.gateway]
+//! signs = true
 //! ```
 
 use serde::Deserialize;
@@ -172,6 +175,9 @@ pub struct Service {
     /// Whether it gets certificates.
     #[serde(default = "yes")]
     pub certificate: bool,
+    /// Whether it gets authorities of its own, constrained to names: a gateway.
+    #[serde(default)]
+    pub signs: bool,
 }
 
 fn yes() -> bool {
@@ -241,6 +247,9 @@ impl Wanted {
             if let Some(field) = service.generate.iter().find(|(_, length)| !LENGTH_RANGE.contains(length)) {
                 return wrong(format!("{name}.{}: a value has 8 to 4096 characters", field.0));
             }
+            if service.signs && wanted.authority.is_none() {
+                return wrong(format!("{name} signs, and there is no authority"));
+            }
             for other in &service.reads {
                 if !wanted.services.get(other).is_some_and(Service::has_credentials) {
                     return wrong(format!("{name} reads {other}, which has no credentials"));
@@ -279,6 +288,8 @@ mod tests {
         check("[services.a]\n[services.b]\nreads = ['a']", "b reads a, which has no credentials");
         check("[services.a]\ngenerate = {password = 3}", "8 to 4096");
         check("[services.a]\nshares = {password = 'b'}", "a shares password of b");
+        check("[services.a]\nsigns = true", "a signs, and there is no authority");
+        check("[authority]\nname = 'X'\n[services.a]\nsigns = true", "fine");
         check("[services.'../x']", "lower-case letters");
         check("[services.a]\npassword = 'x'", "not a plan");
         check("[services.a]\naddresses = ['x']", "not a plan");

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    ExitCode::from(mesh_gateway::process::main(&arguments, &|level| {
-        let subscriber = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
-        subscriber.init();
+    ExitCode::from(mesh_gateway::process::main(&arguments, &|log| {
+        let subscriber = tracing_subscriber::fmt().with_env_filter(&log.level).with_ansi(false);
+        subscriber.log_internal_errors(false).with_writer(log.writer.clone()).init();
     }))
 }

@@ -1,13 +1,15 @@
-//! What can be judged without a gateway: rules, and the labels of a container.
+//! What can be judged without a gateway: rules, the labels of a container, the text of a file, and what a connection
+//! begins with.
 //!
 //! For whoever looks at configurations before they are in force, and for the fuzz targets.
 
 use crate::{
-    config::{containers, statics},
+    config::{Warning, containers, files, model::Configuration, statics},
     rule::{Connection, HttpRule, Syntax, Target, TcpRule, canonical_host, routing_path},
     snapshot::{self, State},
 };
 use hyper::HeaderMap;
+use std::{net::SocketAddr, path::Path};
 
 /// Judges a rule of HTTP, as one of both versions; a sound one is held against a request to `/`.
 ///
@@ -50,10 +52,29 @@ pub fn labels(labels: &[(&str, &str)]) -> Vec<String> {
     };
     let mut warnings = Vec::new();
     let part = containers::configuration(&[container], &statics::Docker::default(), &mut warnings);
+    judged("docker", &part, warnings)
+}
+
+/// Builds what a file asks for at an entry point `web`, by its name's ending and its text; what is wrong, a line each.
+#[must_use]
+pub fn file(name: &str, text: &str) -> Vec<String> {
+    match files::of_text(Path::new(name), text) {
+        Ok(part) => judged("file", &part, Vec::new()),
+        Err(error) => vec![crate::chain(&error)],
+    }
+}
+
+/// How long a header of the PROXY protocol is that bytes begin with, and on whose behalf it is; none without one.
+#[must_use]
+pub fn preamble(bytes: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
+    crate::proxy::preamble(bytes)
+}
+
+fn judged(provider: &str, part: &Configuration, warnings: Vec<Warning>) -> Vec<String> {
     let mut statics = statics::Statics::default();
     let entry = statics::EntryPoint { address: ":80".to_owned(), ..Default::default() };
     statics.entry_points.insert("web".to_owned(), entry);
-    let snapshot = snapshot::build(&[("docker", &part)], &statics);
+    let snapshot = snapshot::build(&[(provider, part)], &statics);
     let wrong = [&snapshot.routers, &snapshot.services, &snapshot.middlewares, &snapshot.tcp_routers];
     let wrong = wrong.into_iter().flatten().filter(|(_, status)| status.state != State::Enabled);
     let told = wrong.map(|(name, status)| format!("{name}: {}", status.errors.join("; ")));
@@ -75,5 +96,14 @@ mod tests {
         assert_eq!(labels(&sound), [""; 0]);
         let wrong = labels(&[("traefik.http.routers.a.rule", "Hots(`a.test`)")]);
         assert!(wrong.concat().contains("unsupported function: Hots"), "{wrong:?}");
+        let sound =
+            "http: {routers: {a: {rule: Host(`a.test`), service: s}}, services: {s: {loadBalancer: {}}}}";
+        assert_eq!(file("a.yml", sound), [""; 0]);
+        assert!(file("a.toml", sound).concat().contains("is not valid TOML"));
+        assert!(
+            file("a.yml", &sound.replace("Host", "Hots")).concat().contains("unsupported function: Hots")
+        );
+        assert_eq!(preamble(b"PROXY UNKNOWN\r\nGET"), Some((15, None)));
+        assert_eq!(preamble(b"GET / HTTP/1.1\r\n"), None);
     }
 }

@@ -59,6 +59,21 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     )
 }
 
+/// `2026-11-22T00-22-39.500`: for names of files, which are in the order of their times.
+pub(crate) fn stamp(time: SystemTime) -> String {
+    let civil = Civil::of(time);
+    let (hour, minute, second) = civil.clock();
+    let (year, month, day, millisecond) = (civil.year, civil.month, civil.day, civil.nanosecond / 1_000_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}.{millisecond:03}")
+}
+
+/// Whether a text has the form of [`stamp`].
+pub(crate) fn is_stamp(text: &str) -> bool {
+    const FORM: &[u8] = b"0000-00-00T00-00-00.000";
+    let same = |(byte, form): (u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form };
+    text.len() == FORM.len() && text.bytes().zip(FORM).all(same)
+}
+
 /// `22/Nov/2026:00:22:39 +0000`.
 pub(crate) fn common(time: SystemTime) -> String {
     let civil = Civil::of(time);
@@ -84,6 +99,9 @@ mod tests {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::new(seconds, nanoseconds)), expected);
         }
         assert_eq!(common(UNIX_EPOCH + Duration::from_secs(1_795_306_959)), "22/Nov/2026:00:22:39 +0000");
+        let stamped = stamp(UNIX_EPOCH + Duration::from_millis(1_795_306_959_050));
+        assert_eq!(stamped, "2026-11-22T00-22-39.050");
+        assert!(is_stamp(&stamped) && !is_stamp("2026-11-22T00:22:39.050") && !is_stamp("2026"));
         assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 }

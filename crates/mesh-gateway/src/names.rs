@@ -8,7 +8,7 @@ use crate::{
         containers::{self, Container},
         statics::Docker,
     },
-    rule::HttpRule,
+    rule::{HttpRule, TcpRule},
 };
 use std::{
     collections::BTreeSet,
@@ -51,8 +51,9 @@ pub(crate) fn of_containers(found: &[Container], options: &Docker) -> Vec<String
     let all: Vec<Container> = found.iter().map(serving).collect();
     // What is wrong with them is told where they are read to be served.
     let asked = containers::configuration(&all, options, &mut Vec::new());
-    let hosts = asked.http.routers.values().filter_map(|router| HttpRule::hosts(&router.rule).ok());
-    hosts.flatten().collect()
+    let hosts = asked.http.routers.values().flat_map(|router| HttpRule::names(&router.rule));
+    let names = asked.tcp.routers.values().flat_map(|router| TcpRule::all_names(&router.rule));
+    hosts.chain(names).collect()
 }
 
 fn write(path: &Path, names: &BTreeSet<String>) -> io::Result<()> {
@@ -80,9 +81,10 @@ mod tests {
         let found = [
             container("a", "exited", "Host(`a.test`) && PathPrefix(`/x`)"),
             container("b", "running", "broken("),
+            container("c", "running", "HostRegexp(`^[a-z]+\\.B\\.test$`)"),
         ];
         let options = Docker { exposed_by_default: true, ..Docker::default() };
-        assert_eq!(of_containers(&found, &options), ["a.test"]);
+        assert_eq!(of_containers(&found, &options), ["a.test", "*.b.test"]);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("names.json");
         let mut names = Names::new(path.clone());

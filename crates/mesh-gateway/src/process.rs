@@ -7,13 +7,14 @@ use crate::{
         Warning,
         statics::{StaticError, Statics, load},
     },
+    log::{Log, LogError, LogWriter},
     server::{Exchange, Gateway, ServerError},
 };
 use std::{
-    fs::OpenOptions,
     io::{self, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +29,8 @@ const AUTHORITY: &str = "MESH_GATEWAY_AUTHORITY";
 const AUTHORITY_FILE: &str = "authority.pem";
 /// The addresses that published ports are relayed from, beside it too.
 const RELAYS_FILE: &str = "relays.json";
+/// The ports of the machine by which it is reached, beside it too.
+const PORTS_FILE: &str = "ports.json";
 /// What rules are written in where the configuration does not say: `v2` for images of Traefik's second version.
 const RULE_SYNTAX: &str = "MESH_GATEWAY_RULE_SYNTAX";
 /// Bytes of stack of a worker.
@@ -68,7 +71,8 @@ Flags:
     --accessLog                           a line for each request; also .filePath, .format, .filters.*, .fields.*
     --metrics.prometheus                  /metrics; also .buckets, .addRoutersLabels, .headerLabels, .entryPoint
     --tracing.otlp.http.endpoint=URL      traces; also .otlp.grpc.*, .serviceName, .sampleRate
-    --log.level=ERROR                     TRACE, DEBUG, INFO, WARN or ERROR; also .filePath
+    --log.level=ERROR                     TRACE, DEBUG, INFO, WARN or ERROR; also .format (json), .filePath,
+                                          .maxSize (MB), .maxBackups, .maxAge (days)
 
 Signals: SIGTERM and SIGINT end it when requests under way are over; SIGUSR1 opens its log files anew.
 What is different from Traefik stands in COMPATIBILITY.md of mesh-gateway.
@@ -83,12 +87,8 @@ enum ProcessError {
     Server(#[from] ServerError),
     #[error("could not start the runtime")]
     Runtime(#[source] io::Error),
-    #[error("could not open the log {}", path.display())]
-    LogFile {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("could not watch signals")]
     Signals(#[source] io::Error),
     #[error("ping is not enabled")]
@@ -104,8 +104,8 @@ enum ProcessError {
 }
 
 /// Runs the gateway with its arguments until it is told to end, or one of its other commands; the exit code.
-/// `set_log_level` is called with `trace`, `debug`, `info`, `warn` or `error`.
-pub fn main(arguments: &[String], set_log_level: &dyn Fn(&str)) -> u8 {
+/// `start_log` is called once, before anything is told.
+pub fn main(arguments: &[String], start_log: &dyn Fn(&Log)) -> u8 {
     let done = match arguments.split_first() {
         Some((command, rest)) if command == "healthcheck" => healthcheck(rest),
         Some((command, _)) if command == "version" => {
@@ -116,7 +116,7 @@ pub fn main(arguments: &[String], set_log_level: &dyn Fn(&str)) -> u8 {
             say(HELP);
             Ok(())
         }
-        _ => start(arguments, set_log_level),
+        _ => start(arguments, start_log),
     };
     match done {
         Ok(()) => 0,
@@ -149,26 +149,25 @@ fn settings(arguments: &[String]) -> Result<(Statics, Vec<Warning>), StaticError
     Ok((statics, warnings))
 }
 
-fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), ProcessError> {
+fn start(arguments: &[String], start_log: &dyn Fn(&Log)) -> Result<(), ProcessError> {
     let (statics, warnings) = settings(arguments)?;
-    let level = statics.log.as_ref().map_or_else(|| "error".to_owned(), |log| log.level.to_lowercase());
-    let log_file = statics.log.as_ref().map(|log| log.file_path.clone()).unwrap_or_default();
-    log_to(&log_file)?;
-    set_log_level(match level.as_str() {
-        level @ ("trace" | "debug" | "info" | "warn") => level,
-        _ => "error",
-    });
+    let log = Log::new(statics.log.as_ref())?;
+    start_log(&log);
     for warning in warnings {
         tracing::warn!(place = %warning.place, "{}", warning.message);
     }
     limit();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // With one core there is nobody to share work with, and what sharing costs is saved.
+    let mut builder = match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
     builder.thread_stack_size(STACK_BYTES).max_blocking_threads(WAITING_THREADS_MAX);
     builder.thread_keep_alive(WAITING_IDLE).thread_name("gateway");
-    builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics, log_file))
+    builder.enable_all().build().map_err(ProcessError::Runtime)?.block_on(serve(statics, log.writer))
 }
 
-async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
+async fn serve(statics: Statics, log: Arc<LogWriter>) -> Result<(), ProcessError> {
     let watch = |kind| signal(kind).map_err(ProcessError::Signals);
     let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
     let mut reopen = watch(SignalKind::user_defined1())?;
@@ -177,7 +176,8 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
     // The engine's, where nobody names another.
     let beside = |name: &str| containers.as_ref().map(|path| path.with_file_name(name));
     let authority = file(AUTHORITY).or_else(|| beside(AUTHORITY_FILE));
-    let exchange = Exchange { authority, relays: beside(RELAYS_FILE), containers, names };
+    let exchange =
+        Exchange { authority, relays: beside(RELAYS_FILE), ports: beside(PORTS_FILE), containers, names };
     let gateway = Gateway::start(statics, exchange).await?;
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");
@@ -188,7 +188,7 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
             () = either(&mut terminate, &mut interrupt) => break,
             _ = reopen.recv() => {
                 gateway.reopen();
-                if let Err(error) = log_to(&log_file) {
+                if let Err(error) = log.reopen() {
                     tracing::error!(error = %crate::chain(&error), "the log stays in the file that it was in");
                 }
             }
@@ -200,16 +200,6 @@ async fn serve(statics: Statics, log_file: String) -> Result<(), ProcessError> {
         () = either(&mut terminate, &mut interrupt) => {}
     }
     Ok(())
-}
-
-/// Puts the log, which goes to standard error, into a file; nothing is done without a path.
-fn log_to(path: &str) -> Result<(), ProcessError> {
-    if path.is_empty() {
-        return Ok(());
-    }
-    let failed = |source| ProcessError::LogFile { path: PathBuf::from(path), source };
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-    rustix::stdio::dup2_stderr(&file).map_err(|error| failed(error.into()))
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

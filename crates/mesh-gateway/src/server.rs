@@ -15,6 +15,7 @@ use crate::{
     names::{self, Names},
     observe::{ObserveError, Observer},
     proxy::{BindError, Entry, Relays, RelaysError, Site},
+    published::Published,
     snapshot::{self, Snapshot, State},
     watch::{Hints, directory_of},
 };
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) names: Option<PathBuf>,
     /// The authority by which certificates are made.
     pub(crate) authority: Option<PathBuf>,
+    /// Where the engine says by which ports of the machine the gateway is reached.
+    pub(crate) ports: Option<PathBuf>,
     /// Where the engine says from which addresses it relays published ports.
     pub(crate) relays: Option<PathBuf>,
 }
@@ -109,6 +112,8 @@ struct Providers {
     statics: Statics,
     /// Where the engine writes which containers there are.
     containers: Option<PathBuf>,
+    /// Where it writes the ports of the machine.
+    ports: Option<PathBuf>,
     seen: Option<Vec<Seen>>,
     files: Configuration,
     labels: Configuration,
@@ -275,10 +280,11 @@ fn take(found: Found, site: &Site, certificates: &Arc<Certificates>) {
 }
 
 impl Providers {
-    fn new(statics: Statics, Exchange { containers, names, .. }: Exchange) -> Self {
+    fn new(statics: Statics, Exchange { containers, names, ports, .. }: Exchange) -> Self {
         Self {
             statics,
             containers,
+            ports,
             seen: None,
             files: Configuration::default(),
             labels: Configuration::default(),
@@ -316,7 +322,8 @@ impl Providers {
             Err(error) => tracing::error!(error = %crate::chain(&error), "the containers stay as they were"),
         }
         let parts = [("docker", &self.labels), ("file", &self.files)];
-        let snapshot = snapshot::build(&parts, &self.statics);
+        let mut snapshot = snapshot::build(&parts, &self.statics);
+        snapshot.published = Arc::new(self.ports.as_deref().map(Published::read).unwrap_or_default());
         warnings.extend(snapshot.warnings.iter().cloned());
         let mut tls = self.files.tls.clone();
         for (name, store) in &self.labels.tls.stores {
@@ -401,7 +408,7 @@ impl Providers {
                 }
             }
         }
-        if let Some(path) = &self.containers {
+        for path in [&self.containers, &self.ports].into_iter().flatten() {
             note(path, &mut seen);
         }
         for certificate in &self.files.tls.certificates {

@@ -72,6 +72,12 @@ impl Source {
     pub fn is_gateway(&self) -> bool {
         matches!(self, Self::Embedded { service, .. } if service == "gateway")
     }
+
+    /// Whether the embedded vault serves it: it may sign the authorities of gateways.
+    #[must_use]
+    pub fn is_vault(&self) -> bool {
+        matches!(self, Self::Embedded { service, .. } if service == "vault")
+    }
 }
 
 /// What an image says of its process, in the terms of the OCI image configuration.

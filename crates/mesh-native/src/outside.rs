@@ -1,11 +1,12 @@
-//! Health tests from outside of a container: over the way that published ports use, without a process.
+//! Health tests from outside of a container, and other questions to its server: over the way that published ports use, without a process.
 
 use crate::{fault, ground::Ground, lifecycle, phase::Running};
 use mesh_model::{container::ContainerId, probe::OutsideTest, service::NetworkMode};
-use mesh_probe::ProbeError;
+use mesh_probe::{Exchange, ProbeError};
 use mesh_runtime::{
     error::RuntimeError,
     exec::{ProbeOutcome, Verdict},
+    question::{Question, Reply},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -43,19 +44,52 @@ pub(crate) async fn probe(
     ProbeOutcome { verdict, output, took: begun.elapsed() }
 }
 
-async fn verdict(ground: &Ground, way: Way, test: &OutsideTest, longest: Duration) -> (Verdict, String) {
-    let address = SocketAddr::from(match way {
-        Way::Project(address) => (address, test.port),
-        Way::Machine => (Ipv4Addr::LOCALHOST, test.port),
-    });
-    let asking = async {
-        let connected = match way {
-            Way::Project(_) => ground.network.connect(address).await,
-            Way::Machine => TcpStream::connect(address).await,
-        };
-        let stream = connected.map_err(|source| ProbeError::connect(address, source))?;
-        mesh_probe::ask(stream, address, test).await
+/// Asks a server of a container, and hands on what it answers.
+pub(crate) async fn ask(
+    ground: &Arc<Ground>,
+    id: &ContainerId,
+    question: &Question,
+    longest: Duration,
+) -> Result<Reply, RuntimeError> {
+    let way = way(ground, id)?;
+    let address = way.address(question.port);
+    let failed =
+        |reason: String| RuntimeError::Setup { step: format!("ask a service for {}", question.path), reason };
+    let exchange = Exchange {
+        tls: question.tls,
+        path: &question.path,
+        headers: &question.headers,
+        body: question.body.as_ref(),
     };
+    let asking =
+        async { mesh_probe::exchange(connect(ground, way, address).await?, address, &exchange).await };
+    match timeout(longest, asking).await {
+        Ok(Ok((status, body))) => Ok(Reply { status, body }),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_elapsed) => Err(failed(format!("no answer from {address} within {longest:?}"))),
+    }
+}
+
+impl Way {
+    fn address(self, port: u16) -> SocketAddr {
+        SocketAddr::from(match self {
+            Self::Project(address) => (address, port),
+            Self::Machine => (Ipv4Addr::LOCALHOST, port),
+        })
+    }
+}
+
+async fn connect(ground: &Ground, way: Way, address: SocketAddr) -> Result<TcpStream, ProbeError> {
+    let connected = match way {
+        Way::Project(_) => ground.network.connect(address).await,
+        Way::Machine => TcpStream::connect(address).await,
+    };
+    connected.map_err(|source| ProbeError::connect(address, source))
+}
+
+async fn verdict(ground: &Ground, way: Way, test: &OutsideTest, longest: Duration) -> (Verdict, String) {
+    let address = way.address(test.port);
+    let asking = async { mesh_probe::ask(connect(ground, way, address).await?, address, test).await };
     match timeout(longest, asking).await {
         Ok(Ok(())) => (Verdict::Passed, String::new()),
         Ok(Err(error)) => (Verdict::Failed(FAILED_CODE), error.to_string()),

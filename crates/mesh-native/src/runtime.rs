@@ -6,7 +6,7 @@ use crate::{
     exchange, execute, fault, files,
     ground::{Ground, blocking},
     groups::Groups,
-    image, lifecycle, lost_ports,
+    image, lifecycle, lost_ports, outside,
     phase::{Phases, Running},
     probe, record,
     registries::Registries,
@@ -33,6 +33,7 @@ use mesh_runtime::{
     observed::{
         Capabilities, NetworkStatus, Observed, PortTrial, ProcessStatus, Started, Usage, VolumeStatus,
     },
+    question::{Question, Reply},
     request::{HeldImage, ImageRequest},
     trust::Trusted,
 };
@@ -331,6 +332,15 @@ impl Runtime for NativeRuntime {
         bytes_max: usize,
     ) -> Result<Vec<u8>, RuntimeError> {
         execute::read_file(&self.ground, id, path, bytes_max).await
+    }
+
+    async fn ask(
+        &self,
+        id: &ContainerId,
+        question: &Question,
+        longest: Duration,
+    ) -> Result<Reply, RuntimeError> {
+        outside::ask(&self.ground, id, question, longest).await
     }
 
     async fn trust(&self, authorities: Vec<Trusted>) -> Result<(), RuntimeError> {

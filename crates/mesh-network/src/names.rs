@@ -7,6 +7,9 @@ use std::{
     net::Ipv4Addr,
 };
 
+/// Most labels of a name above which a domain is looked for.
+const LABELS_MAX: usize = 128;
+
 /// What the directory says about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
@@ -38,7 +41,8 @@ impl Directory {
         self.records.remove(id)
     }
 
-    /// Has a container that is attached found by these names too, in place of those before.
+    /// Has a container that is attached found by these names too, in place of those before; `*.shop.test` stands for all
+    /// names beneath that domain.
     pub(crate) fn lend(&mut self, id: &ContainerId, names: BTreeSet<String>) {
         if self.records.contains_key(id) {
             let small = names.into_iter().map(|name| name.to_ascii_lowercase());
@@ -80,7 +84,15 @@ impl Directory {
 
     /// Addresses of those that answer for a name, on the first network of the asker on which there is one.
     fn lent_addresses(&self, asker: &AttachmentRecord, name: &str) -> Option<Vec<Ipv4Addr>> {
-        let holders = || self.lent.iter().filter(|(_, names)| names.contains(name));
+        let beneath = |names: &BTreeSet<String>| {
+            let above = name.match_indices('.').map(|(at, _)| &name[at..]);
+            above.take(LABELS_MAX).any(|domain| names.contains(&format!("*{domain}")))
+        };
+        // A name that is lent as it is goes before a domain.
+        let is_named = self.lent.values().any(|names| names.contains(name));
+        let holders = || {
+            self.lent.iter().filter(|(_, names)| if is_named { names.contains(name) } else { beneath(names) })
+        };
         let on_network = |network: &str| -> Vec<Ipv4Addr> {
             let joined = holders().filter_map(|(id, _)| {
                 self.records.get(id)?.networks.iter().find(|joined| joined.name == network)
@@ -154,7 +166,9 @@ mod tests {
             directory.insert(ContainerId(id.into()), record);
         }
         let lend = |name: &str| BTreeSet::from([name.to_owned()]);
-        directory.lend(&ContainerId("api1".into()), ["Shop.example", "db"].map(str::to_owned).into());
+        let names = ["Shop.example", "db", "*.shop.test", "web.docs.test"];
+        directory.lend(&ContainerId("api1".into()), names.map(str::to_owned).into());
+        directory.lend(&ContainerId("web".into()), lend("*.docs.test"));
         directory.lend(&ContainerId("gone".into()), lend("nobody.example"));
         let asker = ContainerId(asker.into());
         let found = match name.parse() {
@@ -181,6 +195,11 @@ mod tests {
         check("web", "api.p_back", &["?"]);
         check("web", "SHOP.example.", &["10.1.0.3"]);
         check("db", "shop.example", &["10.2.0.3"]);
+        check("web", "a.b.shop.test", &["10.1.0.3"]);
+        check("web", "shop.test", &["?"]);
+        check("web", "myshop.test", &["?"]);
+        check("api1", "a.docs.test", &["10.1.0.2"]);
+        check("api1", "web.docs.test", &["10.1.0.3"]);
         check("web", "nobody.example", &["?"]);
         check("web", "db", &["10.1.0.3"]);
         check("api1", "db", &["10.2.0.5"]);

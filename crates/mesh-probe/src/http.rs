@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// Largest head of an answer, in bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Most of a body that is looked through, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -115,7 +115,7 @@ async fn judge(
     if found { Ok(()) } else { Err(ProbeError::Body { status, wanted: wanted.clone(), request: request() }) }
 }
 
-fn broken(address: SocketAddr, error: &hyper::Error) -> ProbeError {
+pub(crate) fn broken(address: SocketAddr, error: &hyper::Error) -> ProbeError {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return ProbeError::Closed { address };
     }

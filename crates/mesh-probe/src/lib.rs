@@ -3,9 +3,11 @@
 //! A question is asked once and answered or not; how often, and what follows from it, is decided elsewhere.
 //! Invariants: whatever the server sends, memory is bounded and nothing panics; a password is in no error;
 //! every error is one line that says what was wanted. Deliberately absent: time limits (the caller drops the
-//! future), reconnecting, TLS but for HTTP.
+//! future), reconnecting, TLS but for HTTP. Beside probes there is one question whose answer is
+//! handed on ([`exchange`]).
 
 mod error;
+mod exchange;
 mod grpc;
 mod http;
 mod password;
@@ -15,6 +17,7 @@ mod scram;
 mod tls;
 
 pub use error::ProbeError;
+pub use exchange::{Exchange, exchange};
 
 use mesh_model::probe::{OutsideTest, Question};
 use std::net::SocketAddr;

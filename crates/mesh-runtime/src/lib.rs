@@ -9,6 +9,7 @@ pub mod events;
 pub mod exchange;
 pub mod exec;
 pub mod observed;
+pub mod question;
 pub mod request;
 pub mod trust;
 
@@ -134,6 +135,23 @@ pub trait Runtime: Send + Sync + 'static {
         Err(RuntimeError::Unsupported {
             what: format!("reading {path} in a container"),
             reason: "its files cannot be reached".to_owned(),
+        })
+    }
+
+    /// Asks a server in a running container, for at most so long.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words; an answer of any status is none.
+    async fn ask(
+        &self,
+        id: &ContainerId,
+        question: &question::Question,
+        longest: Duration,
+    ) -> Result<question::Reply, RuntimeError> {
+        let _ = longest;
+        Err(RuntimeError::Unsupported {
+            what: format!("asking {} for {}", id.short(), question.path),
+            reason: "its ports cannot be reached".to_owned(),
         })
     }
 

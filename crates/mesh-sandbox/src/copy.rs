@@ -181,7 +181,9 @@ fn print(path: &str, bytes_max: usize) -> io::Result<()> {
     if content.len() > bytes_max {
         return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
     }
-    io::stdout().write_all(&content)
+    let mut to = io::stdout().lock();
+    // What comes after the last line's end would stay here.
+    to.write_all(&content).and_then(|()| to.flush())
 }
 
 /// Prints what is at a path and below it.

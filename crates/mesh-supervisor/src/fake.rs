@@ -2,6 +2,7 @@
 //! down with its time.
 
 mod script;
+pub(crate) mod vault;
 
 pub(crate) use script::Script;
 
@@ -26,6 +27,7 @@ use mesh_runtime::{
         Capabilities, NetworkStatus, Observed, ObservedState, PortTrial, ProcessStatus, Started, Usage,
         VolumeStatus,
     },
+    question::{Question, Reply},
     request::{HeldImage, ImageRequest},
     trust::Trusted,
 };
@@ -72,6 +74,7 @@ struct State {
     letters: BTreeMap<String, VecDeque<(String, Vec<u8>)>>,
     /// How far the wall's clock was put ahead.
     ahead: Duration,
+    vault: Option<Arc<vault::FakeVault>>,
 }
 
 /// The ground. It outlives supervisors, as a real one does.
@@ -537,11 +540,17 @@ impl Runtime for FakeRuntime {
     async fn read_file(&self, id: &ContainerId, path: &str, _: usize) -> Result<Vec<u8>, RuntimeError> {
         let state = self.0.lock();
         let container = state.containers.get(id).ok_or_else(|| missing(id))?;
-        let found = state.files.get(&(container.spec.service.name.clone(), path.to_owned()));
+        let path = path.trim_start_matches("/run/mesh/told/").to_owned();
+        let found = state.files.get(&(container.spec.service.name.clone(), path.clone()));
         found.cloned().ok_or_else(|| RuntimeError::System {
             attempted: format!("could not read {path} in the container"),
             source: std::io::ErrorKind::NotFound.into(),
         })
+    }
+
+    async fn ask(&self, _: &ContainerId, question: &Question, _: Duration) -> Result<Reply, RuntimeError> {
+        let vault = self.0.lock().vault.clone();
+        vault.map(|vault| vault.answer(question)).ok_or(RuntimeError::NotRunning)
     }
 
     async fn tell(&self, id: &ContainerId, file: &Told) -> Result<(), RuntimeError> {

@@ -13,7 +13,8 @@ use crate::{
     owner::{Command, OwnerLink},
     words,
 };
-use mesh_model::{container::ContainerId, service::NetworkMode};
+use mesh_authority::Scope;
+use mesh_model::{container::ContainerId, network::Protocol, service::NetworkMode};
 use mesh_redact::Secret;
 use mesh_runtime::{SharedRuntime, error::RuntimeError, exchange::Told};
 use std::{
@@ -26,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The file that says which containers there are.
 const CONTAINERS: &str = "containers.json";
+/// The file that says by which ports of the machine the gateway's own are reached.
+const PORTS: &str = "ports.json";
 /// The file in which the gateway says its names: a list of strings.
 const NAMES: &str = "names.json";
 /// Largest file of names, in bytes.
@@ -51,6 +54,7 @@ pub(crate) struct Gateways {
 #[derive(Debug, Default)]
 struct Known {
     told: Option<Arc<Vec<u8>>>,
+    ports: Option<BTreeMap<u16, u16>>,
     names: Arc<BTreeSet<String>>,
     trouble: Option<String>,
 }
@@ -74,7 +78,8 @@ impl Gateways {
                 let list = Arc::new(encode(&view));
                 for (key, running) in &gateways {
                     let known = all.entry(key.clone()).or_default();
-                    let trouble = self.attend(key, *running, &list, known).await.err();
+                    let ports = ports(&view, &key.0);
+                    let trouble = self.attend(key, *running, &list, ports, known).await.err();
                     if let Some(trouble) =
                         trouble.as_ref().filter(|told| known.trouble.as_ref() != Some(*told))
                     {
@@ -97,8 +102,17 @@ impl Gateways {
         (id, _): &Key,
         running: bool,
         list: &Arc<Vec<u8>>,
+        ports: BTreeMap<u16, u16>,
         known: &mut Known,
     ) -> Result<(), String> {
+        if known.ports.as_ref() != Some(&ports) {
+            let content = Secret::new(serde_json::to_vec(&ports).unwrap_or_default());
+            match self.runtime.tell(id, &Told { name: PORTS, content, secret: false }).await {
+                Err(RuntimeError::Missing { .. }) => return Ok(()),
+                told => told.map_err(|error| words::chain(&error))?,
+            }
+            known.ports = Some(ports);
+        }
         if known.told.as_ref() != Some(list) {
             let file = Told { name: CONTAINERS, content: Secret::new(list.to_vec()), secret: false };
             match self.runtime.tell(id, &file).await {
@@ -117,7 +131,7 @@ impl Gateways {
         let taken = taken(&self.owner.now());
         names.retain(|name| !taken.contains(name));
         if names != *known.names {
-            self.runtime.lend_names(id, names.clone());
+            self.runtime.lend_names(id, lent(&names));
             known.names = Arc::new(names);
             self.owner.tell(Command::Names(id.clone(), Arc::clone(&known.names))).await;
         }
@@ -129,6 +143,16 @@ impl Gateways {
 fn gateways(view: &View) -> BTreeMap<Key, bool> {
     let gateways = view.containers.values().filter(|found| found.spec.image.source.is_gateway());
     gateways.map(|found| ((found.spec.id.clone(), found.life), found.goes_on_running())).collect()
+}
+
+/// By which TCP ports of the machine those of a container are reached; of several the first.
+fn ports(view: &View, id: &ContainerId) -> BTreeMap<u16, u16> {
+    let bound = view.containers.get(id).map(|found| Arc::clone(&found.facts.ports)).unwrap_or_default();
+    let mut ports = BTreeMap::new();
+    for port in bound.iter().filter(|port| port.protocol == Protocol::Tcp) {
+        ports.entry(port.target).or_insert(port.host.port());
+    }
+    ports
 }
 
 /// Names that are somebody's in the project, whether or not he runs: they are never a gateway's.
@@ -164,7 +188,17 @@ fn decode(heard: &[u8], before: &BTreeSet<String>) -> Result<BTreeSet<String>, S
     Ok(before.iter().cloned().chain(named).take(NAMES_MAX).collect())
 }
 
-/// Whether a text is a host name in small letters that may be a gateway's: no address, nothing without a dot, which is a
+/// Those by which containers find the gateway: beneath a domain of the world there are others, and a rule for some names
+/// there takes none of these away.
+fn lent(names: &BTreeSet<String>) -> BTreeSet<String> {
+    let outside = Scope::outside(names);
+    let mut lent = names.clone();
+    lent.retain(|name| name.strip_prefix("*.").is_none_or(|domain| !outside.contains(domain)));
+    lent
+}
+
+/// Whether a text is a host name in small letters that may be a gateway's, or a domain beneath which it has names
+/// (`*.shop.test`): no address, nothing without a dot, which is a
 /// service's, and nothing that engines give a meaning of their own.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
@@ -175,12 +209,13 @@ fn is_host_name(name: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
+    let name = name.strip_prefix("*.").unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or_default();
     name.len() <= NAME_BYTES_MAX
         && name.contains('.')
         && name.split('.').all(is_label)
         && !last.bytes().all(|byte| byte.is_ascii_digit())
-        && !OWN_DOMAINS.iter().any(|domain| name.ends_with(domain))
+        && !OWN_DOMAINS.iter().any(|domain| name.ends_with(domain) || *name == domain[1..])
 }
 
 #[cfg(test)]
@@ -201,6 +236,10 @@ mod tests {
             ("a..b", false),
             ("", false),
             ("*.test", false),
+            ("*.shop.test", true),
+            ("*.*.shop.test", false),
+            ("a.*.test", false),
+            ("*.docker.internal", false),
             ("-a.test", false),
             ("a b", false),
         ] {
@@ -211,5 +250,8 @@ mod tests {
         let names = decode(br#"["new.test", "1.2.3.4"]"#, &before).expect("names");
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["new.test", "old.test"]);
         assert!(decode(b"{}", &before).is_err());
+        let names = ["*.shop.test", "*.shop.example", "a.example", "*.x.localhost"];
+        let lent = lent(&names.map(str::to_owned).into());
+        assert_eq!(lent.into_iter().collect::<Vec<_>>(), ["*.shop.test", "*.x.localhost", "a.example"]);
     }
 }

@@ -5,6 +5,8 @@
 //! cannot be: the file names an address that is not the loopback's, something else listens on all addresses,
 //! or this user may not have the port. What was chosen stays with the project until it is taken down.
 
+mod web;
+
 use crate::{container::Container, desk::Desk, outlet::Outlet, words};
 use mesh_api::message::{ApiError, Level};
 use mesh_model::{
@@ -59,12 +61,12 @@ impl Desk {
             publishing.given.clear();
         }
         project.publishing = publishing.clone();
-        if publishing.ports() != Ports::Auto {
-            return;
-        }
         let alive = view.containers.values().filter(|found| found.phase.alive());
         let ours = alive.flat_map(|found| found.facts.ports.iter().map(|port| (port.host, port.protocol)));
         let (ours, address) = (ours.collect(), Ipv4Addr::LOCALHOST);
+        if publishing.ports() != Ports::Auto {
+            return self.stand_in(project, &ours).await;
+        }
         let mut choice = Choice { desk: self, ours, taken: BTreeMap::new(), publishing, address };
         choice.address = choice.own_address(project).await;
         let written: BTreeMap<String, Vec<Published>> = project

@@ -67,7 +67,11 @@ impl Desk {
             .containers
             .values()
             .map(|found| ContainerStatus {
-                certificate_troubles: self.certificates.troubles(&found.spec.id),
+                certificate_troubles: {
+                    let mut troubles = self.certificates.troubles(&found.spec.id);
+                    troubles.extend(self.authority.troubles(&found.spec.id));
+                    troubles
+                },
                 ..found.status(!found.spec.one_off && !known(found.service()))
             })
             .collect();

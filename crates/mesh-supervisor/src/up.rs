@@ -74,6 +74,7 @@ impl Desk {
         let mut turn = self.turn(false, outlet).await?;
         let made = self.make(project, &options.create, grace, &mut turn, outlet).await?;
         self.tell_address(&self.project().1, outlet).await;
+        self.tell_stand_ins(&self.project().1, outlet).await;
         if options.no_start {
             return Ok(Answer::Done);
         }

@@ -5,6 +5,7 @@
 //! Which one it is, is decided before anything else happens: a shim must stay small and have one
 //! thread, and a supervisor must enter its namespaces before it has a second one.
 
+mod json_lines;
 mod service;
 mod supervise;
 

@@ -1,5 +1,6 @@
 //! `mesh service NAME -- ARGUMENTS`: an embedded service as a process of its own.
 
+use crate::json_lines::JsonLines;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -27,8 +28,18 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 
 /// `traefik` with what follows it.
 pub(crate) fn gateway(arguments: &[String]) -> ExitCode {
-    let set_level = leveled("mesh_gateway");
-    ExitCode::from(mesh_gateway::process::main(arguments, &set_level))
+    ExitCode::from(mesh_gateway::process::main(arguments, &|log| {
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(filter(&log.level, "mesh_gateway"))
+            .with_writer(log.writer.clone())
+            .with_ansi(false)
+            .log_internal_errors(false);
+        if log.json {
+            logs.event_format(JsonLines).init();
+        } else {
+            logs.init();
+        }
+    }))
 }
 
 /// `whoami` with what follows it.
@@ -53,12 +64,17 @@ fn leveled(own: &'static str) -> impl Fn(&str) {
     let level = logs.reload_handle();
     logs.init();
     move |word: &str| {
-        // Libraries say at debug and trace what nobody asked a service.
-        let others = if word == "error" { "error" } else { "warn" };
-        if level.reload(EnvFilter::new(format!("{others},{own}={word}"))).is_err() {
+        if level.reload(filter(word, own)).is_err() {
             tracing::warn!("the log level could not be changed");
         }
     }
+}
+
+/// What a service tells at a level. Libraries say at debug and trace what nobody asked a service, and that of HTTP/2 warns
+/// of what any client may send as often as it likes.
+fn filter(level: &str, own: &str) -> EnvFilter {
+    let others = if level == "error" { "error" } else { "warn" };
+    EnvFilter::new(format!("{others},h2=error,{own}={level}"))
 }
 
 fn fail(message: &str) -> ExitCode {

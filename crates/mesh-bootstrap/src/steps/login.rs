@@ -8,6 +8,8 @@ use crate::{
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
+/// The file that names the mount which signs.
+const SIGNS: &str = "signs";
 /// A secret id with less than so much of its life left is made anew, or than half of it where that is shorter.
 const SECRET_ID_LEFT_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -20,12 +22,13 @@ fn role(service: &str) -> String {
     format!("auth/approle/role/{service}-role")
 }
 
-/// What a role says of the lives of its logins, in seconds.
-fn lives(logins: &Logins) -> [(&'static str, u64); 3] {
+/// What a role says of the lives of its logins, in seconds. What whoever signs logs in with never expires: the engine
+/// does so for as long as the stack runs, whether or not somebody bootstraps again.
+fn lives(logins: &Logins, signs: bool) -> [(&'static str, u64); 3] {
     [
         ("token_ttl", logins.token_ttl.as_secs()),
         ("token_max_ttl", logins.token_max_ttl.as_secs()),
-        ("secret_id_ttl", logins.secret_id_ttl.as_secs()),
+        ("secret_id_ttl", if signs { 0 } else { logins.secret_id_ttl.as_secs() }),
     ]
 }
 
@@ -38,7 +41,7 @@ impl Step for Role {
         let Some(there) = at.read(&role(&self.service))? else { return Ok(Found::Missing) };
         let policies = there.get("token_policies").and_then(Value::as_array);
         let own = policies.is_some_and(|policies| *policies == [json!(policy::name_of(&self.service))]);
-        let lives = lives(&at.wanted.logins);
+        let lives = lives(&at.wanted.logins, signs(at, &self.service).is_some());
         let same = lives.iter().all(|(name, seconds)| there.get(name) == Some(&json!(seconds)));
         Ok(match (own, same) {
             (true, true) => Found::There,
@@ -49,7 +52,7 @@ impl Step for Role {
 
     fn make(&self, at: &At<'_>) -> Result<(), BootstrapError> {
         let mut body = json!({"token_policies": [policy::name_of(&self.service)]});
-        for (name, seconds) in lives(&at.wanted.logins) {
+        for (name, seconds) in lives(&at.wanted.logins, signs(at, &self.service).is_some()) {
             body[name] = seconds.into();
         }
         at.write(&role(&self.service), &body)?;
@@ -57,7 +60,14 @@ impl Step for Role {
     }
 }
 
-/// `role-id` and `secret-id`.
+/// The mount that signs for a service, where it gets authorities.
+fn signs<'a>(at: &At<'a>, service: &str) -> Option<&'a str> {
+    let authority = at.wanted.authority.as_ref()?;
+    at.wanted.services.get(service).filter(|service| service.signs)?;
+    Some(&authority.intermediate_mount)
+}
+
+/// `role-id` and `secret-id`; of whoever signs also `signs`, the name of the mount.
 pub(super) struct Files {
     pub(super) service: String,
 }
@@ -82,6 +92,9 @@ impl Step for Files {
         if id != Some(role_id.trim()) {
             return Ok(Found::Behind("of another role".to_owned()));
         }
+        if at.logins.read(&self.name(SIGNS))?.as_deref() != signs(at, &self.service) {
+            return Ok(Found::Behind("without what it signs with".to_owned()));
+        }
         let body = json!({"secret_id": secret_id.trim()});
         let path = format!("{}/secret-id/lookup", role(&self.service));
         let known = at.write(&path, &body)?.filter(|data| data.get("secret_id_ttl").is_some());
@@ -101,6 +114,10 @@ impl Step for Files {
         let secret_id = text(at.write(&path, &json!({}))?, &format!("write {path}"), "secret_id")?;
         at.logins.write_secret(&self.name("role-id"), &role_id)?;
         at.logins.write_secret(&self.name("secret-id"), &secret_id)?;
+        match signs(at, &self.service) {
+            Some(mount) => at.logins.write_secret(&self.name(SIGNS), mount)?,
+            None => at.logins.remove(&self.name(SIGNS))?,
+        }
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! What a service may do: read its own credentials and those it needs, and get its own certificates.
+//! What a service may do: read its own credentials and those it needs, and get its own certificates or,
+//! where it signs, an authority of its own.
 
 use crate::step::{At, BootstrapError, Found, Step};
 use crate::wanted::Wanted;
@@ -30,6 +31,15 @@ fn of_service(wanted: &Wanted, name: &str) -> String {
             text,
             "path \"{mount}/issue/{name}-role\" {{ capabilities = [\"create\", \"update\"] }}\n\
              path \"{mount}/cert/ca_chain\" {{ capabilities = [\"read\"] }}"
+        );
+    }
+    if let (Some(authority), true) = (&wanted.authority, service.signs) {
+        let mount = &authority.intermediate_mount;
+        // None for all names, and none that makes further ones.
+        let _ = writeln!(
+            text,
+            "path \"{mount}/root/sign-intermediate\" {{\n  capabilities = [\"create\", \"update\"]\n  \
+             required_parameters = [\"permitted_dns_domains\", \"max_path_length\"]\n}}"
         );
     }
     text
@@ -81,6 +91,13 @@ mod tests {
         let db = of_service(&wanted, "db");
         assert!(
             db.contains("pki_int/issue/db-role") && db.contains("secret/data/db") && !db.contains("pool")
+        );
+        assert!(!db.contains("sign-intermediate"));
+        let gateway = Wanted::parse("[authority]\nname = 'X'\n[services.gateway]\nsigns = true\n").unwrap();
+        let gateway = of_service(&gateway, "gateway");
+        assert!(
+            gateway.contains("\"pki_int/root/sign-intermediate\"") && gateway.contains("required_parameters"),
+            "{gateway}"
         );
     }
 }

@@ -4,6 +4,7 @@ use super::View;
 use crate::{
     config::model::Named,
     snapshot::{Part, State, Status},
+    upstream::ServerState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -183,14 +184,14 @@ impl Kind {
                 let mut fields = fields(&found.services, &snapshot.services, name)?;
                 let servers = found.services.configs.get(name)?.load_balancer.iter();
                 let servers = servers.flat_map(|balancer| &balancer.servers).map(|server| &server.url);
-                insert_servers(&mut fields, servers, |url| snapshot.is_up(name, url));
+                insert_servers(&mut fields, servers, |url| snapshot.state(name, url));
                 Some(fields)
             }
             Self::TcpService => {
                 let mut fields = fields(&found.tcp_services, &snapshot.tcp_services, name)?;
                 let servers = found.tcp_services.configs.get(name)?.load_balancer.iter();
                 let servers = servers.flat_map(|balancer| &balancer.servers).map(|server| &server.address);
-                insert_servers(&mut fields, servers, |_| true);
+                insert_servers(&mut fields, servers, |address| snapshot.tcp_state(name, address));
                 Some(fields)
             }
         }
@@ -267,11 +268,21 @@ fn fields<T: Serialize>(part: &Part<T>, statuses: &Named<Status>, name: &str) ->
 fn insert_servers<'v>(
     fields: &mut Map<String, Value>,
     servers: impl Iterator<Item = &'v String>,
-    is_up: impl Fn(&str) -> bool,
+    state: impl Fn(&str) -> Option<ServerState>,
 ) {
-    let status = |url: &str| if is_up(url) { "UP" } else { "DOWN" };
-    let servers: Map<String, Value> = servers.map(|url| (url.clone(), status(url).into())).collect();
-    if !servers.is_empty() {
-        fields.insert("serverStatus".to_owned(), servers.into());
+    let (mut statuses, mut reasons) = (Map::new(), Map::new());
+    for url in servers {
+        let state = state(url);
+        let up = state.as_ref().is_none_or(|state| state.up);
+        statuses.insert(url.clone(), if up { "UP" } else { "DOWN" }.into());
+        if let Some(reason) = state.and_then(|state| state.reason) {
+            reasons.insert(url.clone(), reason.into());
+        }
+    }
+    // The second is not Traefik's.
+    for (key, map) in [("serverStatus", statuses), ("serverReason", reasons)] {
+        if !map.is_empty() {
+            fields.insert(key.to_owned(), map.into());
+        }
     }
 }

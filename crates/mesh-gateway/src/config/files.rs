@@ -6,7 +6,7 @@ use super::{
     merge::merge,
     model::{Configuration, Named},
     statics::FileProvider,
-    text::{TextError, is_readable, read_filled},
+    text::{TextError, is_readable, read_filled, read_text},
 };
 use std::{
     fs, io,
@@ -78,6 +78,12 @@ pub(crate) fn configuration(
         conflicts.iter().map(|conflict| Warning { place: "files".to_owned(), message: conflict.to_string() }),
     );
     Ok(merged)
+}
+
+/// What one file with this name and text asks for.
+pub(crate) fn of_text(path: &Path, text: &str) -> Result<Configuration, FilesError> {
+    let node = read_text(path, &filled(text, &|_| None))?;
+    decode(&node).map_err(|source| FilesError::Value { path: path.to_owned(), source })
 }
 
 /// The text with variables of the environment where it asks for them: `{{ env "NAME" }}`, as Go's templates have it. One

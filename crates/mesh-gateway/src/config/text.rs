@@ -86,17 +86,24 @@ pub(crate) fn read_file(path: &Path) -> Result<Node, TextError> {
 /// The same, its text changed before it is understood.
 pub(crate) fn read_filled(path: &Path, fill: impl FnOnce(String) -> String) -> Result<Node, TextError> {
     let owned = || path.to_owned();
-    let kind = kind(path).ok_or_else(|| TextError::Kind { path: owned() })?;
+    if kind(path).is_none() {
+        return Err(TextError::Kind { path: owned() });
+    }
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     let length = read.map_err(|source| TextError::Read { path: owned(), source })?;
     if u64::try_from(length).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
         return Err(TextError::TooLarge { path: owned() });
     }
-    let text = fill(text);
-    match kind {
-        Kind::Yaml => yaml(&text).map_err(|source| TextError::Yaml { path: owned(), source }),
-        Kind::Toml => match toml::from_str::<toml::Table>(&text) {
+    read_text(path, &fill(text))
+}
+
+/// Reads what is in a file, by the ending of its name.
+pub(crate) fn read_text(path: &Path, text: &str) -> Result<Node, TextError> {
+    let owned = || path.to_owned();
+    match kind(path).ok_or_else(|| TextError::Kind { path: owned() })? {
+        Kind::Yaml => yaml(text).map_err(|source| TextError::Yaml { path: owned(), source }),
+        Kind::Toml => match toml::from_str::<toml::Table>(text) {
             Ok(table) => Ok(from_toml(toml::Value::Table(table))),
             Err(source) => Err(TextError::Toml { path: owned(), source: Box::new(source) }),
         },

@@ -1,6 +1,6 @@
 //! A request on its way, as layers see and change it.
 
-use crate::{observe::Watch, rule::encoded};
+use crate::{observe::Watch, published::Published, rule::encoded};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -28,6 +28,8 @@ pub(crate) struct Exchange {
     pub(crate) peer: Arc<[CertificateDer<'static>]>,
     /// Cookies that whoever was asked about the request set.
     pub(crate) cookies: Vec<HeaderValue>,
+    /// By which ports of the machine this gateway is reached.
+    pub(crate) published: Arc<Published>,
     /// Whoever wants to know what becomes of it.
     pub(crate) watch: Watch,
 }

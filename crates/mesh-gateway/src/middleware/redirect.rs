@@ -14,8 +14,7 @@ use regex::Regex;
 #[derive(Debug)]
 pub(crate) struct RedirectScheme {
     scheme: String,
-    /// With its colon; empty for the scheme's own.
-    port: String,
+    port: Port,
     permanent: bool,
 }
 
@@ -24,20 +23,42 @@ impl RedirectScheme {
         if config.scheme.is_empty() {
             return Err(LayerError::NoScheme);
         }
-        let own = config.port.is_empty() || is_own_port(&config.scheme, &config.port);
-        let port = if own { String::new() } else { format!(":{}", config.port) };
+        let port = match config.port.as_str() {
+            "" => own_port(&config.scheme).map_or_else(|| Port::Text(String::new()), Port::Number),
+            text => text.parse().map_or_else(|_| Port::Text(format!(":{text}")), Port::Number),
+        };
         Ok(Self { scheme: config.scheme.clone(), port, permanent: config.permanent })
     }
 
     pub(super) fn before(&self, exchange: &mut Exchange) -> Result<(), Reply> {
         let (host, port) = split_port(&exchange.host);
         let scheme = scheme(exchange);
+        let named = port.map_or_else(|| own_port(scheme), |port| port.parse().ok());
         let port = port.filter(|port| !is_own_port(scheme, port)).map(|port| format!(":{port}"));
         let target = exchange.target();
         let now = format!("{scheme}://{host}{}{target}", port.unwrap_or_default());
-        let wanted = format!("{}://{host}{}{target}", self.scheme, self.port);
+        let wanted = format!("{}://{host}{}{target}", self.scheme, self.port(exchange, named));
         if now == wanted { Ok(()) } else { Err(moved(&exchange.method, &wanted, self.permanent)) }
     }
+
+    /// The port as it stands behind the host, with its colon, for a client that named one; empty for the scheme's own.
+    fn port(&self, exchange: &Exchange, named: Option<u16>) -> String {
+        match &self.port {
+            Port::Text(text) => text.clone(),
+            Port::Number(port) => {
+                let port = named.map_or(*port, |named| exchange.published.seen(named, *port));
+                if own_port(&self.scheme) == Some(port) { String::new() } else { format!(":{port}") }
+            }
+        }
+    }
+}
+
+/// Where requests are sent.
+#[derive(Debug)]
+enum Port {
+    Number(u16),
+    /// What is none, as it stands behind the host.
+    Text(String),
 }
 
 #[derive(Debug)]
@@ -68,7 +89,15 @@ impl RedirectLike {
 }
 
 fn is_own_port(scheme: &str, port: &str) -> bool {
-    matches!((scheme, port), ("http", "80") | ("https", "443"))
+    own_port(scheme).is_some_and(|own| port == own.to_string())
+}
+
+fn own_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
 }
 
 fn split_port(host: &str) -> (&str, Option<&str>) {

@@ -124,6 +124,8 @@ pub(super) struct End<'e> {
     pub(super) headers: &'e HeaderMap,
     pub(super) response_bytes: u64,
     pub(super) took: Duration,
+    /// Whether the answer broke off before its end. A client that left is not told apart from one that stayed.
+    pub(super) broken: bool,
 }
 
 impl Agreed {

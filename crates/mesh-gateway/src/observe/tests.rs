@@ -69,6 +69,7 @@ async fn server(answer: &'static str) -> Server {
 }
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Answer: yes\r\nConnection: close\r\n\r\nhello";
+const BROKEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nhello";
 const TAKEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 struct Running {
@@ -254,6 +255,41 @@ async fn a_full_disk_stops_nobody() {
     let running = running(|statics| statics.access_log = Some(log), backend.address).await;
     for _ in 0..20 {
         assert!(ask(running.web, "app.test", "/", "").await.ends_with("hello"));
+    }
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_broke_off_is_told() {
+    let backend = server(BROKEN).await;
+    let logs = tempfile::tempdir().expect("a folder");
+    let path = logs.path().join("access.log");
+    let running = running(
+        |statics| {
+            let mut log = AccessLog { file_path: path.display().to_string(), ..AccessLog::default() };
+            log.format = "json".to_owned();
+            statics.access_log = Some(log);
+            let prometheus = Some(Prometheus::default());
+            statics.metrics = Some(Metrics { prometheus, ..Metrics::default() });
+        },
+        backend.address,
+    )
+    .await;
+    let answer = ask(running.web, "app.test", "/", "").await;
+    assert!(
+        answer.is_empty() || answer.contains("Content-Length: 9") || answer.contains("content-length: 9")
+    );
+    ask(running.web, "nobody.test", "/", "").await;
+    let found: Vec<Value> =
+        lines(&path, 2).await.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let broken = found.iter().find(|line| line["RequestHost"] == "app.test").expect("a line");
+    assert_eq!((&broken["DownstreamBroken"], &broken["DownstreamStatus"]), (&true.into(), &200.into()));
+    assert_eq!(found.iter().filter(|line| line.get("DownstreamBroken").is_some()).count(), 1, "{found:#?}");
+    // The line was written after it was counted, or before: at the end of both.
+    let deadline = Instant::now() + PATIENCE;
+    let expected = "traefik_service_responses_broken_total{service=\"app@file\"} 1";
+    while !ask(running.traefik, "a", "/metrics", "").await.lines().any(|line| line == expected) {
+        assert!(Instant::now() < deadline, "{expected}");
     }
     running.gateway.stop().await;
 }

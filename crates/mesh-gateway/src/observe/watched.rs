@@ -34,17 +34,17 @@ impl<B, G> Watched<B, G> {
 }
 
 impl Watcher {
-    fn finish(&mut self) {
+    fn finish(&mut self, broken: bool) {
         if let Some((record, status, headers)) = self.of.take() {
             let took = record.began.elapsed();
-            record.end(&End { status, headers: &headers, response_bytes: self.bytes, took });
+            record.end(&End { status, headers: &headers, response_bytes: self.bytes, took, broken });
         }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.finish();
+        self.finish(false);
     }
 }
 
@@ -69,7 +69,8 @@ impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Watched<B, G> {
                     headers.insert("grpc-status", status.clone());
                 }
             }
-            Some(Err(_)) | None => self.watcher.finish(),
+            Some(Err(_)) => self.watcher.finish(true),
+            None => self.watcher.finish(false),
         }
         Poll::Ready(frame)
     }

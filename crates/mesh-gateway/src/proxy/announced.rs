@@ -3,10 +3,11 @@
 //! Both versions, as HAProxy's specification has them. What is said is believed of those only that the configuration
 //! trusts; what others say is read and passed over. A connection that says nothing is what it is.
 
-use super::looked::Looked;
+use super::{looked::Looked, tcp::Peers};
 use crate::{
     config::statics::ProxyHeader,
     rule::{NetworkError, Networks},
+    snapshot,
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -26,6 +27,9 @@ const LINE_BYTES_MAX: usize = 107;
 /// Bytes of the second version's fixed part, and most of the rest.
 pub(super) const FIXED_BYTES: usize = 16;
 pub(super) const REST_BYTES_MAX: usize = 4 << 10;
+/// The second version with its command: the balancer's own connection, or somebody's (section 2.2).
+const LOCAL: u8 = 0x20;
+const PROXIED: u8 = 0x21;
 /// How long a client may take to say it.
 const SAYING_MAX: Duration = Duration::from_secs(10);
 
@@ -95,6 +99,14 @@ fn said(bytes: &[u8]) -> Said {
     }
 }
 
+/// Whether bytes begin with a header of either version, and on whose behalf; how long it is.
+pub(crate) fn preamble(bytes: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
+    match said(bytes) {
+        Said::Header { length, client } => Some((length, client)),
+        Said::More | Said::Nothing | Said::Wrong => None,
+    }
+}
+
 /// A line of text.
 fn first(bytes: &[u8]) -> Said {
     let shown = &bytes[..bytes.len().min(LINE_BYTES_MAX)];
@@ -146,6 +158,42 @@ pub(super) fn second(bytes: &[u8]) -> Said {
     Said::Header { length, client }
 }
 
+/// What a server is told of a client's connection before its first byte. Addresses that are not of one family, or not
+/// known, are not told.
+pub(super) fn announcement(version: snapshot::Announced, ends: Peers) -> Vec<u8> {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let client = canonical(ends.client);
+    let here = ends.here.map(canonical).filter(|here| here.is_ipv4() == client.is_ipv4());
+    match (version, here) {
+        (snapshot::Announced::First, None) => b"PROXY UNKNOWN\r\n".to_vec(),
+        (snapshot::Announced::First, Some(here)) => {
+            let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+            let (from, to) = (client.ip(), here.ip());
+            format!("PROXY {family} {from} {to} {} {}\r\n", client.port(), here.port()).into_bytes()
+        }
+        (snapshot::Announced::Second, here) => {
+            let mut rest = Vec::new();
+            for address in here.iter().flat_map(|here| [client.ip(), here.ip()]) {
+                match address {
+                    IpAddr::V4(address) => rest.extend(address.octets()),
+                    IpAddr::V6(address) => rest.extend(address.octets()),
+                }
+            }
+            for port in here.iter().flat_map(|here| [client.port(), here.port()]) {
+                rest.extend(port.to_be_bytes());
+            }
+            // On behalf of somebody, by TCP; or of nobody who is known.
+            let family = match here {
+                None => [LOCAL, 0],
+                Some(SocketAddr::V4(_)) => [PROXIED, 0x11],
+                Some(SocketAddr::V6(_)) => [PROXIED, 0x21],
+            };
+            let length = u16::try_from(rest.len()).unwrap_or_default();
+            [SIGNATURE, &family, &length.to_be_bytes(), &rest].concat()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +232,27 @@ mod tests {
             (binary(0x21, 0x11, &[0; REST_BYTES_MAX + 1]), Said::Wrong),
         ] {
             assert_eq!(said(&bytes), expected, "{:?}", String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    #[test]
+    fn what_is_announced_can_be_read() {
+        for (client, here, line) in [
+            ("1.2.3.4:5", Some("5.6.7.8:80"), "PROXY TCP4 1.2.3.4 5.6.7.8 5 80\r\n"),
+            ("[::ffff:1.2.3.4]:5", Some("[::ffff:5.6.7.8]:80"), "PROXY TCP4 1.2.3.4 5.6.7.8 5 80\r\n"),
+            ("[2001:db8::1]:5", Some("[::1]:80"), "PROXY TCP6 2001:db8::1 ::1 5 80\r\n"),
+            ("[2001:db8::1]:5", Some("5.6.7.8:80"), "PROXY UNKNOWN\r\n"),
+            ("1.2.3.4:5", None, "PROXY UNKNOWN\r\n"),
+        ] {
+            let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            let ends = Peers { client: address(client), here: here.map(address) };
+            let known = (!line.contains("UNKNOWN"))
+                .then(|| SocketAddr::new(ends.client.ip().to_canonical(), ends.client.port()));
+            let first = announcement(snapshot::Announced::First, ends);
+            assert_eq!(String::from_utf8_lossy(&first), line);
+            for bytes in [first, announcement(snapshot::Announced::Second, ends)] {
+                assert_eq!(said(&bytes), Said::Header { length: bytes.len(), client: known }, "{client}");
+            }
         }
     }
 

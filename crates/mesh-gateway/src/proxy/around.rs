@@ -57,7 +57,7 @@ async fn retry(layer: &Retry, rest: Way<'_>, call: &mut Call) -> Answer {
             }
             // It goes on as it comes, and what is answered stands.
             Err(SpoolError::TooLarge { body, .. }) => (call.body, minds) = (body, false),
-            Err(error) => return unread(&error),
+            Err(error) => return unread(&error, &call.blame),
         }
     }
     let exchange = call.exchange.clone();
@@ -85,7 +85,7 @@ async fn buffer(layer: &Buffering, rest: Way<'_>, call: &mut Call) -> Answer {
     }
     let kept = match layer.request.read(std::mem::take(&mut call.body)).await {
         Ok(kept) => kept,
-        Err(error) => return unread(&error),
+        Err(error) => return unread(&error, &call.blame),
     };
     call.exchange.headers.remove(TRANSFER_ENCODING);
     if call.exchange.headers.contains_key(CONTENT_LENGTH) || kept.len() > 0 {

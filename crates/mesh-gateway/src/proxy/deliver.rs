@@ -92,7 +92,7 @@ async fn mirror(context: &Arc<Context>, mirrored: &Mirrored, call: &mut Call) ->
                 call.body = body;
                 return again(context, &mirrored.service, call).await;
             }
-            Err(error) => return unread(&error),
+            Err(error) => return unread(&error, &call.blame),
         }
     }
     let copy = call.copy(Body::Empty);
@@ -127,7 +127,7 @@ async fn fail_over(context: &Arc<Context>, fallback: &Fallback, call: &mut Call)
         let spool = Spool { bytes_max: fallback.body_bytes_max, memory_bytes_max: MEMORY_BYTES };
         let kept = match spool.read(std::mem::take(&mut call.body)).await {
             Ok(kept) => kept,
-            Err(error) => return unread(&error),
+            Err(error) => return unread(&error, &call.blame),
         };
         let exchange = call.exchange.clone();
         call.body = kept.body();
@@ -152,7 +152,10 @@ async fn forward(
     cookies: &mut Vec<HeaderValue>,
 ) -> Answer {
     let up = |at: usize| balancer.servers.get(at).is_some_and(|server| server.health.is_up());
-    let Some(chosen) = balancer.choice.choose(asker(call), up) else { return unavailable() };
+    let Some(chosen) = balancer.choice.choose(asker(call), up) else {
+        balancer.tell_down(Instant::now());
+        return unavailable();
+    };
     let Some(server) = balancer.servers.get(chosen.at) else { return unavailable() };
     cookies.extend(chosen.cookie);
     let load = balancer.choice.load(chosen.at).filter(|_| balancer.choice.weighs_load());

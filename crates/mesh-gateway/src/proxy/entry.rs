@@ -7,6 +7,7 @@ use super::{
     handler::{Context, Site, Underscores, answer},
     lasting::{Lasting, Over},
     relayed::Relays,
+    shortage::Shortage,
     tcp::{self, Way},
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     snapshot::Ends,
     upstream::keep_alive,
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{Method, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -34,8 +36,6 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 /// Most connections of an entry point at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 32_768;
-/// How long nobody is accepted after the machine had nothing left for a connection.
-const PAUSE: Duration = Duration::from_millis(50);
 /// What TLS begins with (RFC 8446, section 5.1); no method of HTTP does.
 const TLS_HANDSHAKE: u8 = 22;
 /// How long a client may take until its TLS stands.
@@ -140,6 +140,7 @@ impl Entry {
 
     /// Accepts until told to stop; connections go on without it.
     pub(crate) async fn serve(self, mut stop: watch::Receiver<bool>) {
+        let mut shortage = Shortage::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -149,11 +150,11 @@ impl Entry {
             let (stream, client, place) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(entry = %self.context.entry, %error, "a connection could not be accepted");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(shortage.failed(&self.context.entry, &error)).await;
                     continue;
                 }
             };
+            shortage.accepted(&self.context.entry);
             // Small answers do not wait for more; a socket that cannot be told so works all the same.
             let _ = stream.set_nodelay(true);
             keep_alive(&stream, SILENCE_MAX);
@@ -207,8 +208,9 @@ async fn greet(
             None => return,
         },
     };
+    let ends = tcp::Peers { client, here: stream.local_addr().ok() };
     match tcp::at_once(&context, client) {
-        Some(Way::Tcp(route)) => return tcp::serve(&context, &route, stream).await,
+        Some(Way::Tcp(route)) => return tcp::serve(&context, &route, ends, stream).await,
         Some(Way::Nowhere) => return,
         Some(Way::Http) | None => {}
     }
@@ -225,20 +227,23 @@ async fn greet(
         Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default(), options: Arc::default() };
     let route = tcp::route(&context, &from, &stream).await;
     match &route {
-        Way::Tcp(route) if route.ends != Ends::Here => return tcp::serve(&context, route, stream).await,
-        Way::Http if !from.tls => return converse(context, from, None, stream, stop).await,
+        Way::Tcp(route) if route.ends != Ends::Here => {
+            return tcp::serve(&context, route, ends, stream).await;
+        }
+        Way::Http if !from.tls => return converse(context, from, None, false, stream, stop).await,
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
     let Some((stream, options)) = secure(&context, &route, client, stream).await else { return };
     match route {
-        Way::Tcp(route) => tcp::serve(&context, &route, stream).await,
+        Way::Tcp(route) => tcp::serve(&context, &route, ends, stream).await,
         Way::Http | Way::Nowhere => {
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let peer = shown.iter().map(|shown| shown.clone().into_owned()).collect();
             let from = Connected { peer, options: options.into(), ..from };
             let agreed = Agreed::of(stream.get_ref().1);
-            converse(context, from, agreed, stream, stop).await;
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            converse(context, from, agreed, is_h2, stream, stop).await;
         }
     }
 }
@@ -278,12 +283,15 @@ async fn converse<S>(
     context: Arc<Context>,
     from: Connected,
     agreed: Option<Agreed>,
+    is_h2: bool,
     stream: S,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&context.options);
+    // Whoever has agreed on HTTP/2 is not understood in anything else.
+    let builder = if is_h2 { builder.http2_only() } else { builder };
     let cancelled = context.site.stop.clone();
     let lasting = Lasting::new(&context.options.transport);
     let lasts = lasting.clone();
@@ -299,15 +307,22 @@ async fn converse<S>(
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // An error here is the client's: it broke off, or spoke no HTTP.
+    // Looked at only when it has happened: a connection goes on many times for each request.
+    let mut ends = FuturesUnordered::from_iter([async {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Over::Close,
+            over = lasts.over() => over,
+            () = cancelled.cancelled() => Over::Cut,
+        }
+    }]);
     tokio::select! {
+        biased;
+        // An error here is the client's: it broke off, or spoke no HTTP.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        over = lasts.over() => match over {
+        Some(over) = ends.next() => match over {
             Over::Close => connection.as_mut().graceful_shutdown(),
             Over::Cut => return,
         },
-        () = cancelled.cancelled() => return,
     }
     tokio::select! {
         _ = connection => {}

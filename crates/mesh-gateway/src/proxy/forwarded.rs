@@ -29,6 +29,15 @@ const MANAGED: &[&str] = &[
     "x-real-ip",
 ];
 
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
+const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
+const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 /// Whom an entry point believes.
 #[derive(Debug)]
 pub(super) struct Forwarding {
@@ -91,41 +100,41 @@ impl Forwarding {
             }
         }
         let client = HeaderValue::from_str(&address.to_string()).ok();
-        let mut missing = |name: &'static str, value: Option<HeaderValue>| {
-            let known = headers.get(name).is_some_and(|value| !value.is_empty());
+        let mut missing = |name: HeaderName, value: Option<HeaderValue>| {
+            let known = headers.get(&name).is_some_and(|value| !value.is_empty());
             if let Some(value) = value.filter(|_| !known) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         };
-        missing("x-real-ip", client);
+        missing(X_REAL_IP, client);
         let scheme = match (web_socket, from.tls) {
             (true, true) => "wss",
             (true, false) => "ws",
             (false, true) => "https",
             (false, false) => "http",
         };
-        missing("x-forwarded-proto", Some(HeaderValue::from_static(scheme)));
-        missing("x-forwarded-host", HeaderValue::from_str(host).ok().filter(|host| !host.is_empty()));
-        let said = headers.get("x-forwarded-proto").cloned();
-        if headers.get("x-forwarded-port").is_none_or(HeaderValue::is_empty) {
+        missing(X_FORWARDED_PROTO, Some(HeaderValue::from_static(scheme)));
+        missing(X_FORWARDED_HOST, HeaderValue::from_str(host).ok().filter(|host| !host.is_empty()));
+        let said = headers.get(X_FORWARDED_PROTO).cloned();
+        if headers.get(X_FORWARDED_PORT).is_none_or(HeaderValue::is_empty) {
             let tls = from.tls || said.as_ref().is_some_and(|said| said == "https" || said == "wss");
             let port = port(host).unwrap_or(if tls { "443" } else { "80" });
             if let Ok(port) = HeaderValue::from_str(port) {
-                headers.insert(HeaderName::from_static("x-forwarded-port"), port);
+                headers.insert(X_FORWARDED_PORT, port);
             }
         }
         if let Some(said) = said.filter(|_| self.schemes) {
-            headers.insert(HeaderName::from_static("x-forwarded-scheme"), said.clone());
-            headers.insert(HeaderName::from_static("x-scheme"), said);
+            headers.insert(X_FORWARDED_SCHEME, said.clone());
+            headers.insert(X_SCHEME, said);
         }
         if let Some(server) = &self.server {
-            headers.insert(HeaderName::from_static("x-forwarded-server"), server.clone());
+            headers.insert(X_FORWARDED_SERVER, server.clone());
         }
     }
 
     /// Adds the client to those that the request came by; done last, so that layers see who came before.
     pub(super) fn append(&self, headers: &mut HeaderMap, client: SocketAddr) {
-        let name = HeaderName::from_static("x-forwarded-for");
+        let name = X_FORWARDED_FOR;
         if !self.append {
             return;
         }

@@ -93,6 +93,9 @@ impl Site {
         for checker in snapshot.checkers() {
             self.tasks.spawn(checker.run(self.pool.clone(), stop.clone()));
         }
+        for checker in snapshot.tcp_checkers() {
+            self.tasks.spawn(checker.run(stop.clone()));
+        }
         self.snapshot.store(Arc::new(snapshot));
     }
 
@@ -221,10 +224,12 @@ pub(super) async fn answer(
     drop(snapshot);
     let blame = Blame::default();
     let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(&from) };
+    let (version, within) =
+        (request.version(), context.options.transport.responding_timeouts.read_timeout.get());
     let body = request.into_body();
     let body = match body.is_end_stream() {
         true => Body::Incoming(body),
-        false => Body::made(Uploaded { body, blame: blame.clone(), admitted }),
+        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted)),
     };
     let body = exchange.watch.counted(body);
     let mut call = Call { exchange, body, from, upgrade, blame };
@@ -292,6 +297,7 @@ fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) ->
         origin: request.headers().get(ORIGIN).cloned(),
         peer: from.peer.clone(),
         cookies: Vec::new(),
+        published: context.site.current().published.clone(),
         watch: Watch::default(),
     })
 }

@@ -2,19 +2,22 @@
 
 use hyper::{
     HeaderMap,
-    header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE},
+    header::{
+        CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
 };
 
 /// What is always between two hops. `Trailer` is not among them: it says what follows a body that is handed on.
-const HOP: &[&str] = &[
-    "connection",
-    "proxy-connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "transfer-encoding",
-    "upgrade",
+static HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
 ];
 
 /// What both sides want to go on with after the request's head; none if nothing else than HTTP.
@@ -34,8 +37,8 @@ pub(super) fn remove(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool
             .to_str()
             .is_ok_and(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("trailers")))
     });
-    for name in HOP {
-        headers.remove(*name);
+    for name in &HOP {
+        headers.remove(name);
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));

@@ -20,13 +20,17 @@ mod own;
 mod pass;
 mod relayed;
 mod shape;
+mod shortage;
 mod tcp;
 mod tunnel;
 mod uploaded;
 
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
+pub(crate) use announced::preamble;
 pub(crate) use entry::{BindError, Entry};
 pub(crate) use handler::Site;
 pub(crate) use relayed::{Relays, RelaysError};

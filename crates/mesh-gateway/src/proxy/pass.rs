@@ -9,7 +9,7 @@ use super::{
     call::Call,
     deliver::deliver,
     handler::Context,
-    uploaded::ByClient,
+    uploaded::{Blame, ByClient},
 };
 use crate::{
     middleware::{Exchange, ForwardAuth, Layer, RateLimit, Reply},
@@ -74,7 +74,7 @@ pub(super) async fn walk(way: Way<'_>, call: &mut Call) -> Answer {
         let passed_on = match &**layer {
             Layer::ForwardAuth(asker) => ask(way.context, asker, call).await,
             Layer::RateLimit(limit) => wait(limit, &call.exchange).await,
-            layer => before(layer, &mut call.exchange),
+            _ => before(layer, &mut call.exchange).await,
         };
         if let Err(reply) = passed_on {
             let mut answer = own(reply);
@@ -141,12 +141,16 @@ async fn wait(limit: &RateLimit, exchange: &Exchange) -> Result<(), Reply> {
 }
 
 /// A layer that hashes passwords takes its time; others get to work meanwhile.
-fn before(layer: &Layer, exchange: &mut Exchange) -> Result<(), Reply> {
-    if layer.takes_long() {
-        tokio::task::block_in_place(|| layer.before(exchange))
-    } else {
-        layer.before(exchange)
+async fn before(layer: &Arc<Layer>, exchange: &mut Exchange) -> Result<(), Reply> {
+    if !layer.takes_long() {
+        return layer.before(exchange);
     }
+    let (layer, mut taken) = (layer.clone(), std::mem::take(exchange));
+    let done = tokio::task::spawn_blocking(move || (layer.before(&mut taken), taken)).await;
+    // Not done only where the layer itself is at fault, or where all ends.
+    let Ok((verdict, back)) = done else { return Err(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)) };
+    *exchange = back;
+    verdict
 }
 
 fn after(layers: &[Arc<Layer>], exchange: &Exchange, answer: &mut HeaderMap) {
@@ -156,12 +160,12 @@ fn after(layers: &[Arc<Layer>], exchange: &Exchange, answer: &mut HeaderMap) {
 }
 
 /// What stands for a body that could not be read whole.
-pub(super) fn unread(error: &SpoolError) -> Answer {
+pub(super) fn unread(error: &SpoolError, blame: &Blame) -> Answer {
     tracing::debug!(error = %crate::chain(error), "a body could not be read");
     match error {
         SpoolError::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE),
         SpoolError::Broken(_) => {
-            let mut answer = plain(StatusCode::BAD_REQUEST);
+            let mut answer = plain(blame.status().unwrap_or(StatusCode::BAD_REQUEST));
             answer.extensions_mut().insert(ByClient);
             answer
         }

@@ -1,6 +1,6 @@
 //! Connections that are routed before anybody speaks HTTP.
 
-use super::{forwarded::Connected, handler::Context, looked::Looked};
+use super::{announced::announcement, forwarded::Connected, handler::Context, looked::Looked};
 use crate::{rule::Connection, snapshot::TcpRoute, upstream::reach};
 use rustls::server::Acceptor;
 use std::{net::SocketAddr, time::Duration};
@@ -19,6 +19,14 @@ const HELLO_MAX: Duration = Duration::from_secs(10);
 struct Hello {
     name: String,
     protocols: Vec<String>,
+}
+
+/// The two ends of a client's connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peers {
+    pub(super) client: SocketAddr,
+    /// The gateway's own; none where it could not be told.
+    pub(super) here: Option<SocketAddr>,
 }
 
 /// Where a connection goes.
@@ -93,15 +101,20 @@ async fn hello(stream: &TcpStream) -> Option<Hello> {
 }
 
 /// Hands bytes on between a client and the server whose turn it is, until one side ends.
-pub(super) async fn serve<S>(context: &Context, route: &TcpRoute, mut client: S)
+pub(super) async fn serve<S>(context: &Context, route: &TcpRoute, ends: Peers, mut client: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some((to, transport)) = route.destination.next() else {
-        tracing::debug!(router = %route.name, "no available server");
+    let Some(_held) = route.hold(ends.client.ip().to_canonical()) else {
+        tracing::debug!(router = %route.name, client = %ends.client, "a client has too many connections");
         return;
     };
-    let mut server = match reach(transport, &to.address, to.tls).await {
+    let Some((to, among)) = route.destination.next() else {
+        tracing::warn!(router = %route.name, "no available server");
+        return;
+    };
+    let announced = among.announced.map(|version| announcement(version, ends)).unwrap_or_default();
+    let mut server = match reach(&among.transport, &to.address, to.tls, &announced).await {
         Ok(server) => server,
         Err(error) => {
             let (server, error) = (&to.address, crate::chain(&error));

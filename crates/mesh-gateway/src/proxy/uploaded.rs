@@ -8,7 +8,7 @@ use super::{forwarded::Forwarding, handler::Underscores};
 use crate::upstream::BodyError;
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap, StatusCode, Version,
     body::{Body, Frame, Incoming, SizeHint},
     header::HeaderName,
 };
@@ -18,7 +18,9 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 
 /// What a client is to blame for, once it is.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,17 @@ enum Fault {
     Gone,
     /// It sent what means nothing.
     Garbled,
+    /// It took too long.
+    Slow,
+}
+
+/// Why a client's body is not whole, where its connection does not say so.
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error("the client's stream ended before its body did")]
+    Unended,
+    #[error("the client did not send its body within {0:?}")]
+    Late(Duration),
 }
 
 /// Marks an answer to a client that did not send what it began to: no server failed.
@@ -41,6 +54,7 @@ impl Blame {
     pub(super) fn status(&self) -> Option<StatusCode> {
         self.0.get().map(|fault| match fault {
             Fault::Garbled => StatusCode::BAD_REQUEST,
+            Fault::Slow => StatusCode::REQUEST_TIMEOUT,
             // "Client closed request", as nginx has it and Traefik took it over.
             Fault::Gone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         })
@@ -90,9 +104,33 @@ const FRAMING: &[&str] = &[
 
 /// A client's body.
 pub(super) struct Uploaded {
-    pub(super) body: Incoming,
-    pub(super) blame: Blame,
-    pub(super) admitted: Admitted,
+    body: Incoming,
+    blame: Blame,
+    admitted: Admitted,
+    /// Whether its end is told apart from the end of its stream.
+    is_stream: bool,
+    /// By when all of it has to be there, and how long that was.
+    due: Option<(Pin<Box<Sleep>>, Duration)>,
+}
+
+impl Uploaded {
+    /// A body whose head came by this version just now. `within` is how long all of it may take.
+    pub(super) fn new(
+        body: Incoming,
+        version: Version,
+        within: Option<Duration>,
+        blame: Blame,
+        admitted: Admitted,
+    ) -> Self {
+        let due = within.map(|within| (Box::pin(sleep(within)), within));
+        Self { body, blame, admitted, is_stream: version == Version::HTTP_2, due }
+    }
+
+    /// Whose fault it is that the body is not whole. The first one is the reason of all others.
+    fn cut(&self, fault: Fault, why: impl Into<BodyError>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let _ = self.blame.0.set(fault);
+        Poll::Ready(Some(Err(why.into())))
+    }
 }
 
 impl Body for Uploaded {
@@ -103,21 +141,24 @@ impl Body for Uploaded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        if let Some((due, within)) = &mut self.due
+            && due.as_mut().poll(cx).is_ready()
+        {
+            let within = *within;
+            return self.cut(Fault::Slow, Cut::Late(within));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     self.admitted.filter(trailers);
                 }
-                Some(Ok(frame))
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                // The first one is the reason of all others.
-                let _ = self.blame.0.set(fault(&error));
-                Some(Err(error.into()))
-            }
-            None => None,
-        };
-        Poll::Ready(frame)
+            Some(Err(error)) => self.cut(fault(&error), error),
+            // A stream that is reset without an error looks like one that has ended, and is not.
+            None if self.is_stream && !self.body.is_end_stream() => self.cut(Fault::Gone, Cut::Unended),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

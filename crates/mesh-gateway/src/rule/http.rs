@@ -1,7 +1,7 @@
 //! Rules of HTTP routers: what they ask of a request.
 
 use super::{
-    RuleError, Syntax, expression,
+    RuleError, Syntax, beneath, expression,
     network::Networks,
     older,
     target::{Target, query_values},
@@ -91,12 +91,35 @@ impl HttpRule {
         }
     }
 
+    /// The hosts, in small letters, to none other of which a request can go by this rule; none where that cannot be said.
+    pub(crate) fn needs_hosts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::And(left, right) => left.needs_hosts().or_else(|| right.needs_hosts()),
+            Self::Or(left, right) => Some([left.needs_hosts()?, right.needs_hosts()?].concat()),
+            Self::Is(Condition::Host(host)) if !host.starts_with('*') => Some(vec![host]),
+            Self::Is(_) | Self::Not(_) => None,
+        }
+    }
+
     /// The hosts that a rule of either version names, in small letters.
     pub(crate) fn hosts(text: &str) -> Result<Vec<String>, RuleError> {
         let mut matchers = MATCHERS.to_vec();
         matchers.extend(older::MATCHERS.iter().filter(|name| !MATCHERS.contains(name)));
         let tree = Tree::parse(text, &matchers).map_err(|source| RuleError::syntax(text, source))?;
         Ok(tree.values_of("Host"))
+    }
+
+    /// The same, and the domains beneath which its expressions find hosts, as `*.shop.test`: what this gateway is asked
+    /// for by a name.
+    pub(crate) fn names(text: &str) -> Vec<String> {
+        let mut names = Self::hosts(text).unwrap_or_default();
+        let mut matchers = MATCHERS.to_vec();
+        matchers.extend(older::MATCHERS.iter().filter(|name| !MATCHERS.contains(name)));
+        if let Ok(tree) = Tree::parse(text, &matchers) {
+            names.extend(tree.values_of("HostHeader"));
+            names.extend(tree.written("HostRegexp").iter().flat_map(|pattern| beneath::names(pattern)));
+        }
+        names
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: hosts followed through CNAME records (`hostResolver`).
 
+mod beneath;
 mod expression;
 mod http;
 mod lexer;

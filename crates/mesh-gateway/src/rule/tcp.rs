@@ -1,7 +1,7 @@
 //! Rules of TCP routers: what they ask of a connection.
 
 use super::{
-    MatcherError, RuleError, Syntax, expression,
+    MatcherError, RuleError, Syntax, beneath, expression,
     http::domain_is,
     network::Networks,
     target::Connection,
@@ -72,6 +72,14 @@ impl TcpRule {
     pub(crate) fn names(text: &str) -> Result<Vec<String>, RuleError> {
         let tree = Tree::parse(text, MATCHERS).map_err(|source| RuleError::syntax(text, source))?;
         Ok(tree.values_of("HostSNI"))
+    }
+
+    /// The same, and the domains beneath which its expressions find names, as `*.shop.test`.
+    pub(crate) fn all_names(text: &str) -> Vec<String> {
+        let Ok(tree) = Tree::parse(text, MATCHERS) else { return Vec::new() };
+        let mut names = tree.values_of("HostSNI");
+        names.extend(tree.written("HostSNIRegexp").iter().flat_map(|pattern| beneath::names(pattern)));
+        names
     }
 
     /// Whether a rule is the one that takes whatever nobody else does, and nothing beside it.

@@ -85,15 +85,18 @@ impl Tree {
 
     /// What is given to the matchers of this name anywhere in the rule, in small letters.
     pub(crate) fn values_of(&self, name: &str) -> Vec<String> {
+        self.written(name).iter().map(|value| value.to_lowercase()).collect()
+    }
+
+    /// The same, as it stands there.
+    pub(crate) fn written(&self, name: &str) -> Vec<&str> {
         match self {
             Self::And(left, right) | Self::Or(left, right) => {
-                let mut values = left.values_of(name);
-                values.extend(right.values_of(name));
+                let mut values = left.written(name);
+                values.extend(right.written(name));
                 values
             }
-            Self::Matcher(call) if call.name == name => {
-                call.values.iter().map(|value| value.to_lowercase()).collect()
-            }
+            Self::Matcher(call) if call.name == name => call.values.iter().map(String::as_str).collect(),
             Self::Matcher(_) => Vec::new(),
         }
     }

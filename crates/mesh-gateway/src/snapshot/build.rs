@@ -2,7 +2,8 @@
 
 use super::{
     Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, options, options::Options, own,
-    provider_of, qualified, service::Services, tcp::TcpGathered, unsupported::unsupported,
+    provider_of, qualified, service::Services, tcp::TcpGathered, tcp_servers::TcpServices,
+    unsupported::unsupported,
 };
 use crate::{
     config::{
@@ -143,16 +144,19 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     for name in statics.entry_points.keys() {
         snapshot.entry_points.insert(name.clone(), Table::default());
     }
-    snapshot.hosts =
-        gathered.routers.values().filter_map(|router| HttpRule::hosts(&router.rule).ok()).flatten().collect();
+    let hosts = gathered.routers.values().flat_map(|router| HttpRule::names(&router.rule));
+    let names = gathered.tcp.routers.values().flat_map(|router| TcpRule::all_names(&router.rule));
+    snapshot.hosts = hosts.chain(names).collect();
     snapshot.hosts.sort();
     snapshot.hosts.dedup();
     let mut wanted = Options::default();
     for (name, router) in &gathered.routers {
         wanted.add(name, router, &gathered.options, statics);
     }
+    let mut tcp_services = TcpServices::new(&gathered.tcp);
     for (name, router) in &gathered.tcp.routers {
-        let status = place_tcp_router(name, router, &gathered.tcp, statics, &mut snapshot.entry_points);
+        let (all, tables) = (&gathered.tcp, &mut snapshot.entry_points);
+        let status = place_tcp_router(name, router, all, &mut tcp_services, statics, tables);
         snapshot.tcp_routers.insert(name.clone(), status);
     }
     for (name, router) in &gathered.tcp.routers {
@@ -165,10 +169,11 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     for name in gathered.tcp.services.keys() {
         let status = snapshot.tcp_services.entry(name.clone()).or_default();
-        if let Err(message) = gathered.tcp.destination(name, &mut Vec::new()) {
+        if let Err(message) = tcp_services.find(name) {
             status.error(message, true);
         }
     }
+    snapshot.tcp_destinations = tcp_services.finish();
     let mut layers = Layers::new(&gathered.middlewares);
     let mut services = Services::new(
         &gathered.services,
@@ -193,8 +198,8 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     wanted.finish(&mut snapshot.entry_points);
     for table in snapshot.entry_points.values_mut() {
-        table.plain.sort_by_key(|route| route.place);
-        table.tls.sort_by_key(|route| route.place);
+        table.plain.order();
+        table.tls.order();
         table.tcp.sort_by_key(|route| route.place);
     }
     (snapshot.middlewares, snapshot.layers) = layers.finish();
@@ -254,6 +259,7 @@ fn place_tcp_router(
     name: &str,
     router: &TcpRouter,
     all: &TcpGathered,
+    services: &mut TcpServices<'_>,
     statics: &Statics,
     tables: &mut Named<Table>,
 ) -> Status {
@@ -266,8 +272,8 @@ fn place_tcp_router(
     let precedence = &statics.providers.precedence;
     let syntax = &statics.core.default_rule_syntax;
     let made = match precedence.is_empty() {
-        true => all.route(name, router, syntax, PRECEDENCE),
-        false => all.route(name, router, syntax, precedence),
+        true => all.route(name, router, syntax, PRECEDENCE, services),
+        false => all.route(name, router, syntax, precedence, services),
     };
     match made {
         Ok(route) => {

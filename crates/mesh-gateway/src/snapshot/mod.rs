@@ -14,10 +14,12 @@ mod layers;
 mod options;
 mod own;
 mod place;
+mod routes;
 mod servers;
 mod service;
 mod sticky;
 mod tcp;
+mod tcp_servers;
 mod turns;
 mod unsupported;
 
@@ -31,16 +33,20 @@ pub(crate) use place::Place;
 pub(crate) use servers::{Address, Balancer};
 pub(crate) use service::{Destination, Fallback, Mirrored, Own};
 pub(crate) use tcp::{Ends, TcpRoute};
+pub(crate) use tcp_servers::Announced;
 
 use crate::{
     config::{Warning, model::Named},
     handshake::DEFAULT,
     middleware::Layer,
     observe::Told,
+    published::Published,
     rule::{Connection, HttpRule, Target},
-    upstream::{Checker, ServerState},
+    upstream::{Checker, ServerState, TcpChecker},
 };
+use routes::Routes;
 use std::sync::Arc;
+use tcp_servers::TcpDestination;
 
 /// What requests are routed by.
 #[derive(Debug, Default)]
@@ -53,6 +59,8 @@ pub(crate) struct Snapshot {
     pub(crate) middlewares: Named<Status>,
     pub(crate) tcp_routers: Named<Status>,
     pub(crate) tcp_services: Named<Status>,
+    /// Those that are served.
+    pub(crate) tcp_destinations: Named<Arc<TcpDestination>>,
     pub(crate) tcp_middlewares: Named<Status>,
     pub(crate) udp_routers: Named<Status>,
     pub(crate) udp_services: Named<Status>,
@@ -60,8 +68,10 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Inventory,
     /// Middlewares that requests can go through.
     pub(crate) layers: Named<Arc<Layer>>,
-    /// What the rules name as hosts.
+    /// What the rules name as hosts, and the domains beneath which they look for them, as `*.shop.test`.
     pub(crate) hosts: Vec<String>,
+    /// By which ports of the machine this gateway is reached.
+    pub(crate) published: Arc<Published>,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -83,6 +93,11 @@ impl Snapshot {
         self.balancers().flat_map(Balancer::checkers).collect()
     }
 
+    /// The same for servers of TCP.
+    pub(crate) fn tcp_checkers(&self) -> Vec<TcpChecker> {
+        self.tcp_destinations.iter().flat_map(|(name, destination)| destination.checkers(name)).collect()
+    }
+
     /// Servers and layers are as they were under the configuration before.
     pub(crate) fn take_over(&self, before: &Self) {
         for balancer in self.balancers() {
@@ -90,6 +105,11 @@ impl Snapshot {
                 before.destinations.get(&balancer.name).map(|before| &**before)
             {
                 balancer.take_over(before);
+            }
+        }
+        for (name, destination) in &self.tcp_destinations {
+            if let Some(before) = before.tcp_destinations.get(name) {
+                destination.take_over(before);
             }
         }
         for (name, layer) in &self.layers {
@@ -103,8 +123,8 @@ impl Snapshot {
 /// The routers of an entry point, first the one that is asked first.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    plain: Vec<Route>,
-    tls: Vec<Route>,
+    plain: Routes,
+    tls: Routes,
     tcp: Vec<TcpRoute>,
     /// Names of TLS options, by the hosts that HTTP routers ask for.
     options: Named<String>,
@@ -113,19 +133,25 @@ pub(crate) struct Table {
 impl Snapshot {
     /// Whether a service's server is taken to be well.
     pub(crate) fn is_up(&self, service: &str, server: &str) -> bool {
-        let Some(Destination::Balancer(balancer)) = self.destinations.get(service).map(|found| &**found)
-        else {
-            return true;
-        };
-        balancer.servers.iter().find(|known| known.url == server).is_none_or(|known| known.health.is_up())
+        self.state(service, server).is_none_or(|state| state.up)
+    }
+
+    /// How a service's server is.
+    pub(crate) fn state(&self, service: &str, server: &str) -> Option<ServerState> {
+        let Destination::Balancer(balancer) = &**self.destinations.get(service)? else { return None };
+        balancer.state(server)
+    }
+
+    /// The same for a server of a TCP service, by its address.
+    pub(crate) fn tcp_state(&self, service: &str, address: &str) -> Option<ServerState> {
+        self.tcp_destinations.get(service)?.state(address)
     }
 }
 
 impl Table {
     /// The router for a request.
     pub(crate) fn find(&self, target: &Target<'_>, tls: bool) -> Option<&Route> {
-        let routes = if tls { &self.tls } else { &self.plain };
-        routes.iter().find(|route| route.rule.matches(target))
+        if tls { &self.tls } else { &self.plain }.find(target)
     }
 
     /// The TLS options for a client that asks for a host.

@@ -65,7 +65,7 @@ impl Options {
             if !known {
                 status.error(format!("unknown TLS options: {options}"), true);
                 if let Some(table) = tables.get_mut(entry) {
-                    table.tls.retain(|route| route.name != name);
+                    table.tls.all_mut().retain(|route| route.name != name);
                 }
                 continue;
             }
@@ -87,7 +87,7 @@ impl Options {
                 );
             }
             let resolved = if agreed { options } else { DEFAULT };
-            let routes = tables.get_mut(entry).into_iter().flat_map(|table| &mut table.tls);
+            let routes = tables.get_mut(entry).into_iter().flat_map(|table| table.tls.all_mut());
             for route in routes.filter(|route| route.name == name) {
                 route.options = Some(resolved.into());
             }

@@ -2,7 +2,15 @@
 
 use super::choice::Choice;
 use crate::upstream::{Check, Checker, Health, Line, Passive, Pool, Scheme, ServerState, Transport};
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How often the log has that nobody is there for a service.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Most servers of which it is told why.
+const REASONS_MAX: usize = 8;
 
 /// Servers, of which each request goes to one.
 #[derive(Debug)]
@@ -16,6 +24,8 @@ pub(crate) struct Balancer {
     /// What servers are asked.
     pub(super) check: Option<Arc<Check>>,
     pub(crate) passive: Option<Passive>,
+    /// When it was last told that nobody is there.
+    pub(super) told: Mutex<Option<Instant>>,
 }
 
 /// A server.
@@ -42,13 +52,43 @@ impl Address {
 }
 
 impl Balancer {
+    /// Tells that no server can be asked, and why; but not for each request.
+    pub(crate) fn tell_down(&self, now: Instant) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        drop(told);
+        tracing::warn!(service = self.name, why = self.why_down(), "no available server");
+    }
+
+    /// Why no server can be asked.
+    fn why_down(&self) -> String {
+        let states = self.states();
+        let whys = states.iter().take(REASONS_MAX).map(|state| match (&state.reason, state.up) {
+            (Some(reason), _) => format!("{}: {reason}", state.url),
+            (None, true) => format!("{}: its weight is none", state.url),
+            (None, false) => format!("{}: down", state.url),
+        });
+        let mut whys: Vec<String> = whys.collect();
+        match states.len().saturating_sub(REASONS_MAX) {
+            0 if states.is_empty() => "it has no servers".to_owned(),
+            0 => whys.join("; "),
+            more => {
+                whys.push(format!("and {more} more"));
+                whys.join("; ")
+            }
+        }
+    }
+
     pub(super) fn states(&self) -> Vec<ServerState> {
-        let state = |server: &Address| ServerState {
-            url: server.url.clone(),
-            up: server.health.is_up(),
-            reason: server.health.reason(),
-        };
-        self.servers.iter().map(state).collect()
+        self.servers.iter().map(|server| server.health.state(&server.url)).collect()
+    }
+
+    /// How a server is, by its URL.
+    pub(super) fn state(&self, url: &str) -> Option<ServerState> {
+        self.servers.iter().find(|server| server.url == url).map(|server| server.health.state(url))
     }
 
     pub(super) fn checkers(&self) -> Vec<Checker> {
@@ -77,6 +117,8 @@ impl Balancer {
                 server.health.take_over(&known.health);
             }
         }
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) =
+            *before.told.lock().unwrap_or_else(PoisonError::into_inner);
     }
 }
 
@@ -111,6 +153,26 @@ pub(super) fn address(url: &str, preserve_path: bool) -> Result<Address, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_said_why_nobody_is_there() {
+        let balancer = |urls: &[&str]| Balancer {
+            name: "s".to_owned(),
+            servers: urls.iter().map(|url| address(url, false).expect("a server")).collect(),
+            choice: Choice::new(super::super::choice::Strategy::Turns, &[], None),
+            pass_host: true,
+            transport: Arc::new(Transport::new(&Default::default()).expect("a transport")),
+            check: None,
+            passive: None,
+            told: Mutex::default(),
+        };
+        assert_eq!(balancer(&[]).why_down(), "it has no servers");
+        let two = balancer(&["http://a", "http://b"]);
+        two.servers[0].health.set(Err("it is closed".to_owned()));
+        assert_eq!(two.why_down(), "http://a: it is closed; http://b: its weight is none");
+        let many = vec!["http://a"; REASONS_MAX + 2];
+        assert!(balancer(&many).why_down().ends_with("; and 2 more"));
+    }
 
     #[test]
     fn servers_are_where_their_urls_say() {

@@ -18,7 +18,7 @@ use crate::{
     upstream::{Check, Passive, Transport},
 };
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -332,6 +332,7 @@ impl<'c> Services<'c> {
             transport: self.transport(name, &config.servers_transport)?,
             passive: passive.map(|passive| Passive::new(passive, check.is_some())),
             check,
+            told: Mutex::default(),
         })
     }
 

@@ -1,18 +1,18 @@
 //! TCP routers: which connections go where before anybody speaks HTTP.
 
-use super::{Place, State, Status, options, provider_of, qualified, turns::Turns};
-use crate::{
-    config::model::{
-        self, ForwardingTimeouts, Named, ServersTransport, TcpMiddleware, TcpRouter, TcpServersTransport,
-        TcpService,
-    },
-    rule::{Connection, Networks, Syntax, TcpRule},
-    upstream::Transport,
+use super::{
+    Place, State, Status, options, provider_of, qualified,
+    tcp_servers::{TcpDestination, TcpServices},
 };
-use std::sync::Arc;
-
-/// Deepest nesting of weighted services.
-const DEPTH_LEVELS_MAX: usize = 16;
+use crate::{
+    config::model::{Named, TcpMiddleware, TcpRouter, TcpServersTransport, TcpService},
+    rule::{Connection, Networks, Syntax, TcpRule},
+};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A router with all that its connections need.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct TcpRoute {
     pub(crate) options: String,
     /// Each of these has to contain the client.
     allowed: Vec<Networks>,
+    /// Each of these has to have a place for the client.
+    places: Vec<Arc<Places>>,
     pub(crate) destination: Arc<TcpDestination>,
 }
 
@@ -41,30 +43,6 @@ pub(crate) enum Ends {
     There,
 }
 
-/// Where connections go.
-#[derive(Debug)]
-pub(crate) enum TcpDestination {
-    Servers(TcpServers),
-    Weighted { services: Vec<Arc<TcpDestination>>, turns: Turns },
-}
-
-/// Servers, of which each connection goes to one.
-#[derive(Debug)]
-pub(crate) struct TcpServers {
-    servers: Vec<TcpServer>,
-    turns: Turns,
-    pub(crate) transport: Arc<Transport>,
-}
-
-/// A server.
-#[derive(Debug)]
-pub(crate) struct TcpServer {
-    /// Host and port.
-    pub(crate) address: String,
-    /// Whether TLS is spoken with it.
-    pub(crate) tls: bool,
-}
-
 impl TcpRoute {
     pub(crate) fn matches(&self, connection: &Connection<'_>) -> bool {
         self.rule.matches(connection)
@@ -74,17 +52,45 @@ impl TcpRoute {
     pub(crate) fn admits(&self, connection: &Connection<'_>) -> bool {
         connection.client.is_some_and(|client| self.allowed.iter().all(|allowed| allowed.contain(client)))
     }
+
+    /// Places for one more connection of a client, until they are dropped; none if it has too many.
+    pub(crate) fn hold(&self, client: IpAddr) -> Option<Vec<Held>> {
+        self.places.iter().map(|places| places.take(client)).collect()
+    }
 }
 
-impl TcpDestination {
-    /// The server whose turn it is, and how it is spoken to.
-    pub(crate) fn next(&self) -> Option<(&TcpServer, &Arc<Transport>)> {
-        let mut now = self;
-        loop {
-            match now {
-                Self::Servers(all) => return Some((all.servers.get(all.turns.next()?)?, &all.transport)),
-                Self::Weighted { services, turns } => now = services.get(turns.next()?)?,
-            }
+/// How many connections each client may have at a time.
+#[derive(Debug)]
+pub(crate) struct Places {
+    most: u64,
+    held: Mutex<HashMap<IpAddr, u64>>,
+}
+
+/// One of a client's connections.
+#[derive(Debug)]
+pub(crate) struct Held {
+    places: Arc<Places>,
+    client: IpAddr,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, client: IpAddr) -> Option<Held> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.get(&client).copied().unwrap_or_default();
+        if count >= self.most {
+            return None;
+        }
+        held.insert(client, count + 1);
+        Some(Held { places: self.clone(), client })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = self.places.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(held.remove(&self.client)),
         }
     }
 }
@@ -106,6 +112,7 @@ impl TcpGathered {
         router: &TcpRouter,
         syntax: &str,
         precedence: &[impl AsRef<str>],
+        services: &mut TcpServices<'_>,
     ) -> Result<TcpRoute, String> {
         let syntax = if router.rule_syntax.is_empty() { syntax } else { &router.rule_syntax };
         let rule =
@@ -121,6 +128,7 @@ impl TcpGathered {
             let rule = &router.rule;
             return Err(format!("invalid rule: {rule:?}, has HostSNI matcher, but no TLS on router"));
         }
+        let (allowed, places) = self.guards(name, &router.middlewares)?;
         let priority = if router.priority == 0 { TcpRule::priority(&router.rule) } else { router.priority };
         Ok(TcpRoute {
             name: name.to_owned(),
@@ -129,99 +137,41 @@ impl TcpGathered {
             takes_all,
             ends,
             options: options::named(router.tls.as_ref().map_or("", |tls| tls.options.as_str()), name),
-            allowed: self.allowed(name, &router.middlewares)?,
-            destination: self.destination(&router.service, &mut Vec::new())?,
+            allowed,
+            places,
+            destination: services.find(&router.service)?,
         })
     }
 
-    fn allowed(&self, router: &str, names: &[String]) -> Result<Vec<Networks>, String> {
-        let mut allowed = Vec::new();
+    /// What a router's middlewares ask of a client.
+    fn guards(&self, router: &str, names: &[String]) -> Result<(Vec<Networks>, Vec<Arc<Places>>), String> {
+        let (mut allowed, mut places) = (Vec::new(), Vec::new());
         for name in names {
             let name = qualified(name, provider_of(router));
             let found = self.middlewares.get(&name);
             let found = found.ok_or_else(|| format!("middleware {name:?} does not exist"))?;
-            let list = found
-                .ip_allow_list
-                .as_ref()
-                .or(found.ip_white_list.as_ref())
-                .filter(|_| found.in_flight_conn.is_none());
-            let list =
-                list.ok_or_else(|| format!("middleware {name:?} is of a kind that is not there yet"))?;
-            allowed.push(Networks::parse(&list.source_range).map_err(|error| error.to_string())?);
-        }
-        Ok(allowed)
-    }
-
-    pub(super) fn destination(
-        &self,
-        name: &str,
-        way: &mut Vec<String>,
-    ) -> Result<Arc<TcpDestination>, String> {
-        let service =
-            self.services.get(name).ok_or_else(|| format!("the service {name:?} does not exist"))?;
-        if way.iter().any(|before| before == name) || way.len() >= DEPTH_LEVELS_MAX {
-            return Err(format!("could not instantiate service {name}: recursion detected"));
-        }
-        let made = match (&service.load_balancer, &service.weighted) {
-            (Some(_), Some(_)) => {
-                return Err("cannot create service: multi-types service not supported".to_owned());
-            }
-            (None, None) => return Err(format!("the service {name:?} does not have any type defined")),
-            (Some(balancer), None) => {
-                if balancer.proxy_protocol.is_some() || balancer.health_check.is_some() {
+            match (found.ip_allow_list.as_ref().or(found.ip_white_list.as_ref()), &found.in_flight_conn) {
+                (Some(list), None) => {
+                    allowed.push(Networks::parse(&list.source_range).map_err(|error| error.to_string())?);
+                }
+                (None, Some(limit)) => {
+                    let most = u64::try_from(limit.amount).unwrap_or_default();
+                    places.push(Arc::new(Places { most, held: Mutex::default() }));
+                }
+                (None, None) => {
                     return Err(format!(
-                        "the service {name:?} asks for the PROXY protocol or health checks, neither of which is there \
-                         yet"
+                        "invalid middleware {name:?} configuration: invalid middleware type or middleware does not exist"
                     ));
                 }
-                let of = |server: &model::TcpServer| TcpServer {
-                    address: server.address.clone(),
-                    tls: server.tls,
-                };
-                let servers: Vec<TcpServer> = balancer.servers.iter().map(of).collect();
-                let turns = Turns::new(&vec![1; servers.len()]);
-                let transport = self.transport(name, &balancer.servers_transport)?;
-                TcpDestination::Servers(TcpServers { servers, turns, transport })
-            }
-            (None, Some(weighted)) => {
-                way.push(name.to_owned());
-                let mut services = Vec::new();
-                for other in &weighted.services {
-                    services.push(self.destination(&qualified(&other.name, provider_of(name)), way)?);
+                (Some(_), Some(_)) => {
+                    return Err(format!(
+                        "cannot create middleware {name:?}: multi-types middleware not supported, consider declaring \
+                         two different pieces of middleware instead"
+                    ));
                 }
-                way.pop();
-                let weights: Vec<i64> =
-                    weighted.services.iter().map(|other| other.weight.unwrap_or(1)).collect();
-                TcpDestination::Weighted { services, turns: Turns::new(&weights) }
             }
-        };
-        Ok(Arc::new(made))
-    }
-
-    fn transport(&self, service: &str, name: &str) -> Result<Arc<Transport>, String> {
-        let mut config = TcpServersTransport::default();
-        if !name.is_empty() {
-            let name = qualified(name, provider_of(service));
-            let found = self.transports.get(&name);
-            config = found.cloned().ok_or_else(|| format!("servers transport not found {name}"))?;
         }
-        if config.proxy_protocol.is_some() {
-            return Err("the PROXY protocol to servers is not there yet".to_owned());
-        }
-        let tls = config.tls.unwrap_or_default();
-        let times = ForwardingTimeouts { dial_timeout: config.dial_timeout, ..ForwardingTimeouts::default() };
-        let config = ServersTransport {
-            server_name: tls.server_name,
-            insecure_skip_verify: tls.insecure_skip_verify,
-            root_cas: tls.root_cas,
-            certificates: tls.certificates,
-            peer_cert_uri: tls.peer_cert_uri,
-            peer_cert_sans: tls.peer_cert_sans,
-            spiffe: tls.spiffe,
-            forwarding_timeouts: Some(times),
-            ..ServersTransport::default()
-        };
-        Transport::new(&config).map(Arc::new).map_err(|error| crate::chain(&error))
+        Ok((allowed, places))
     }
 }
 
@@ -229,5 +179,24 @@ impl Status {
     /// How a router stands of which nothing is known to be wrong.
     pub(super) fn using(entries: &[String]) -> Self {
         Self { state: State::Enabled, errors: Vec::new(), using: entries.to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_has_so_many_places() {
+        let places = Arc::new(Places { most: 2, held: Mutex::default() });
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let (first, second) = (places.take(one), places.take(one));
+        assert!(first.is_some() && second.is_some() && places.take(one).is_none());
+        assert!(places.take(other).is_some());
+        drop(first);
+        assert!(places.take(one).is_some());
+        drop(second);
+        assert!(places.held.lock().expect("whole").is_empty(), "whoever left is forgotten");
+        assert!(Arc::new(Places { most: 0, held: Mutex::default() }).take(one).is_none());
     }
 }

@@ -41,6 +41,46 @@ fn found<'s>(snapshot: &'s Snapshot, entry: &str, host: &str, path: &str) -> Opt
 }
 
 #[test]
+fn an_index_of_hosts_decides_nothing() {
+    let rules = [
+        "Host(`a.test`)",
+        "Host(`A.test.`) && PathPrefix(`/x`)",
+        "Host(`a.test`) || Host(`b.test`)",
+        "(Host(`b.test`) || PathPrefix(`/y`)) && Method(`GET`)",
+        "PathPrefix(`/x`) && (Host(`c.test`) || Host(`b.test`))",
+        "!Host(`a.test`) && Path(`/z`)",
+        "Host(`*.a.test`)",
+        "HostRegexp(`^[bd]\\.test$`)",
+        "Host(`a.test`) && Host(`b.test`)",
+        "PathPrefix(`/x/long/enough/to/be/asked/first/of/all/of/these`)",
+    ];
+    let names: Vec<String> = (0..rules.len()).map(|number| format!("r{number}")).collect();
+    let all: Vec<(&str, Router)> =
+        names.iter().zip(rules).map(|(name, rule)| (name.as_str(), router(rule))).collect();
+    // Each of them left out once, so that what stands behind is seen too.
+    for left_out in 0..=all.len() {
+        let some: Vec<_> = (0..all.len()).filter(|at| *at != left_out).map(|at| all[at].clone()).collect();
+        let snapshot = build(&[("file", &configuration(&some, NamedThings::new()))], &statics());
+        let alone = |name: &str, host: &str, path: &str| {
+            let one: Vec<_> =
+                some.iter().filter(|(known, _)| name == format!("{known}@file")).cloned().collect();
+            let snapshot = build(&[("file", &configuration(&one, NamedThings::new()))], &statics());
+            found(&snapshot, "web", host, path).is_some()
+        };
+        let long = "/x/long/enough/to/be/asked/first/of/all/of/these";
+        for host in ["a.test", "a.test.", "b.test", "b.test.", "c.test", "d.test", "x.a.test", "", "e"] {
+            for path in ["/", "/x", "/y", "/z", long] {
+                let mut in_order: Vec<_> = some.clone();
+                in_order.sort_by_key(|(_, router)| std::cmp::Reverse(router.rule.len()));
+                let first = in_order.iter().map(|(name, _)| format!("{name}@file"));
+                let first = first.clone().find(|name| alone(name, host, path));
+                assert_eq!(found(&snapshot, "web", host, path).map(str::to_owned), first, "{host} {path}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_longest_rule_comes_first_unless_told_otherwise() {
     let routers = [
         ("short", router("Host(`a`)")),

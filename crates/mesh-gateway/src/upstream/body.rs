@@ -16,6 +16,11 @@ pub(crate) type BodyError = Box<dyn Error + Send + Sync>;
 
 type Other = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>;
 
+/// A stream of HTTP/2 that was reset without an error, and without its end.
+#[derive(Debug, thiserror::Error)]
+#[error("its stream ended before its body did")]
+struct Unended;
+
 /// A body: none, one that is there whole, one that comes, or one that is made from another.
 #[derive(Default)]
 pub(crate) enum Body {
@@ -23,7 +28,8 @@ pub(crate) enum Body {
     Empty,
     Whole(Bytes),
     Incoming(Incoming),
-    /// Of a server whose connection is kept for the next request once it has ended.
+    /// Of a server whose connection is shared, or carried on by whoever reads and kept for the next request once it has
+    /// ended.
     Lent(Incoming, Option<Lender>),
     Other(Other),
 }
@@ -83,12 +89,27 @@ impl HttpBody for Body {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Lent(body, lender) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                let frame = match frame {
+                let mut frame = Pin::new(&mut *body).poll_frame(cx);
+                if frame.is_pending()
+                    && let Some(lender) = lender
+                {
+                    lender.carry_on(cx);
+                    frame = Pin::new(&mut *body).poll_frame(cx);
+                }
+                let frame = match ready!(frame) {
                     Some(Ok(frame)) => Some(Ok(frame)),
                     Some(Err(error)) => {
-                        *lender = None;
+                        if let Some(lender) = lender.take() {
+                            lender.broke_off(&error);
+                        }
                         Some(Err(error.into()))
+                    }
+                    // It would pass for a whole one.
+                    None if lender.as_ref().is_some_and(Lender::is_shared) && !body.is_end_stream() => {
+                        if let Some(lender) = lender.take() {
+                            lender.broke_off(&Unended);
+                        }
+                        Some(Err(Unended.into()))
                     }
                     None => None,
                 };

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
@@ -151,13 +151,18 @@ async fn secure(
     }
 }
 
-/// Connects to a server that is spoken to in whatever its clients speak.
+/// Connects to a server that is spoken to in whatever its clients speak; `first` is said before all else, TLS too.
 pub(crate) async fn reach(
     transport: &Transport,
     authority: &str,
     tls: bool,
+    first: &[u8],
 ) -> Result<Box<dyn Both>, DialError> {
-    let stream = connect(transport.dial, authority).await?;
+    let mut stream = connect(transport.dial, authority).await?;
+    if !first.is_empty() {
+        let failed = |source| DialError::Connect { authority: authority.to_owned(), source };
+        stream.write_all(first).await.map_err(failed)?;
+    }
     if !tls {
         return Ok(Box::new(stream));
     }

@@ -9,7 +9,7 @@ use super::{
     pool::Pool,
     transport::Transport,
 };
-use crate::config::model;
+use crate::config::{duration::Span, model};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
@@ -96,6 +96,11 @@ impl Health {
         if self.is_up() { None } else { self.told().reason.clone() }
     }
 
+    /// How it is, for whoever shows it.
+    pub(crate) fn state(&self, url: &str) -> ServerState {
+        ServerState { url: url.to_owned(), up: self.is_up(), reason: self.reason() }
+    }
+
     /// What was found when it was asked; whether that is news.
     pub(crate) fn set(&self, found: Result<(), String>) -> bool {
         let mut told = self.told();
@@ -168,8 +173,7 @@ pub(crate) struct Check {
     port: Option<u16>,
     host: String,
     headers: HeaderMap,
-    interval: Duration,
-    unhealthy_interval: Duration,
+    times: Times,
     timeout: Duration,
 }
 
@@ -249,18 +253,70 @@ impl Check {
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             headers.insert(name.parse::<HeaderName>().map_err(|_| wrong())?, value);
         }
-        let interval = config.interval.get().unwrap_or(INTERVAL).max(INTERVAL_MIN);
-        let unhealthy = config.unhealthy_interval.map_or(interval, |span| span.get().unwrap_or(INTERVAL));
         Ok(Self {
             mode,
             scheme,
             port: (config.port != 0).then_some(config.port),
             host: config.hostname.clone(),
             headers,
-            interval,
-            unhealthy_interval: unhealthy.max(INTERVAL_MIN),
-            timeout: config.timeout.get().unwrap_or(TIMEOUT),
+            times: Times::new(config.interval, config.unhealthy_interval),
+            timeout: patience(config.timeout),
         })
+    }
+
+    /// What is asked by HTTP: the method, the path, and headers.
+    #[cfg(test)]
+    pub(super) fn asks(&self) -> Option<(&Method, &str, &HeaderMap)> {
+        match &self.mode {
+            Mode::Http { method, path, .. } => Some((method, path, &self.headers)),
+            Mode::Grpc => None,
+        }
+    }
+}
+
+/// How long is waited between two questions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) well: Duration,
+    pub(super) unwell: Duration,
+}
+
+impl Times {
+    pub(super) fn new(well: Span, unwell: Option<Span>) -> Self {
+        let well = well.get().unwrap_or(INTERVAL).max(INTERVAL_MIN);
+        let unwell = unwell.map_or(well, |span| span.get().unwrap_or(INTERVAL));
+        Self { well, unwell: unwell.max(INTERVAL_MIN) }
+    }
+}
+
+/// How long an answer may take.
+pub(super) fn patience(asked: Span) -> Duration {
+    asked.get().unwrap_or(TIMEOUT)
+}
+
+/// Somebody who is asked again and again.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) service: &'a str,
+    pub(super) url: &'a str,
+    pub(super) health: &'a Health,
+    pub(super) times: Times,
+}
+
+impl Asking<'_> {
+    /// Notes what was found; what is news is told. How long to wait until the next question.
+    pub(super) fn found<E: std::error::Error + 'static>(&self, found: Result<(), E>) -> Duration {
+        let Self { service, url, health, times } = self;
+        let found = found.map_err(|error| crate::chain(&error));
+        let wait = if found.is_ok() { times.well } else { times.unwell };
+        let reason = found.as_ref().err().cloned();
+        if health.set(found) {
+            match reason {
+                None => tracing::info!(service, url, "a server is well again"),
+                Some(error) => tracing::warn!(service, url, error, "a server is not well"),
+            }
+        }
+        wait
     }
 }
 
@@ -278,21 +334,23 @@ pub(crate) struct Checker {
     pub(crate) health: Arc<Health>,
 }
 
+/// Who is asked by HTTP, and under which name.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) scheme: Scheme,
+    /// Host and port.
+    pub(super) authority: String,
+    pub(super) host: String,
+}
+
 impl Checker {
     /// Asks until told to stop.
     pub(crate) async fn run(self, pool: Arc<Pool>, stop: CancellationToken) {
+        let Self { service, url, health, .. } = &self;
+        let asking = Asking { service, url, health, times: self.check.times };
         loop {
             let Some(found) = stop.run_until_cancelled(self.ask(&pool)).await else { return };
-            let up = found.is_ok();
-            let reason = found.as_ref().err().map(|error| crate::chain(error));
-            if self.health.set(found.map_err(|error| crate::chain(&error))) {
-                let (service, url) = (&self.service, &self.url);
-                match reason {
-                    None => tracing::info!(service, url, "a server is well again"),
-                    Some(error) => tracing::warn!(service, url, error, "a server is not well"),
-                }
-            }
-            let wait = if up { self.check.interval } else { self.check.unhealthy_interval };
+            let wait = asking.found(found);
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
@@ -320,6 +378,17 @@ impl Checker {
         }
     }
 
+    /// Who is asked first.
+    pub(super) fn place(&self) -> Asked {
+        let authority = self.authority();
+        let host = match (self.check.host.as_str(), self.check.port) {
+            ("", None) => self.host.clone(),
+            ("", Some(_)) => authority.clone(),
+            (name, _) => name.to_owned(),
+        };
+        Asked { scheme: self.check.scheme.unwrap_or(self.scheme), authority, host }
+    }
+
     async fn ask_http(
         &self,
         pool: &Pool,
@@ -327,14 +396,8 @@ impl Checker {
         path: &str,
         follows: bool,
     ) -> Result<StatusCode, Unwell> {
-        let mut scheme = self.check.scheme.unwrap_or(self.scheme);
-        let mut authority = self.authority();
+        let Asked { mut scheme, mut authority, mut host } = self.place();
         let mut path = path.to_owned();
-        let mut host = match (self.check.host.as_str(), self.check.port) {
-            ("", None) => self.host.clone(),
-            ("", Some(_)) => authority.clone(),
-            (name, _) => name.to_owned(),
-        };
         for _ in 0..=REDIRECTIONS_MAX {
             let line = pool.line(&self.transport, scheme, &authority);
             let headers = self.check.headers.clone();
@@ -405,10 +468,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_window_take_a_server_out_for_a_while() {
-        let config = model::PassiveHealthCheck {
-            failure_window: crate::config::duration::Span::seconds(10),
-            max_failed_attempts: 3,
-        };
+        let config = model::PassiveHealthCheck { failure_window: Span::seconds(10), max_failed_attempts: 3 };
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         for (asked, told, up) in [

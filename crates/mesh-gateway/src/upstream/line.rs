@@ -6,12 +6,13 @@
 use super::{
     Body,
     dial::{DialError, Scheme, Stream, dial},
+    first::{First, HEAD_BYTES_MAX},
     transport::Transport,
 };
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Frame, Incoming, SizeHint},
-    client::conn::{http1, http2},
+    client::conn::http2,
     header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -27,19 +28,13 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Most bytes of an answer's head; of HTTP/1.1 as much is read ahead of a slow client, and waits for a slow server.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a stream that a server may send ahead, and of all streams of a connection; and most that wait for it.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const STREAM_WAITING_BYTES_MAX: usize = 64 << 10;
-/// Most fields of an answer's head.
-const HEAD_FIELDS_MAX: usize = 256;
-
 /// How often the log has that a server is not who it should be.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-type First = http1::SendRequest<Body>;
 type Second = http2::SendRequest<Body>;
 
 /// Why a server gave no answer.
@@ -97,23 +92,45 @@ pub(crate) struct Line {
     own: Weak<Line>,
     /// When it was last told that the server is not who it should be.
     warned: Mutex<Option<Instant>>,
+    /// When it was last told that it broke off an answer.
+    broke: Mutex<Option<Instant>>,
 }
 
 struct Idle {
-    sender: First,
+    connection: First,
     since: Instant,
 }
 
-/// Gives a connection back.
+/// A connection that still brings an answer's body, and is given back afterwards.
 pub(crate) struct Lender {
-    sender: First,
+    /// None of one that is shared.
+    connection: Option<First>,
     line: Weak<Line>,
 }
 
 impl Lender {
+    /// Has more of the body come.
+    pub(super) fn carry_on(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection {
+            connection.carry_on(cx);
+        }
+    }
+
     pub(super) fn give_back(self) {
+        if let (Some(line), Some(connection)) = (self.line.upgrade(), self.connection) {
+            line.keep(connection);
+        }
+    }
+
+    /// Whether it is a stream of a shared connection.
+    pub(super) fn is_shared(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// That the server did not send its answer to the end.
+    pub(super) fn broke_off(&self, error: &(dyn Error + 'static)) {
         if let Some(line) = self.line.upgrade() {
-            line.keep(self.sender);
+            line.broke_off(error);
         }
     }
 }
@@ -145,6 +162,7 @@ impl Line {
             stop,
             own: own.clone(),
             warned: Mutex::default(),
+            broke: Mutex::default(),
         })
     }
 
@@ -184,12 +202,9 @@ impl Line {
         if !alone && let Some(sender) = self.known_second().await {
             return self.send_second(sender, request).await;
         }
-        while let Some(mut sender) = self.take() {
-            if sender.ready().await.is_err() {
-                continue;
-            }
+        while let Some(connection) = self.take() {
             let replay = request.as_ref().and_then(copied);
-            let sent = self.send_first(sender, request).await;
+            let sent = self.send_first(connection, request).await;
             match &sent {
                 // The connection ended before it took the request.
                 Err(_) if request.is_some() => continue,
@@ -205,8 +220,8 @@ impl Line {
         let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
         let stream = self.dial(scheme, !alone).await?;
         if !stream.is_h2() {
-            let sender = self.greet_first(stream).await?;
-            return self.send_first(sender, request).await;
+            let connection = First::greet(stream).await.map_err(|source| self.no_http(source))?;
+            return self.send_first(connection, request).await;
         }
         let sender = self.greet_second(stream).await?;
         let mut shared = self.shared.lock().await;
@@ -221,13 +236,13 @@ impl Line {
 
     async fn send_first(
         &self,
-        mut sender: First,
+        mut connection: First,
         request: &mut Option<Request<Body>>,
     ) -> Result<Response<Body>, SendError> {
         let mut taken = request.take().ok_or(SendError::Request)?;
         *taken.version_mut() = Version::HTTP_11;
-        match sender.try_send_request(taken).await {
-            Ok(answer) => Ok(self.lend(answer, sender)),
+        match connection.send(taken).await {
+            Ok(answer) => Ok(self.lend(answer, connection)),
             Err(mut error) => {
                 *request = error.take_message();
                 Err(SendError::Broken(error.into_error()))
@@ -236,17 +251,33 @@ impl Line {
     }
 
     /// The answer, whose connection comes back when it has ended.
-    fn lend(&self, answer: Response<Incoming>, sender: First) -> Response<Body> {
+    fn lend(&self, answer: Response<Incoming>, connection: First) -> Response<Body> {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = connection.switched() => {}
+                    () = stop.cancelled() => {}
+                }
+            });
             return answer.map(Body::Incoming);
         }
-        let lender = Lender { sender, line: self.own.clone() };
+        let lender = Lender { connection: Some(connection), line: self.own.clone() };
         if answer.body().is_end_stream() {
             lender.give_back();
             // A length that was told for an answer without a body (to HEAD) stays in its headers.
             return answer.map(Body::Incoming);
         }
         answer.map(|body| Body::Lent(body, Some(lender)))
+    }
+
+    /// The answer of a shared connection.
+    fn share(&self, answer: Response<Incoming>) -> Response<Body> {
+        let lender = Lender { connection: None, line: self.own.clone() };
+        match answer.body().is_end_stream() {
+            true => answer.map(Body::Incoming),
+            false => answer.map(|body| Body::Lent(body, Some(lender))),
+        }
     }
 
     async fn send_second(
@@ -258,7 +289,7 @@ impl Line {
         let mut taken = self.for_second(taken).ok_or(SendError::Request)?;
         for last in [false, true] {
             match sender.try_send_request(taken).await {
-                Ok(answer) => return Ok(answer.map(Body::Incoming)),
+                Ok(answer) => return Ok(self.share(answer)),
                 Err(mut error) => match error.take_message().filter(|_| !last) {
                     // The connection ended before it took the request.
                     Some(unsent) => {
@@ -320,21 +351,6 @@ impl Line {
         dialled
     }
 
-    async fn greet_first(&self, stream: Stream) -> Result<First, SendError> {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_FIELDS_MAX);
-        let (sender, connection) = builder.handshake(stream).await.map_err(|source| self.no_http(source))?;
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                // How it ended is what its request is told.
-                _ = connection.with_upgrades() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Ok(sender)
-    }
-
     async fn greet_second(&self, stream: Stream) -> Result<Second, SendError> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -357,6 +373,19 @@ impl Line {
         Ok(sender)
     }
 
+    /// Tells that an answer broke off, but not of each.
+    fn broke_off(&self, error: &(dyn Error + 'static)) {
+        let (server, error) = (&self.authority, crate::chain(error));
+        match () {
+            // The gateway did.
+            () if self.stop.is_cancelled() => {}
+            () if is_due(&self.broke, Instant::now()) => {
+                tracing::warn!(server, error, "a server broke off its answer")
+            }
+            () => tracing::debug!(server, error, "a server broke off its answer"),
+        }
+    }
+
     fn no_http(&self, source: hyper::Error) -> DialError {
         DialError::Http { authority: self.authority.clone(), source }
     }
@@ -364,27 +393,35 @@ impl Line {
     /// A connection that waits for a request; the one that waited least.
     fn take(&self) -> Option<First> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(found) = idle.pop_back() {
-            if !found.sender.is_closed() && found.since.elapsed() < self.transport.idle {
-                return Some(found.sender);
+        while let Some(mut found) = idle.pop_back() {
+            if found.since.elapsed() < self.transport.idle && found.connection.is_free() {
+                return Some(found.connection);
             }
         }
         None
     }
 
-    fn keep(&self, sender: First) {
+    fn keep(&self, mut connection: First) {
+        if !connection.is_free() {
+            return;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.transport.idle_connections && !sender.is_closed() {
-            idle.push_back(Idle { sender, since: Instant::now() });
+        if idle.len() < self.transport.idle_connections {
+            idle.push_back(Idle { connection, since: Instant::now() });
         }
     }
 
-    /// Ends connections that have waited long enough; how many are left.
+    /// Ends connections that have waited long enough, or that their server has ended; how many are left.
     pub(super) fn sweep(&self) -> usize {
         let limit = self.transport.idle;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limit);
+        idle.retain_mut(|idle| idle.since.elapsed() < limit && idle.connection.is_free());
         idle.len()
+    }
+
+    /// Ends all connections that wait.
+    pub(super) fn clear(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

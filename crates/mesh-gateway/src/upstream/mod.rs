@@ -7,11 +7,16 @@
 
 mod body;
 mod dial;
+mod first;
 mod health;
 mod line;
 mod pool;
 mod spool;
+mod tcp_health;
 mod transport;
+
+#[cfg(test)]
+mod suite;
 
 pub(crate) use body::{Body, BodyError};
 pub(crate) use dial::{Scheme, keep_alive, reach};
@@ -19,4 +24,5 @@ pub(crate) use health::{Check, Checker, Health, Passive, ServerState};
 pub(crate) use line::{Line, SendError, headed};
 pub(crate) use pool::Pool;
 pub(crate) use spool::{Spool, SpoolError};
+pub(crate) use tcp_health::{TcpCheck, TcpChecker};
 pub(crate) use transport::{Transport, TransportError, limit_suites, versions};

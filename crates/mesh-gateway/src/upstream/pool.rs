@@ -55,6 +55,8 @@ impl Pool {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let mut all = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        all.drain().flat_map(|(_, lines)| lines).for_each(|line| line.clear());
     }
 }
 

@@ -73,13 +73,14 @@ impl Spool {
                         let body = Body::made(Joined { read, next: Some(data), body });
                         return Err(SpoolError::TooLarge { limit, body });
                     }
+                    let length = data.len() as u64;
                     if read.file.is_none() && head.len() + data.len() <= self.memory_bytes_max {
                         head.extend_from_slice(&data);
                     } else {
                         let at = read.length - head.len() as u64;
-                        write(&mut read.file, at, &data).map_err(SpoolError::File)?;
+                        read.file = Some(write(read.file.take(), at, data).await.map_err(SpoolError::File)?);
                     }
-                    read.length += data.len() as u64;
+                    read.length += length;
                 }
                 Err(frame) => read.trailers = frame.into_trailers().ok(),
             }
@@ -89,15 +90,14 @@ impl Spool {
     }
 }
 
-/// Files are written where others get to work meanwhile.
-fn write(file: &mut Option<Arc<File>>, at: u64, data: &[u8]) -> io::Result<()> {
-    tokio::task::block_in_place(|| {
-        let file = match file {
-            Some(file) => file,
-            None => file.insert(Arc::new(tempfile::tempfile()?)),
-        };
-        file.write_all_at(data, at)
-    })
+/// Files are written where nobody else waits for it.
+async fn write(file: Option<Arc<File>>, at: u64, data: Bytes) -> io::Result<Arc<File>> {
+    let written = tokio::task::spawn_blocking(move || {
+        let file = file.map_or_else(|| tempfile::tempfile().map(Arc::new), Ok)?;
+        file.write_all_at(&data, at)?;
+        Ok(file)
+    });
+    written.await.map_err(io::Error::other)?
 }
 
 impl Spooled {

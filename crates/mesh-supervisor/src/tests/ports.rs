@@ -142,3 +142,26 @@ async fn another_directory_is_refused_as_long_as_containers_are_there() {
     drop(a);
     rig.up(&file, false).await.expect("it was moved");
 }
+
+/// Only where this user may not have them, and nobody asked for the file's own by name.
+#[tokio::test(start_paused = true)]
+async fn ports_of_the_web_that_may_not_be_had_have_stand_ins() {
+    let rig = Rig::new().await;
+    let file = publishing(&[(None, 80), (Some("127.0.0.1"), 443), (None, 22)]);
+    for address in ["0.0.0.0:80", "127.0.0.1:443", "0.0.0.0:22"] {
+        rig.fake.port(address, PortTrial::Forbidden);
+    }
+    rig.fake.port("0.0.0.0:8080", PortTrial::Taken);
+    for _ in 0..2 {
+        up(&rig, &file, None).await;
+        assert_eq!(settled(&rig).0, ["Port(8081)", "127.0.0.1:8443", "Port(22)"]);
+        // What was given stays, also once the first of them is free.
+        rig.fake.port("0.0.0.0:8080", PortTrial::Free(8080));
+    }
+    up(&rig, &file, Some(Ports::File)).await;
+    assert_eq!(settled(&rig).0[0], "Port(80)");
+    rig.fake.port("0.0.0.0:80", PortTrial::Free(80));
+    let rig = Rig::new().await;
+    up(&rig, &file, None).await;
+    assert_eq!(settled(&rig).0[0], "Port(80)");
+}

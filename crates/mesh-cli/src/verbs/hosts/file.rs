@@ -12,6 +12,7 @@ use rustix::{
 use std::{
     fs,
     io::{self, Read as _, Seek as _, Write as _},
+    os::unix::ffi::OsStrExt as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -23,6 +24,11 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Time between two attempts to have it.
 const LOCK_EVERY: Duration = Duration::from_millis(20);
+
+/// What stands between the name of the file and the number of the process that writes another one beside it.
+const BESIDE: &str = ".mesh-";
+/// Most entries of its folder that are looked through for what was left there.
+const BESIDE_LOOKED_MAX: usize = 10_000;
 
 /// Why a hosts file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -164,8 +170,9 @@ fn holder_in(locks: &str, inode: u64) -> Option<u32> {
 
 fn replace(path: &Path, old: &fs::File, content: &[u8]) -> io::Result<()> {
     let metadata = old.metadata()?;
+    remove_left(path);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".mesh-{}", std::process::id()));
+    name.push(format!("{BESIDE}{}", std::process::id()));
     let fresh = path.with_file_name(name);
     let result = (|| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
@@ -180,6 +187,22 @@ fn replace(path: &Path, old: &fs::File, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&fresh);
     }
     result
+}
+
+/// Removes what was written beside the file by processes that were killed meanwhile. The lock is ours, so that nobody
+/// else is at it.
+fn remove_left(path: &Path) {
+    let mut prefix = path.file_name().unwrap_or_default().to_owned();
+    prefix.push(BESIDE);
+    let beside = path.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    for entry in beside.take(BESIDE_LOOKED_MAX) {
+        let name = entry.file_name();
+        let number = name.as_bytes().strip_prefix(prefix.as_bytes());
+        if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+            // The next one tries again.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn content(file: &mut fs::File, path: &Path) -> Result<Vec<u8>, HostsError> {
@@ -209,6 +232,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
         assert!(!change(&path, |_| Ok(None)).expect("left"));
         assert!(!change(&path, |content| Ok(Some(content.to_vec()))).expect("left"));
+        // What somebody left who was killed.
+        fs::write(folder.path().join("hosts.mesh-1"), "half").expect("written");
         assert!(change(&path, |_| Ok(Some(b"after".to_vec()))).expect("changed"));
         assert_eq!(read(&path).expect("read"), b"after");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o640);

@@ -64,7 +64,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return remove(context, &whose(context, &target.name), path, arguments.yes);
     }
     let target = context.shown_target()?;
-    let entries = entries(&target.containers().await?, arguments.all);
+    let containers = target.containers().await?;
+    let entries = entries(&containers, arguments.all);
+    for domain in domains(&containers) {
+        console::err_line(&format!(
+            "note: a hosts file has no entry for all names beneath {domain}: add those that you need, or have a name \
+             server answer for {domain}"
+        ));
+    }
     if entries.is_empty() {
         console::err_line(&nothing(&target));
         return Ok(0);
@@ -212,6 +219,13 @@ fn entries(containers: &[ContainerStatus], all: bool) -> Vec<(String, Vec<String
     entries
 }
 
+/// Domains of gateways whose names no file can list; those beneath `localhost` need none.
+fn domains(containers: &[ContainerStatus]) -> BTreeSet<&str> {
+    let hosts = containers.iter().flat_map(|container| &container.hosts);
+    let domains = hosts.filter_map(|name| name.strip_prefix("*."));
+    domains.filter(|domain| needs_entry(domain, false) && *domain != "localhost").collect()
+}
+
 /// Where a gateway is reached from this machine.
 fn address(container: &ContainerStatus) -> Option<IpAddr> {
     let place = |target: u16| PORTS.iter().position(|port| *port == target).unwrap_or(PORTS.len());
@@ -261,11 +275,15 @@ mod tests {
             "x\n0.0.0.0 bank.example",
             "",
             "UPPER.test",
+            "*.docs.test",
+            "*.x.localhost",
         ];
         let one = gateway(&[("127.0.5.1:9000", 8080), ("0.0.0.0:443", 443), ("[::]:443", 443)], &hosts);
         let other = gateway(&[("127.0.5.1:8443", 8443)], &["c.test"]);
         let unpublished = gateway(&[], &["d.test"]);
-        let found = entries(&[one, other, unpublished], false);
+        let all = [one, other, unpublished];
+        assert_eq!(domains(&all), BTreeSet::from(["docs.test"]));
+        let found = entries(&all, false);
         let want = [("127.0.0.1", vec!["a.test", "b.test"]), ("127.0.5.1", vec!["c.test"])];
         let want =
             want.map(|(at, names)| (at.to_owned(), names.into_iter().map(str::to_owned).collect::<Vec<_>>()));

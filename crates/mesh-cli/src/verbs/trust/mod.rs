@@ -13,8 +13,8 @@ use super::stack::confirmed;
 use crate::{console, context::Context, failure::CliError};
 use browsers::Browsers;
 use clap::Args;
-use mesh_authority::{Authorities, Root};
-use std::path::PathBuf;
+use mesh_authority::{Adopted, Authorities, Root};
+use std::path::{Path, PathBuf};
 use system::System;
 
 /// Arguments of `trust`.
@@ -39,7 +39,7 @@ const DOMAINS_SHOWN_MAX: usize = 200;
 struct Known {
     /// Its name in lists.
     name: String,
-    /// How many names it may speak for, and which.
+    /// Which names it may speak for, in words.
     domains: String,
     /// A file with its certificate; stores that are folders have it by the same name.
     file: PathBuf,
@@ -74,15 +74,27 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         for root in roots(&authorities, project.as_deref())? {
             console::out(&root.pem());
         }
+        if let Some(vault) = of_vault(&authorities, project.as_deref())? {
+            console::out(&vault.pem());
+        }
         return Ok(0);
     }
     let (wanted, unwanted) = if arguments.remove {
         (Vec::new(), published(&authorities))
     } else {
-        let wanted = known(&authorities, &roots(&authorities, project.as_deref())?)?;
+        let mut wanted = known(&authorities, &roots(&authorities, project.as_deref())?)?;
+        if let Some(vault) = of_vault(&authorities, project.as_deref())? {
+            wanted.push(known_vault(&authorities, &vault)?);
+        }
         let current: Result<Vec<PathBuf>, _> =
             authorities.all()?.iter().map(|root| authorities.publish(root)).collect();
-        let current = current?;
+        let mut current = current?;
+        // Of other projects only those that somebody trusted before: they stay.
+        let files: Vec<PathBuf> = authorities.all_published().into_iter().map(|(file, _)| file).collect();
+        for vault in authorities.all_adopted() {
+            let mark = vault.mark();
+            current.extend(files.iter().filter(|file| file.to_string_lossy().contains(&mark)).cloned());
+        }
         let old = published(&authorities).into_iter().filter(|one| !current.contains(&one.file)).collect();
         (wanted, old)
     };
@@ -102,10 +114,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         return Ok(0);
     }
     for one in &wanted {
-        console::err_line(&format!(
-            "{} may vouch for these names and what is below them, {}",
-            one.name, one.domains
-        ));
+        console::err_line(&format!("{} may vouch for {}", one.name, one.domains));
     }
     console::err_line("This is to be done:");
     for step in &steps {
@@ -158,9 +167,29 @@ fn roots(authorities: &Authorities, project: Option<&str>) -> Result<Vec<Root>, 
 fn known(authorities: &Authorities, roots: &[Root]) -> Result<Vec<Known>, CliError> {
     let one = |root: &Root| {
         let file = authorities.publish(root)?;
-        Ok(Known { name: root.name(), domains: domains(&root.name(), root)?, file })
+        let domains = format!("these names and what is below them, {}", domains(&root.name(), root)?);
+        Ok(Known { name: root.name(), domains, file })
     };
     roots.iter().map(one).collect()
+}
+
+/// The root of the project's vault, where that signs for its gateways.
+fn of_vault(authorities: &Authorities, project: Option<&str>) -> Result<Option<Adopted>, CliError> {
+    Ok(project.map(|project| authorities.adopted(project)).transpose()?.flatten())
+}
+
+fn known_vault(authorities: &Authorities, root: &Adopted) -> Result<Known, CliError> {
+    let file = authorities.publish_adopted(root)?;
+    let whose = format!("the root of the vault of {}, whose keys Mesh does not have", root.project());
+    let domains = match root.domains() {
+        None => format!("ALL NAMES THERE ARE: it is {whose}"),
+        Some(domains) => {
+            let names: Vec<String> = domains.into_iter().take(DOMAINS_SHOWN_MAX).collect();
+            format!("these names and what is below them, {}: it is {whose}", names.join(", "))
+        }
+    };
+    // Vaults of several stacks may have the same name for their roots.
+    Ok(Known { name: format!("{} {}", root.name(), root.mark()), domains, file })
 }
 
 /// The names that an authority may speak for, with their number: those of the world first.
@@ -181,11 +210,19 @@ fn domains(name: &str, root: &Root) -> Result<String, CliError> {
     Ok(told.into_iter().chain([local]).collect::<Vec<_>>().join("; "))
 }
 
+/// The name of a published authority in lists: those of vaults have the mark of their file with it.
+fn name_in_stores(pem: &str, file: &Path) -> Option<String> {
+    let name = mesh_authority::name_in(pem)?;
+    let stem = file.file_stem()?.to_str()?;
+    let mark = stem.rsplit('-').next()?;
+    Some(if name.ends_with(mark) { name } else { format!("{name} {mark}") })
+}
+
 /// Everything that may have come to stores from here.
 fn published(authorities: &Authorities) -> Vec<Known> {
     let all = authorities.all_published().into_iter();
     let known = |(file, pem): (PathBuf, String)| {
-        Some(Known { name: mesh_authority::name_in(&pem)?, domains: String::new(), file })
+        Some(Known { name: name_in_stores(&pem, &file)?, domains: String::new(), file })
     };
     all.filter_map(known).collect()
 }

@@ -93,13 +93,13 @@ function title(thing, key) {
 }
 
 function servers(service) {
-  const balancer = service.loadBalancer, states = service.serverStatus || {};
+  const balancer = service.loadBalancer, states = service.serverStatus || {}, reasons = service.serverReason || {};
   if (balancer) {
     const all = (balancer.servers || []).map(server => server.url || server.address);
     if (!all.length) return make("div", { class: "chip bad", text: "no server" });
     return make("ul", { class: "servers" }, all.map(url => {
       const down = states[url] === "DOWN";
-      return make("li", { class: down ? "down" : "" }, make("span", { class: "dot " + (down ? "bad" : service.status === "disabled" ? "" : "good"), title: states[url] || "unknown" }), make("span", { class: "mono", text: url + (down ? " (down)" : "") }));
+      return make("li", { class: down ? "down" : "" }, make("span", { class: "dot " + (down ? "bad" : service.status === "disabled" ? "" : "good"), title: states[url] || "unknown" }), make("span", { class: "mono", text: url + (down ? " (down" + (reasons[url] ? ": " + reasons[url] : "") + ")" : "") }));
     }));
   }
   const parts = [];

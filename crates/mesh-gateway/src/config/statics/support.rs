@@ -55,11 +55,7 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
     }
     note(statics.api.as_ref().is_some_and(|api| api.debug), "api.debug");
     if let Some(log) = &statics.log {
-        note(log.format != "common", "log.format");
-        note(
-            log.max_size > 0 || log.max_age > 0 || log.max_backups > 0,
-            "log.maxSize, maxAge and maxBackups",
-        );
+        note(!matches!(log.format.as_str(), "" | "common" | "json"), "log.format");
         note(log.otlp.given, "log.otlp");
     }
     for (name, entry) in &statics.entry_points {

@@ -102,6 +102,9 @@ fn known(record: &Record, end: &End<'_>, fields: &Fields) -> BTreeMap<&'static s
     add("RetryAttempts", notes.retries().into());
     add("DownstreamStatus", end.status.as_u16().into());
     add("DownstreamContentSize", end.response_bytes.into());
+    if end.broken {
+        add("DownstreamBroken", true.into());
+    }
     if let Some(tls) = record.tls {
         add("TLSVersion", tls.version.into());
         add("TLSCipher", tls.cipher.into());

@@ -61,7 +61,8 @@ impl Writer {
         let path = (!path.is_empty()).then(|| PathBuf::from(path));
         let file = path.as_deref().map(open).transpose()?;
         let (queue, inbox) = sync_channel(lines.clamp(LINES, LINES_MAX));
-        let pen = Pen { path, file, pending: Vec::with_capacity(BUFFER_BYTES), lines: 0, lost: 0 };
+        let pen =
+            Pen { path, file, pending: Vec::with_capacity(BUFFER_BYTES), lines: 0, lost: 0, torn: false };
         let thread = thread::Builder::new().name("access-log".to_owned());
         thread.spawn(move || pen.run(&inbox)).map_err(OpenError::Thread)?;
         Ok(Self { queue, lost: AtomicU64::new(0) })
@@ -117,6 +118,8 @@ struct Pen {
     lines: u64,
     /// How many were lost since the disk took one.
     lost: u64,
+    /// Whether the last one is not there to its end.
+    torn: bool,
 }
 
 impl Pen {
@@ -151,11 +154,20 @@ impl Pen {
         if self.pending.is_empty() {
             return;
         }
-        let written = match &mut self.file {
-            Some(file) => file.write_all(&self.pending),
-            None => io::stdout().lock().write_all(&self.pending).and_then(|()| io::stdout().flush()),
+        let torn = std::mem::take(&mut self.torn);
+        if torn {
+            // What the disk has of it stays a line of its own.
+            self.pending.insert(0, b'\n');
+        }
+        let (written, outcome) = match &mut self.file {
+            Some(file) => put(file, &self.pending),
+            None => put(&mut io::stdout().lock(), &self.pending),
         };
-        match written {
+        let taken = &self.pending[..written];
+        self.torn = if written == 0 { torn } else { !taken.ends_with(b"\n") };
+        let ends = taken.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(usize::from(torn));
+        let left = self.lines.saturating_sub(ends.try_into().unwrap_or(u64::MAX));
+        match outcome {
             Ok(()) if self.lost > 0 => {
                 tracing::warn!(lost = self.lost, "the access log can be written again");
                 self.lost = 0;
@@ -165,7 +177,7 @@ impl Pen {
                 if self.lost == 0 {
                     tracing::error!(%error, "the access log cannot be written: lines are lost");
                 }
-                self.lost += self.lines;
+                self.lost += left;
             }
         }
         self.pending.clear();
@@ -175,12 +187,26 @@ impl Pen {
     fn reopen(&mut self) {
         let Some(path) = &self.path else { return };
         match open(path) {
-            Ok(file) => self.file = Some(file),
+            Ok(file) => (self.file, self.torn) = (Some(file), false),
             Err(error) => {
                 tracing::error!(error = %crate::chain(&error), "the access log stays in the file that it was in");
             }
         }
     }
+}
+
+/// Writes as much as can be; how much that was.
+fn put(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, to.flush())
 }
 
 fn receive(inbox: &Receiver<Message>, wait: Duration) -> Result<Message, RecvTimeoutError> {

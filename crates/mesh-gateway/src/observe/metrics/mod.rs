@@ -21,8 +21,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Most services whose retries are counted one by one.
+/// Most services whose retries and broken answers are counted one by one.
 const SERVICES_MAX: usize = 20_000;
+
+/// A number of each service.
+type Counts = Mutex<BTreeMap<String, u64>>;
 
 /// All numbers.
 #[derive(Debug)]
@@ -33,7 +36,9 @@ pub(crate) struct Metrics {
     entry_points: Option<Family>,
     routers: Option<Family>,
     services: Option<Family>,
-    retries: Mutex<BTreeMap<String, u64>>,
+    retries: Counts,
+    /// Answers that broke off.
+    broken: Counts,
     open: Mutex<BTreeMap<String, Arc<AtomicI64>>>,
     reloads: AtomicU64,
     /// In seconds since 1970.
@@ -66,6 +71,7 @@ impl Metrics {
             routers: family(options.add_routers_labels),
             services: family(options.add_services_labels),
             retries: Mutex::default(),
+            broken: Mutex::default(),
             open: Mutex::default(),
             reloads: AtomicU64::new(0),
             reloaded: AtomicU64::new(0),
@@ -99,8 +105,10 @@ impl Metrics {
         if let Some(services) = &self.services {
             services.keep(|name| known.services.configs.contains_key(name));
         }
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        retries.retain(|name, _| known.services.configs.contains_key(name));
+        for counts in [&self.retries, &self.broken] {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.retain(|name, _| known.services.configs.contains_key(name));
+        }
     }
 
     pub(super) fn count(&self, record: &Record, end: &End<'_>) {
@@ -137,19 +145,25 @@ impl Metrics {
         let of_service = One { took: attempt.began.elapsed().min(end.took), ..one };
         let names = || vec![("service", attempt.service.clone())];
         services.count(&attempt.service, names, &of_service, &self.buckets);
-        if notes.retries() > 0 {
-            let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = retries.get_mut(&attempt.service) {
-                *count += notes.retries();
-            } else if retries.len() < SERVICES_MAX {
-                retries.insert(attempt.service.clone(), notes.retries());
-            }
-        }
+        add(&self.retries, &attempt.service, notes.retries());
+        add(&self.broken, &attempt.service, u64::from(end.broken));
     }
 
     /// Everything, in the text format of Prometheus.
     pub(crate) fn text(&self, snapshot: &Snapshot, certificates: &Certificates) -> String {
         text::all(self, snapshot, certificates)
+    }
+}
+
+fn add(counts: &Counts, service: &str, more: u64) {
+    if more == 0 {
+        return;
+    }
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(count) = counts.get_mut(service) {
+        *count += more;
+    } else if counts.len() < SERVICES_MAX {
+        counts.insert(service.to_owned(), more);
     }
 }
 

@@ -198,10 +198,23 @@ fn histogram(text: &mut Text, name: &str, labels: &[Label<'_>], series: &Series,
 }
 
 fn services(text: &mut Text, metrics: &Metrics, snapshot: &Snapshot) {
-    let name = "traefik_service_retries_total";
-    text.head(name, "counter", "How many request retries happened on a service.");
-    for (service, count) in &*metrics.retries.lock().unwrap_or_else(PoisonError::into_inner) {
-        text.line(name, &[("service", service)], count);
+    for (name, help, counts) in [
+        (
+            "traefik_service_retries_total",
+            "How many request retries happened on a service.",
+            &metrics.retries,
+        ),
+        // Not Traefik's.
+        (
+            "traefik_service_responses_broken_total",
+            "How many responses of a service broke off before their end.",
+            &metrics.broken,
+        ),
+    ] {
+        text.head(name, "counter", help);
+        for (service, count) in &*counts.lock().unwrap_or_else(PoisonError::into_inner) {
+            text.line(name, &[("service", service)], count);
+        }
     }
     let name = "traefik_service_server_up";
     text.head(name, "gauge", "service server is up, described by gauge value of 0 or 1.");

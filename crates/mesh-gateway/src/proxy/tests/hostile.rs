@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 const FIELDS_MAX: usize = 100;
 
 /// A server that notes all bytes it gets, and answers each connection once.
-struct Witness {
-    address: SocketAddr,
+pub(super) struct Witness {
+    pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
     task: JoinHandle<()>,
 }
@@ -21,7 +21,7 @@ impl Drop for Witness {
 }
 
 impl Witness {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -45,7 +45,7 @@ impl Witness {
     }
 
     /// What was seen so far; it is forgotten then.
-    fn take(&self) -> String {
+    pub(super) fn take(&self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut *self.seen.lock().expect("no fault"))).into_owned()
     }
 }
@@ -343,7 +343,7 @@ async fn heads_are_bounded_in_number_size_and_time() {
 }
 
 /// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

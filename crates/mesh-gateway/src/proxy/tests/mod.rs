@@ -1,9 +1,12 @@
 //! Requests through a gateway to servers of the tests' own, over loopback.
 
+mod breaks;
+mod certs;
 mod faults;
 mod hostile;
 mod layers;
 mod servers;
+mod tcp;
 mod tls;
 
 use crate::{
@@ -82,6 +85,13 @@ struct Running {
     web: SocketAddr,
 }
 
+impl Running {
+    /// Where an entry point listens.
+    fn at(&self, entry: &str) -> SocketAddr {
+        self.gateway.addresses().iter().find(|(name, _)| name == entry).expect("an entry point").1
+    }
+}
+
 fn write(folder: &Path, text: &str) {
     let beside = folder.join("beside");
     fs::write(&beside, text).expect("written");
@@ -89,6 +99,11 @@ fn write(folder: &Path, text: &str) {
 }
 
 async fn running(dynamic: &str) -> Running {
+    running_as(dynamic, |_| {}).await
+}
+
+/// The same, with more than that asked for.
+async fn running_as(dynamic: &str, more: impl FnOnce(&mut Statics)) -> Running {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), dynamic);
     let mut statics = Statics::default();
@@ -98,6 +113,7 @@ async fn running(dynamic: &str) -> Running {
     statics.ping = Some(Ping::default());
     let directory = folder.path().display().to_string();
     statics.providers.file = Some(FileProvider { directory, ..FileProvider::default() });
+    more(&mut statics);
     let gateway = Gateway::start(statics, crate::server::Exchange::default()).await.expect("a gateway");
     let web = gateway.addresses().iter().find(|(name, _)| name == "web").expect("an entry point").1;
     Running { gateway, folder, web }

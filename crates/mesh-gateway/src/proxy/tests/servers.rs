@@ -1,6 +1,7 @@
 //! Servers of all kinds: what they speak, which of them gets a request, and what becomes of one that fails.
 
 use super::*;
+use crate::config::statics::Api;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
 use hyper_util::server::conn::auto;
@@ -95,7 +96,7 @@ pub(super) fn certificate(name: &str, protocols: &[&str]) -> (String, String, ru
     (made.cert.pem(), made.signing_key.serialize_pem(), config)
 }
 
-fn body(answer: &str) -> &str {
+pub(super) fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
@@ -327,7 +328,7 @@ http:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_are_not_well_get_no_requests() {
     let (one, two) = (telling("one", None).await, telling("two", None).await);
-    let running = running(&format!(
+    let dynamic = format!(
         "
 http:
   routers:
@@ -345,8 +346,9 @@ http:
 ",
         one = one.address,
         two = two.address,
-    ))
-    .await;
+    );
+    let api = Api { insecure: true, ..Api::default() };
+    let running = running_as(&dynamic, |statics| statics.api = Some(api)).await;
     until(running.web, "over.test", |answer| body(answer).starts_with("one")).await;
     one.status.store(503, Ordering::Relaxed);
     until(running.web, "over.test", |answer| body(answer).starts_with("two")).await;
@@ -367,6 +369,13 @@ http:
     two.status.store(500, Ordering::Relaxed);
     let answer = until(running.web, "app.test", |answer| answer.starts_with("HTTP/1.1 503")).await;
     assert!(answer.ends_with("no available server\n"), "{answer}");
+    let told = get(running.at("traefik"), "x", "/api/http/services/app@file").await;
+    let told: serde_json::Value = serde_json::from_str(body(&told)).expect("JSON");
+    for (server, reason) in [(&one, "503"), (&two, "500")] {
+        let url = format!("http://{}", server.address);
+        assert_eq!(told["serverStatus"][&url], "DOWN", "{told}");
+        assert_eq!(told["serverReason"][&url], format!("received error status code: {reason}"));
+    }
     one.status.store(200, Ordering::Relaxed);
     until(running.web, "app.test", |answer| body(answer).starts_with("one")).await;
 
