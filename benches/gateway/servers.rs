@@ -307,7 +307,9 @@ fn write(kind: Kind, folder: &Path, [plain, secure, admin]: [u16; 3], setup: &Se
         }
         Kind::Caddy => {
             let sites = lines(&|_, name| {
-                format!("http://{name}:{plain} {{\n  import way\n}}\nhttps://{name}:{secure} {{\n  tls cert.pem key.pem\n  import way\n}}\n")
+                format!(
+                    "http://{name}:{plain} {{\n  import way\n}}\nhttps://{name}:{secure} {{\n  tls cert.pem key.pem\n  import way\n}}\n"
+                )
             });
             let text = format!(
                 "{{\n  admin 127.0.0.1:{admin}\n  auto_https off\n  default_sni bench.test\n  default_bind 127.0.0.1\n  log {{\n    level ERROR\n  }}\n}}\n\
