@@ -28,14 +28,14 @@ fn a_service_is_run_again_where_the_file_says_so() {
     let repeat = |text: &str| service(text).loaded().project.services.remove("a").expect("a service").repeat;
     assert_eq!(repeat("restart: always"), None);
     for (text, want) in
-        [("x-mesh: {repeat: 12h}", 43_200), ("restart: on-failure\n    x-mesh: {repeat: 90s}", 90)]
+        [("x-mesh: {repeat: 12h}", 43_200), ("restart: on-failure\nx-mesh: {repeat: 90s}", 90)]
     {
         assert_eq!(repeat(text).map(|interval| interval.as_secs()), Some(want), "{text}");
     }
     for (wrong, words) in [
         ("x-mesh: {repeat: 10ms}", "shorter than a second"),
         ("x-mesh: {repeat: often}", "repeat"),
-        ("restart: always\n    x-mesh: {repeat: 12h}", "restart: always"),
+        ("restart: always\nx-mesh: {repeat: 12h}", "restart: always"),
     ] {
         let told = format!("{:?}", service(wrong).errors());
         assert!(told.contains(words), "{wrong}: {told}");
