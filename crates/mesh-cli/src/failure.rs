@@ -6,6 +6,7 @@ use mesh_api::{
     message::{ApiError, Failure},
 };
 use mesh_bootstrap::{BootstrapError, VaultError, generated::GeneratedError};
+use mesh_store::aside::AsideError;
 use std::{io, path::PathBuf};
 
 /// Why a command failed.
@@ -76,7 +77,7 @@ pub(crate) enum CliError {
     Secrets(#[from] mesh_store::secrets::SecretsError),
     /// Volumes could not be put aside or back.
     #[error(transparent)]
-    Aside(#[from] mesh_store::aside::AsideError),
+    Aside(#[from] AsideError),
     /// The local authority.
     #[error(transparent)]
     Authority(#[from] mesh_authority::AuthorityError),
@@ -161,6 +162,7 @@ impl CliError {
             Self::Generated(GeneratedError::Lost { name, .. }) => Some(format!(
                 "`vault kv undelete` brings back what was deleted there, `mesh secrets rm {name}` forgets it for good"
             )),
+            Self::Aside(error) => aside_hint(error),
             Self::NoSupervisor { log, .. } => Some(format!("its log is {}", log.display())),
             _ => None,
         }
@@ -197,6 +199,21 @@ impl CliError {
         }
         text
     }
+}
+
+/// What to do about volumes that were not put aside or back.
+fn aside_hint(error: &AsideError) -> Option<String> {
+    let text = match error {
+        AsideError::Busy => "wait until that `mesh restore` has ended; nothing was changed".to_owned(),
+        AsideError::Unfinished => "`mesh ps` puts the data of before back; nothing was changed".to_owned(),
+        AsideError::Corrupt { .. } => {
+            "where a volume has a `_data.old` beside its `_data`, that is its data of before; \
+                                       once those are in their places, remove the journal"
+                .to_owned()
+        }
+        AsideError::Disk { .. } => return None,
+    };
+    Some(text)
 }
 
 /// What to do about a vault that was not opened.
@@ -320,6 +337,13 @@ mod tests {
         assert!(!is_told_by(&failure, "service db failed"));
         let more = Failure { log_tail: vec!["bye".to_owned()], ..failure };
         assert!(!is_told_by(&more, "service db: could not execute x"));
+    }
+
+    #[test]
+    fn whoever_is_too_early_is_told_to_wait() {
+        let text = CliError::from(AsideError::Busy).render(false);
+        assert!(text.contains("hint: wait until"), "{text}");
+        assert!(CliError::from(AsideError::Unfinished).hint().is_some());
     }
 
     #[test]

@@ -22,8 +22,10 @@ const JOURNAL_BYTES_MAX: u64 = 1 << 20;
 const DATA: &str = "_data";
 /// The data that was put aside.
 const OLD: &str = "_data.old";
-/// Data that is of no use to anybody any more.
+/// Data that is of no use to anybody any more; where something of this name stays, that and a number.
 const GONE: &str = "_data.gone";
+/// Names that are tried for it.
+const GONE_MAX: u32 = 1000;
 
 /// What could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum AsideError {
     /// Somebody is at work on it.
     #[error("another command is at work on the project's volumes")]
     Busy,
+    /// An earlier change was cut off, and has the only whole data.
+    #[error("an earlier change of the project's volumes was cut off, and is not put back yet")]
+    Unfinished,
 }
 
 /// How far a change has come.
@@ -72,6 +77,44 @@ struct Journal {
     services: Vec<String>,
 }
 
+/// The right to put a project's volumes aside, before anything is. It goes with whoever drops it.
+#[derive(Debug)]
+pub struct Hold {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Hold {
+    /// Takes it, by the path of the journal.
+    ///
+    /// # Errors
+    /// [`AsideError::Busy`] where somebody has it, [`AsideError::Unfinished`] where a change was cut off.
+    pub fn take(path: &Path) -> Result<Self, AsideError> {
+        let lock = lock(path)?.ok_or(AsideError::Busy)?;
+        // What that change put aside is the only whole data.
+        match read(path)? {
+            Some(_) => Err(AsideError::Unfinished),
+            None => Ok(Self { path: path.to_owned(), lock }),
+        }
+    }
+
+    /// Writes down that these volumes, by their directories, are about to be put aside, and which services ran. Nothing
+    /// of the volumes is touched yet.
+    ///
+    /// # Errors
+    /// See [`AsideError`].
+    pub fn begin(self, volumes: Vec<PathBuf>, services: Vec<String>) -> Result<Aside, AsideError> {
+        // What an earlier change left would be taken for what this one put aside.
+        for volume in &volumes {
+            retire(volume)?;
+            sweep(volume);
+        }
+        let journal = Journal { version: VERSION, stage: Stage::Begun, volumes, services };
+        write(&self.path, &journal)?;
+        Ok(Aside { path: self.path, journal, _lock: self.lock })
+    }
+}
+
 /// Volumes that are put aside. Whoever has it is the only one at work on them.
 #[derive(Debug)]
 pub struct Aside {
@@ -86,19 +129,7 @@ impl Aside {
     /// # Errors
     /// See [`AsideError`].
     pub fn begin(path: &Path, volumes: Vec<PathBuf>, services: Vec<String>) -> Result<Self, AsideError> {
-        let lock = lock(path)?.ok_or(AsideError::Busy)?;
-        // What an earlier change left would be taken for what this one put aside.
-        for path in volumes.iter().flat_map(|volume| [volume.join(OLD), volume.join(GONE)]) {
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(disk("remove", &path)(error));
-                }
-                _ => {}
-            }
-        }
-        let journal = Journal { version: VERSION, stage: Stage::Begun, volumes, services };
-        write(path, &journal)?;
-        Ok(Self { path: path.to_owned(), journal, _lock: lock })
+        Hold::take(path)?.begin(volumes, services)
     }
 
     /// One that was cut off; none where there is none, or somebody is at work on it.
@@ -145,55 +176,89 @@ impl Aside {
         Ok(())
     }
 
-    /// The new volumes count from now on; the old ones are removed. Gives those directories of which something stays.
+    /// The new volumes count from now on, once all of them is on the disk; the old ones are removed. Gives those directories of which something stays.
     ///
     /// # Errors
     /// See [`AsideError`]: then the old ones count.
     pub fn keep(mut self) -> Result<Vec<PathBuf>, AsideError> {
+        for volume in &self.journal.volumes {
+            let synced = File::open(volume).and_then(|volume| Ok(rustix::fs::syncfs(volume)?));
+            synced.map_err(disk("sync", volume))?;
+        }
         self.journal.stage = Stage::Kept;
         write(&self.path, &self.journal)?;
-        self.finish(OLD)
+        self.finish()
     }
 
     /// The old volumes take their places again; what stood there is removed. Gives those directories of which something
-    /// stays. Of one that was kept, the same as [`keep`](Self::keep).
+    /// stays. Of one that was kept, the same as [`keep`](Self::keep). Until this is dropped nobody else puts them aside.
     ///
     /// # Errors
     /// See [`AsideError`]; it can be tried again.
-    pub fn put_back(self) -> Result<Vec<PathBuf>, AsideError> {
+    pub fn put_back(&self) -> Result<Vec<PathBuf>, AsideError> {
         if self.journal.stage == Stage::Kept {
-            return self.finish(OLD);
+            return self.finish();
         }
         for volume in &self.journal.volumes {
-            let (data, old, gone) = (volume.join(DATA), volume.join(OLD), volume.join(GONE));
+            let (data, old) = (volume.join(DATA), volume.join(OLD));
             // Where nothing was put aside, or it is back already.
             if !old.exists() {
                 continue;
             }
             if data.exists() {
-                discard(&gone);
-                rename(&data, &gone)?;
+                rename(&data, &free(volume)?)?;
             }
             rename(&old, &data)?;
             sync(volume)?;
         }
-        self.finish(GONE)
+        self.finish()
     }
 
     /// Removes what is of no use, and then the journal.
-    fn finish(self, name: &str) -> Result<Vec<PathBuf>, AsideError> {
+    fn finish(&self) -> Result<Vec<PathBuf>, AsideError> {
         let mut staying = Vec::new();
         for volume in &self.journal.volumes {
-            let path = volume.join(name);
-            discard(&path);
-            if path.exists() {
-                staying.push(path);
+            if self.journal.stage == Stage::Kept {
+                retire(volume)?;
             }
+            staying.extend(sweep(volume));
         }
         fs::remove_file(&self.path).map_err(disk("remove", &self.path))?;
         sync(self.path.parent().unwrap_or(Path::new("/")))?;
         Ok(staying)
     }
+}
+
+/// What was put aside is of no use any more. It is renamed: of what an ordinary user may not remove nothing may be in the
+/// way of the next change.
+fn retire(volume: &Path) -> Result<(), AsideError> {
+    let old = volume.join(OLD);
+    if fs::symlink_metadata(&old).is_err() {
+        return Ok(());
+    }
+    rename(&old, &free(volume)?)
+}
+
+/// A name for what is of no use that nothing has.
+fn free(volume: &Path) -> Result<PathBuf, AsideError> {
+    let first = volume.join(GONE);
+    let others = (1..GONE_MAX).map(|number| volume.join(format!("{GONE}-{number}")));
+    let mut all = std::iter::once(first.clone()).chain(others);
+    let free = all.find(|path| fs::symlink_metadata(path).is_err());
+    free.ok_or_else(|| disk("remove", &first)(io::ErrorKind::DirectoryNotEmpty.into()))
+}
+
+/// Removes what is of no use in a volume's directory. Gives what stays.
+fn sweep(volume: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(volume).into_iter().flatten().flatten();
+    let gone = entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix(GONE))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    let gone: Vec<PathBuf> = gone.collect();
+    gone.iter().for_each(|path| discard(path));
+    gone.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect()
 }
 
 /// Files of other users stay, where an ordinary user may not remove them: that is told by who looks.
@@ -303,6 +368,7 @@ mod tests {
         assert!(matches!(Aside::begin(&bench.journal(), Vec::new(), Vec::new()), Err(AsideError::Busy)));
         bench.fill("a");
         assert_eq!(aside.put_back().unwrap(), [""; 0].map(PathBuf::from));
+        drop(aside);
         bench.check("old");
         let aside = bench.begin();
         aside.put_aside().unwrap();
@@ -337,6 +403,7 @@ mod tests {
             let left = Aside::left(&bench.journal()).unwrap().expect("it was cut off");
             assert_eq!((left.stage(), left.services()), (Stage::Begun, ["db".to_owned()].as_slice()));
             left.put_back().unwrap();
+            drop(left);
             bench.check("old");
         }
         // Once the new ones count, the old ones are only to be removed.
@@ -351,6 +418,46 @@ mod tests {
         let left = Aside::left(&bench.journal()).unwrap().expect("it was cut off");
         assert_eq!(left.stage(), Stage::Kept);
         left.put_back().unwrap();
+        drop(left);
+        bench.check("new");
+    }
+
+    #[test]
+    fn what_was_put_aside_by_one_that_was_cut_off_is_not_another_ones_to_remove() {
+        let bench = Bench::new();
+        let aside = bench.begin();
+        aside.put_aside().unwrap();
+        bench.fill("a");
+        drop(aside);
+        let begun = Aside::begin(&bench.journal(), bench.volumes(), Vec::new());
+        assert!(matches!(begun, Err(AsideError::Unfinished)));
+        let left = Aside::left(&bench.journal()).unwrap().expect("it was cut off");
+        left.put_back().unwrap();
+        // Whoever put it back may have more to do before the next one begins.
+        assert!(matches!(Hold::take(&bench.journal()), Err(AsideError::Busy)));
+        drop(left);
+        bench.check("old");
+        drop(Hold::take(&bench.journal()).unwrap());
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_in_nobodys_way() {
+        let bench = Bench::new();
+        let volume = bench.home.path().join("a");
+        // No directory, and so not removed as one.
+        fs::write(volume.join(GONE), "stays").unwrap();
+        fs::create_dir(volume.join(OLD)).unwrap();
+        let aside = bench.begin();
+        assert!(!volume.join(OLD).exists());
+        aside.put_aside().unwrap();
+        assert_eq!(aside.put_back().unwrap(), [volume.join(GONE)]);
+        drop(aside);
+        let aside = bench.begin();
+        aside.put_aside().unwrap();
+        bench.fill("a");
+        bench.fill("b");
+        assert_eq!(aside.keep().unwrap(), [volume.join(GONE)]);
+        fs::remove_file(volume.join(GONE)).unwrap();
         bench.check("new");
     }
 

@@ -260,6 +260,24 @@ impl Secrets {
         })
     }
 
+    /// A backup's value is the one from now on, wherever another one is: it is kept here.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn restored(
+        &self,
+        name: &str,
+        value: Secret<String>,
+        recipe: Option<Recipe>,
+    ) -> Result<(), SecretsError> {
+        check_size(name, &value)?;
+        let kept = Kept { at: At::File(value), recipe, made_unix_seconds: now() };
+        self.change(|secrets| {
+            secrets.insert(name.to_owned(), kept);
+            Ok(())
+        })
+    }
+
     /// The vault has another value of it: made by `recipe`, or set where there is none.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Directories are 0700 and files 0600: what a backup holds is as secret as the data itself.
 
 use super::{
-    manifest::{DIGEST_FILE, FILE, Found, MANIFEST_BYTES_MAX, Manifest},
+    manifest::{DIGEST_FILE, FILE, Found, MANIFEST_BYTES_MAX, Manifest, PROOF_FILE},
     name,
     seal::{Key, Opening, Sealing},
 };
@@ -96,6 +96,11 @@ impl Partial {
         let mut file = self.plain(DIGEST_FILE)?;
         file.write(format!("{digest}  {FILE}\n").as_bytes())?;
         file.finish()?;
+        if let Some(key) = &self.key {
+            let mut file = self.plain(PROOF_FILE)?;
+            file.write(format!("{}\n", key.proof(text.as_bytes())?).as_bytes())?;
+            file.finish()?;
+        }
         sync(&self.path)?;
         let named = format!("name the backup {}", self.whole.display());
         fs::rename(&self.path, &self.whole).map_err(CliError::io(named))?;
@@ -206,6 +211,20 @@ impl Whole {
 
     /// Its manifest, and whether that is as it was written.
     pub(super) fn manifest(&self) -> Result<(Manifest, bool), CliError> {
+        let (manifest, text) = self.read_manifest()?;
+        let written = fs::read_to_string(self.path.join(DIGEST_FILE)).unwrap_or_default();
+        let same = written.split_whitespace().next() == Some(hexadecimal(&Sha256::digest(&text)).as_str());
+        Ok((manifest, same))
+    }
+
+    /// Whether this manifest of it was written by whoever has the key.
+    pub(super) fn is_proved(&self, manifest: &Manifest, key: &Key) -> Result<bool, CliError> {
+        let (there, text) = self.read_manifest()?;
+        let proof = fs::read_to_string(self.path.join(PROOF_FILE)).unwrap_or_default();
+        Ok(there == *manifest && key.proves(&text, &proof)?)
+    }
+
+    fn read_manifest(&self) -> Result<(Manifest, Vec<u8>), CliError> {
         let path = self.path.join(FILE);
         let named = || format!("read {}", path.display());
         let file = File::open(&path).map_err(CliError::io(named()))?;
@@ -219,9 +238,7 @@ impl Whole {
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             CliError::said(format!("backup {}: {error}{cause}", self.name))
         })?;
-        let written = fs::read_to_string(self.path.join(DIGEST_FILE)).unwrap_or_default();
-        let same = written.split_whitespace().next() == Some(hexadecimal(&Sha256::digest(&text)).as_str());
-        Ok((manifest, same))
+        Ok((manifest, text))
     }
 
     /// One of its files, to be read.

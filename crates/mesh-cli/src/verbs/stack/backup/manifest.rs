@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const FILE: &str = "manifest.json";
 /// The file with its digest, as `sha256sum` writes and checks it.
 pub(super) const DIGEST_FILE: &str = "manifest.json.sha256";
-/// Version of the format.
-const VERSION: u32 = 2;
+/// What proves that a sealed backup's manifest was written by whoever has its key.
+pub(super) const PROOF_FILE: &str = "manifest.json.proof";
+/// Version of the format; before it manifests of sealed backups had no proof.
+const VERSION: u32 = 3;
 /// The first version, which knew volumes and dumps, and no seals.
 const VERSION_FIRST: u32 = 1;
 /// Largest manifest in bytes.
@@ -33,6 +35,9 @@ pub(super) struct Manifest {
     /// What tells the key by which its files are sealed from others; `None`: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sealed: Option<String>,
+    /// Of which backup the key of its files is; `None`: it is not sealed, or was made before there were ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
     /// Its files, by name.
     pub(super) files: BTreeMap<String, Entry>,
 }
@@ -91,7 +96,15 @@ pub(super) enum ManifestError {
 impl Manifest {
     /// A manifest without files.
     pub(super) fn new(project: String, begun_unix_ms: u64, services: BTreeSet<String>) -> Self {
-        Self { version: VERSION, project, begun_unix_ms, services, sealed: None, files: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            project,
+            begun_unix_ms,
+            services,
+            sealed: None,
+            id: None,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Its text.
@@ -121,7 +134,7 @@ impl Manifest {
 
 /// Whether a text is one part of a path, and no special one.
 fn is_part(text: &str) -> bool {
-    let taken = [".", "..", FILE, DIGEST_FILE].contains(&text);
+    let taken = [".", "..", FILE, DIGEST_FILE, PROOF_FILE].contains(&text);
     !text.is_empty() && !taken && !text.contains(['/', '\0'])
 }
 
@@ -190,14 +203,14 @@ mod tests {
 
     #[test]
     fn what_leads_elsewhere_is_refused() {
-        for name in ["../etc", "a/b", "..", ".", "", "manifest.json", "manifest.json.sha256"] {
+        for name in ["../etc", "a/b", "..", ".", "", "manifest.json", "manifest.json.sha256", PROOF_FILE] {
             let text = manifest(name).to_text().unwrap();
             assert!(matches!(Manifest::parse(text.as_bytes()), Err(ManifestError::Name(_))), "{name}");
         }
         let text = manifest("a").to_text().unwrap();
-        let later = text.replace("\"version\": 2", "\"version\": 3");
-        assert!(matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Version(3))));
-        assert!(Manifest::parse(text.replace("\"version\": 2", "\"version\": 1").as_bytes()).is_ok());
+        let later = text.replace("\"version\": 3", "\"version\": 4");
+        assert!(matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Version(4))));
+        assert!(Manifest::parse(text.replace("\"version\": 3", "\"version\": 1").as_bytes()).is_ok());
         for broken in ["", "{", "[]", &text.replace("bytes", "octets")] {
             assert!(
                 matches!(Manifest::parse(broken.as_bytes()), Err(ManifestError::Malformed(_))),

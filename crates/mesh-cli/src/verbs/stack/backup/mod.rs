@@ -26,7 +26,7 @@ use crate::{
     words,
 };
 use clap::Args;
-use folder::Partial;
+use folder::{Partial, Whole};
 use manifest::{Content, Entry, Manifest};
 use mesh_api::{options::FileOperation, request::Request, status::State};
 use mesh_model::project::Project;
@@ -80,19 +80,39 @@ impl KeyFile {
         Ok(Some(key))
     }
 
-    /// The key that opens a backup.
-    fn of_restore(&self, name: &str, manifest: &Manifest) -> Result<Option<Key>, CliError> {
-        let Some(mark) = &manifest.sealed else { return Ok(None) };
+    /// The key that opens a backup, whose manifest was written by whoever has it.
+    fn of_restore(&self, backup: &Whole, manifest: &Manifest) -> Result<Option<Key>, CliError> {
+        let name = &backup.name;
+        let Some(mark) = &manifest.sealed else {
+            return match &self.key_file {
+                None => Ok(None),
+                // Whoever may write there could have put it in the place of a sealed one.
+                Some(_) => Err(CliError::said(format!("backup {name} is not sealed, and a key was given"))
+                    .with_hint("nothing was changed; without `--key-file` it is restored as it is")),
+            };
+        };
         let path = self.key_file.as_ref().ok_or_else(|| {
             CliError::said(format!("backup {name} is sealed"))
                 .with_hint("`--key-file FILE` says by which key")
         })?;
         let (key, _) = Key::of(path, false)?;
-        match key.mark()? == *mark {
-            true => Ok(Some(key)),
-            false => Err(CliError::said(format!("{} is not the key of backup {name}", path.display()))
-                .with_hint("nothing was changed")),
+        if key.mark()? != *mark {
+            let said = format!("{} is not the key of backup {name}", path.display());
+            return Err(CliError::said(said).with_hint("nothing was changed"));
         }
+        let Some(id) = &manifest.id else {
+            console::err_line(&format!(
+                "warning: backup {name} is of a version that did not seal manifests: the key does not prove which files \
+                 it had"
+            ));
+            return Ok(Some(key));
+        };
+        let key = key.of_id(id)?;
+        if !backup.is_proved(manifest, &key)? {
+            let said = format!("the manifest of backup {name} was not written by whoever has its key");
+            return Err(CliError::said(said).with_hint("nothing was changed; an older backup may be whole"));
+        }
+        Ok(Some(key))
     }
 }
 
@@ -133,7 +153,14 @@ pub(crate) async fn run(context: &Context, arguments: BackupArguments) -> Result
     let begun_unix_ms = words::now_unix_ms();
     let services = project.services.keys().cloned().collect();
     let mut manifest = Manifest::new(target.name.clone(), begun_unix_ms, services);
-    manifest.sealed = key.as_ref().map(Key::mark).transpose()?;
+    let key = match key {
+        None => None,
+        Some(key) => {
+            let id = Key::new_id()?;
+            manifest.sealed = Some(key.mark()?);
+            Some(key.of_id(manifest.id.insert(id))?)
+        }
+    };
     let partial = Partial::begin(&folder, begun_unix_ms, key)?;
     signals.unless_interrupted(settings::take(context, &target, &partial, &mut manifest)).await?;
     signals.unless_interrupted(take_dumps(&there, &plan, &partial, &mut manifest)).await?;

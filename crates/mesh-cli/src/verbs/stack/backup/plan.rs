@@ -184,16 +184,40 @@ pub(super) fn through(
     best.map(|(container, mount)| (container.name.clone(), mount.target.clone()))
 }
 
-/// The volumes that dumps of these services fill anew: of each service the one that nobody else has. Of several only its
-/// program knows what is in them.
-pub(super) fn filled_by_dumps<'a>(project: &'a Project, dumped: &BTreeSet<&str>) -> BTreeSet<&'a str> {
-    let own = project.volumes.iter().filter(|(_, volume)| !volume.external).filter_map(|(key, _)| {
+/// The volumes that dumps of these services fill anew: those of services that have no other place to write to. Of several
+/// places, be they external, shared, folders of the host or the image's own, only a service's program knows what is in
+/// which.
+pub(super) fn filled_by_dumps<'a>(
+    project: &'a Project,
+    containers: &[ContainerStatus],
+    dumped: &BTreeSet<&str>,
+) -> BTreeSet<&'a str> {
+    let keys = project.volumes.iter().filter(|(key, volume)| {
         let users = users(project, key, true);
-        (!users.is_empty() && users.iter().all(|user| dumped.contains(user))).then_some((key.as_str(), users))
+        let filled = |user: &&str| dumped.contains(user) && writes_only_to(project, containers, user, key);
+        !volume.external && !users.is_empty() && users.iter().all(filled)
     });
-    let own: Vec<(&str, BTreeSet<&str>)> = own.collect();
-    let alone = |service: &&str| own.iter().filter(|(_, users)| users.contains(service)).count() == 1;
-    own.iter().filter(|(_, users)| users.iter().all(alone)).map(|(key, _)| *key).collect()
+    keys.map(|(key, _)| key.as_str()).collect()
+}
+
+/// Whether a service has the whole of a volume, once, and nothing else that outlives its containers to write to.
+fn writes_only_to(project: &Project, containers: &[ContainerStatus], service: &str, key: &str) -> bool {
+    let (Some(found), Some(volume)) = (project.services.get(service), project.volumes.get(key)) else {
+        return false;
+    };
+    let lasting = |mount: &&Mount| !mount.read_only && !matches!(mount.source, MountSource::Tmpfs { .. });
+    let mut places = found.mounts.iter().filter(lasting);
+    let whole = places.next().is_some_and(
+        |mount| matches!(&mount.source, MountSource::Volume { key: own, subpath: None, .. } if own == key),
+    );
+    // What the image declares is in no file.
+    let own = containers.iter().filter(|one| one.service == service).flat_map(|one| &one.mounts);
+    let unknown = own.filter(|mount| mount.volume && mount.name != volume.name).any(|mount| {
+        let declared = |key: &String| project.volumes.get(key).is_some_and(|one| one.name == mount.name);
+        let mut read = found.mounts.iter().filter(|mount| mount.read_only);
+        !read.any(|one| matches!(&one.source, MountSource::Volume { key, .. } if declared(key)))
+    });
+    whole && places.next().is_none() && !unknown
 }
 
 /// Whether something else is mounted where a mount is, or below: a copy would have what is not of the volume, and emptying
@@ -322,6 +346,29 @@ volumes: {db: , cache: , shared: , parts: , far: {external: true}}
         check("volumes: ['wp:/www'], configs: [{source: c, target: /www/c}]", false);
         // Another place of the same volume, where it is alone.
         check("volumes: ['wp:/www', './themes:/www/themes', 'wp:/all']", true);
+    }
+
+    #[test]
+    fn only_the_one_place_of_a_server_is_filled_by_its_dump() {
+        let check = |mounts: &str, declared: Option<&str>, want: bool| {
+            let text = FILE.replace("'db:/var/lib/db'", mounts);
+            let mounts =
+                declared.map(|name| mesh_api::status::MountStatus { name: name.to_owned(), volume: true });
+            let container =
+                ContainerStatus { mounts: mounts.into_iter().collect(), ..sample("db", State::Running) };
+            let project = project(&text);
+            let found = filled_by_dumps(&project, &[container], &BTreeSet::from(["db"]));
+            assert_eq!(found.contains("db"), want, "{text}");
+        };
+        check("'db:/var/lib/db'", Some("p_db"), true);
+        check("'db:/var/lib/db', './conf:/conf:ro', {type: tmpfs, target: /tmp}", None, true);
+        check("'db:/var/lib/db', 'shared:/s:ro'", Some("p_shared"), true);
+        for other in ["far:/far", "shared:/s", "./files:/files", "/anonymous", "db:/twice"] {
+            check(&format!("'db:/var/lib/db', '{other}'"), None, false);
+        }
+        check("'db:/var/lib/db:ro'", None, false);
+        check("{type: volume, source: db, target: /x, volume: {subpath: a}}", None, false);
+        check("'db:/var/lib/db'", Some("0123"), false);
     }
 
     #[test]

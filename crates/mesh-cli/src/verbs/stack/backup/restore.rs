@@ -13,7 +13,7 @@ use super::{
     programs::{Signals, feed, program},
     refuse_writers,
     seal::Key,
-    settings,
+    settings::Settings,
     verify::check,
 };
 use crate::{
@@ -32,13 +32,13 @@ use mesh_api::{
     status::ContainerStatus,
 };
 use mesh_model::project::Project;
-use mesh_store::aside::Aside;
+use mesh_store::aside::{Aside, Hold};
 use std::{collections::BTreeSet, path::PathBuf};
 
 /// Times that a volume is looked at again because more was in it than one list has.
 const CLEARINGS_MAX: usize = 1000;
 /// What is said where a backup does not fit what is there.
-const ELSEWHERE: &str = "nothing was changed; a backup is restored into the services that it was made of: bring them up \
+const ELSEWHERE: &str = "no data was changed; a backup is restored into the services that it was made of: bring them up \
                          (with their profiles), or remove all of it (`mesh reset`), and restore again";
 /// Files of a list that is whole for certain: longer ones may have been cut.
 const LISTED_WHOLE: usize = 100_000;
@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if manifest.project != target.name {
         console::err_line(&format!("warning: this is a backup of project {}", manifest.project));
     }
-    let key = arguments.key.of_restore(&backup.name, &manifest)?;
+    let key = arguments.key.of_restore(&backup, &manifest)?;
     if context.settings.dry_run {
         for (file, entry) in &manifest.files {
             console::out_line(&match &entry.content {
@@ -94,24 +94,29 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     if !arguments.yes && !confirmed(&question)? {
         return Err(CliError::said("nothing was changed").with_hint("`--yes` restores without asking"));
     }
-    settings::put_back(context, &target, &backup, &manifest, key.as_ref())?;
+    let settings = Settings::read(&backup, &manifest, key.as_ref())?;
     let mut signals = Signals::watch()?;
-    let work = signals.unless_interrupted(Work::prepare(context, &target, backup, manifest, key)).await?;
-    let aside = work.put_aside(context, &target)?;
-    if let Err(error) = signals.unless_interrupted(work.restore(context, &aside)).await {
-        restoring::put_back(&work.client, aside.aside).await?;
+    let preparing = Work::prepare(context, &target, &settings, backup, manifest, key);
+    let (work, PutAside { aside, keys, of_vault }) = signals.unless_interrupted(preparing).await?;
+    // From here on whatever goes wrong has what ran before run again.
+    if let Err(error) = signals.unless_interrupted(work.restore(context, &aside, &keys)).await {
+        restoring::put_back(&work.client, aside).await?;
         return Err(error);
     }
-    restoring::tell_staying(&aside.aside.keep()?);
+    let staying = aside.keep()?;
+    settings.settle(context, &target, &of_vault)?;
+    restoring::tell_staying(&staying);
     console::err_line(&format!(" Backup {}  Restored", work.backup.name));
     Ok(0)
 }
 
-/// What is put aside while a backup takes its place.
+/// What is about to be put aside while a backup takes its place.
 struct PutAside {
     aside: Aside,
-    /// Volumes that are empty now.
+    /// Volumes that are empty then.
     keys: BTreeSet<String>,
+    /// Generated secrets that a vault has in one of them.
+    of_vault: Vec<String>,
 }
 
 /// Whatever has containers is started, and waited for.
@@ -126,23 +131,27 @@ struct Work {
     client: Client,
     project: Box<Project>,
     containers: Vec<ContainerStatus>,
-    /// Services that ran before.
-    ran: BTreeSet<String>,
 }
 
 impl Work {
-    /// Makes containers where there are none, and stops those that run, once everything has a place to go to.
+    /// Makes containers where there are none. Once everything has a place to go to, and nobody else is at work on the
+    /// volumes, it is written down which are put aside; nothing is stopped before.
     async fn prepare(
         context: &Context,
         target: &Target,
+        settings: &Settings,
         backup: Whole,
         manifest: Manifest,
         key: Option<Key>,
-    ) -> Result<Self, CliError> {
+    ) -> Result<(Self, PutAside), CliError> {
         let there = There::find(target).await?.filter(|there| !there.containers.is_empty());
+        let made = there.is_none();
         let client = match there {
             Some(there) => there.client,
             None => {
+                // Containers are made with them.
+                settings.put_environment(context, target)?;
+                settings.put_secrets(context, target, &[])?;
                 let project = as_backed_up(context, &manifest).await?;
                 let client = target.supervise().await?;
                 let options = CreateOptions {
@@ -157,18 +166,33 @@ impl Work {
         };
         let project = brought_up(&client).await?;
         let project = project.ok_or_else(|| CliError::said("the supervisor knows nothing of the project"))?;
-        let (one_offs, services) = containers(&client).await?.into_iter().partition(|one| one.one_off);
-        let services: Vec<ContainerStatus> = services;
-        let ran = services.iter().filter(|one| !is_at_rest(one.state)).map(|one| one.service.clone());
-        let ran = ran.collect();
-        let work = Self { backup, manifest, key, client, project, containers: services, ran };
-        work.check_places()?;
+        let mut work = Self { backup, manifest, key, client, project, containers: Vec::new() };
+        work.look().await?;
+        let mut of_vault = settings.rescue(context, target, &work.project, &work.replaced()).await?;
+        let hold = Hold::take(&target.paths.aside)?;
+        // Another restore may have been at work until now, or an `up` that moved values into the vault again.
+        let ran = work.look().await?;
+        let again = settings.rescue(context, target, &work.project, &work.replaced()).await?;
+        of_vault.extend(again.into_iter().filter(|name| !of_vault.contains(name)).collect::<Vec<_>>());
+        if !made {
+            settings.put_environment(context, target)?;
+            settings.put_secrets(context, target, &of_vault)?;
+        }
+        let (keys, directories) = work.to_put_aside(context);
+        let aside = hold.begin(directories, ran)?;
+        Ok((work, PutAside { aside, keys, of_vault }))
+    }
+
+    /// Looks what is there, and refuses what does not fit. Gives the services that run.
+    async fn look(&mut self) -> Result<Vec<String>, CliError> {
+        let (one_offs, services): (Vec<_>, Vec<_>) =
+            containers(&self.client).await?.into_iter().partition(|one| one.one_off);
+        self.containers = services;
+        self.check_places()?;
         // What `run` made is not stopped with the project.
-        work.refuse_writers(&one_offs)?;
-        let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
-        context.ask(&work.client, stop).await?;
-        work.refuse_writers(&containers(&work.client).await?)?;
-        Ok(work)
+        self.refuse_writers(&one_offs)?;
+        let ran = self.containers.iter().filter(|one| !is_at_rest(one.state)).map(|one| one.service.clone());
+        Ok(ran.collect::<BTreeSet<String>>().into_iter().collect())
     }
 
     /// Refuses while a process that may write into one of the volumes is there.
@@ -180,8 +204,8 @@ impl Work {
         refuse_writers(&at_work(&self.project, containers, &volumes.collect(), is_at_rest))
     }
 
-    /// Puts the old data aside: that of volumes that are in the backup, and that which dumps make anew.
-    fn put_aside(&self, context: &Context, target: &Target) -> Result<PutAside, CliError> {
+    /// The volumes whose data is replaced: those that are in the backup, and those that dumps make anew.
+    fn replaced(&self) -> BTreeSet<String> {
         let files = self.manifest.files.values();
         let (mut keys, mut dumped) = (BTreeSet::new(), BTreeSet::new());
         for entry in files {
@@ -191,7 +215,13 @@ impl Work {
                 Content::Environment | Content::Secrets => {}
             }
         }
-        keys.extend(filled_by_dumps(&self.project, &dumped).into_iter().map(str::to_owned));
+        keys.extend(filled_by_dumps(&self.project, &self.containers, &dumped).into_iter().map(str::to_owned));
+        keys
+    }
+
+    /// Those of them that are put aside, with their directories.
+    fn to_put_aside(&self, context: &Context) -> (BTreeSet<String>, Vec<PathBuf>) {
+        let keys = self.replaced();
         let volumes = context.home.data.join("volumes");
         let directory = |key: &String| {
             // One with options of its driver is somewhere else.
@@ -199,19 +229,20 @@ impl Work {
             let directory = volumes.join(&volume.name);
             directory.join("_data").is_dir().then_some(directory)
         };
-        let found = keys.iter().filter_map(|key| Some((key.clone(), directory(key)?)));
-        let (keys, directories): (BTreeSet<String>, Vec<PathBuf>) = found.unzip();
-        let ran = self.ran.iter().cloned().collect();
-        let aside = Aside::begin(&target.paths.aside, directories, ran)?;
-        if let Err(error) = aside.put_aside() {
-            restoring::tell_staying(&aside.put_back()?);
-            return Err(error.into());
-        }
-        Ok(PutAside { aside, keys })
+        keys.iter().filter_map(|key| Some((key.clone(), directory(key)?))).unzip()
     }
 
-    async fn restore(&self, context: &Context, aside: &PutAside) -> Result<(), CliError> {
-        self.fill_volumes(&aside.keys).await?;
+    async fn restore(
+        &self,
+        context: &Context,
+        aside: &Aside,
+        keys: &BTreeSet<String>,
+    ) -> Result<(), CliError> {
+        let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
+        context.ask(&self.client, stop).await?;
+        self.refuse_writers(&containers(&self.client).await?)?;
+        aside.put_aside()?;
+        self.fill_volumes(keys).await?;
         self.read_dumps(context).await?;
         context.ask(&self.client, start(Vec::new())).await.map(drop)
     }
@@ -239,7 +270,7 @@ impl Work {
     fn place(&self, key: &str, folder: &str) -> Result<(String, String), CliError> {
         if self.project.volumes.get(key).is_some_and(|volume| volume.external) {
             let said = format!("volume {key} is external now: its data is not the project's alone");
-            return Err(CliError::said(said).with_hint("nothing was changed"));
+            return Err(CliError::said(said).with_hint("no data was changed"));
         }
         let found = through(&self.project, &self.containers, key, false);
         match found {

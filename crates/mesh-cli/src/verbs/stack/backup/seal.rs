@@ -2,15 +2,16 @@
 //!
 //! A file begins with [`HEAD`] and a salt; its own key follows from both and its name. Chunks of [`CHUNK_BYTES`] are
 //! sealed under their number and whether they are the last one, so that none can be left out, put elsewhere, or put into
-//! another file, and a file that is cut off is noticed. The key is 32 random bytes in a file of mode 0600; what is
-//! readable without it are names, sizes and times.
+//! another file, and a file that is cut off is noticed. The key is 32 random bytes in a file of mode 0600. Of it a key of
+//! each backup is derived, by an id that is in its manifest, so that no file of one opens in another; by that key the
+//! manifest, which is readable without it, has a proof that nobody else can make.
 
 use crate::failure::CliError;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     error::Unspecified,
     hkdf::{HKDF_SHA256, KeyType, Salt},
-    rand,
+    hmac, rand,
 };
 use mesh_redact::Secret;
 use std::{
@@ -30,6 +31,8 @@ const KEY_BYTES: usize = 32;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes that sealing adds.
 const TAG_BYTES: usize = 16;
+/// Bytes of the id of a backup.
+const ID_BYTES: usize = 16;
 /// Bytes of the file of a key, at most.
 const KEY_FILE_BYTES_MAX: u64 = 1024;
 
@@ -74,20 +77,56 @@ impl Key {
 
     fn make(path: &Path) -> Result<Self, CliError> {
         let named = || format!("make the key {}", path.display());
-        let mut key = [0; KEY_BYTES];
-        rand::fill(&mut key).map_err(|Unspecified| CliError::said("nothing random can be had"))?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let mut file = file.map_err(CliError::io(named()))?;
-        let text = key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let written = file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all());
+        let key: [u8; KEY_BYTES] = random()?;
+        let text = Secret::new(format!("{}\n", hexadecimal(&key)));
+        // Beside it, so that a kill leaves no key that is none; whoever made one at the same time keeps theirs.
+        let beside = path.with_added_extension(format!("new-{}", std::process::id()));
+        let write = || -> io::Result<()> {
+            let mut open = OpenOptions::new();
+            let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(text.expose().as_bytes())?;
+            file.sync_all()?;
+            fs::hard_link(&beside, path)?;
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        let written = write();
+        let _ = fs::remove_file(&beside);
         written.map_err(CliError::io(named()))?;
         Ok(Self(Secret::new(key)))
+    }
+
+    /// An id for a new backup.
+    pub(super) fn new_id() -> Result<String, CliError> {
+        random::<ID_BYTES>().map(|id| hexadecimal(&id))
+    }
+
+    /// The key of the backup of this id, and of no other.
+    pub(super) fn of_id(&self, id: &str) -> Result<Self, CliError> {
+        let key = self.derive(&[], format!("backup {id}").as_bytes()).map_err(|Unspecified| broken())?;
+        Ok(Self(Secret::new(key)))
+    }
+
+    /// What nobody without the key can make of a text.
+    pub(super) fn proof(&self, text: &[u8]) -> Result<String, CliError> {
+        Ok(hexadecimal(hmac::sign(&self.of_proofs()?, text).as_ref()))
+    }
+
+    /// Whether it was made of this text.
+    pub(super) fn proves(&self, text: &[u8], proof: &str) -> Result<bool, CliError> {
+        let Some(proof) = parse(proof.trim()) else { return Ok(false) };
+        Ok(hmac::verify(&self.of_proofs()?, text, &proof).is_ok())
+    }
+
+    fn of_proofs(&self) -> Result<hmac::Key, CliError> {
+        let key: [u8; KEY_BYTES] = self.derive(&[], b"proof").map_err(|Unspecified| broken())?;
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 
     /// What tells it from others, and nothing of it.
     pub(super) fn mark(&self) -> Result<String, CliError> {
         let mark: [u8; 8] = self.derive(&[], b"mark").map_err(|Unspecified| broken())?;
-        Ok(mark.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hexadecimal(&mark))
     }
 
     fn derive<const BYTES: usize>(&self, salt: &[u8], what: &[u8]) -> Result<[u8; BYTES], Unspecified> {
@@ -101,6 +140,16 @@ impl Key {
         let key: [u8; KEY_BYTES] = self.derive(salt, format!("file {name}").as_bytes())?;
         Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?))
     }
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], CliError> {
+    let mut bytes = [0; BYTES];
+    rand::fill(&mut bytes).map_err(|Unspecified| CliError::said("nothing random can be had"))?;
+    Ok(bytes)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn parse(text: &str) -> Option<[u8; KEY_BYTES]> {
@@ -134,8 +183,7 @@ pub(super) struct Sealing {
 impl Sealing {
     /// Begins one; `out` gets its beginning.
     pub(super) fn begin(key: &Key, name: &str, out: &mut Vec<u8>) -> Result<Self, CliError> {
-        let mut salt = [0; SALT_BYTES];
-        rand::fill(&mut salt).map_err(|Unspecified| CliError::said("nothing random can be had"))?;
+        let salt: [u8; SALT_BYTES] = random()?;
         out.extend_from_slice(HEAD);
         out.extend_from_slice(&salt);
         let key = key.of_file(&salt, name).map_err(|Unspecified| broken())?;
@@ -289,6 +337,21 @@ mod tests {
     }
 
     #[test]
+    fn no_file_of_one_backup_opens_in_another_and_a_text_is_proved_by_its_own() {
+        let (one, other) = (key().of_id("1").unwrap(), key().of_id("2").unwrap());
+        let file = sealed(&one, "a", b"text");
+        assert_eq!(opened(&one, "a", &file).unwrap(), b"text");
+        for wrong in [&other, &key()] {
+            assert!(opened(wrong, "a", &file).is_err());
+        }
+        let proof = one.proof(b"manifest").unwrap();
+        assert!(one.proves(b"manifest", &format!("{proof}\n")).unwrap());
+        assert!(!one.proves(b"manifest ", &proof).unwrap() && !one.proves(b"manifest", "").unwrap());
+        assert!(!other.proves(b"manifest", &proof).unwrap() && !key().proves(b"manifest", &proof).unwrap());
+        assert_ne!(Key::new_id().unwrap(), Key::new_id().unwrap());
+    }
+
+    #[test]
     fn a_key_is_made_once_and_is_private() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("key");
@@ -297,6 +360,7 @@ mod tests {
         let (read, again) = Key::of(&path, true).unwrap();
         assert!(new && !again && made.0 == read.0);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
         fs::write(&path, "abc").unwrap();
         assert!(Key::of(&path, true).is_err());
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();

@@ -13,13 +13,15 @@ use crate::{
     context::{Context, Target},
     failure::CliError,
     generated::Desk,
+    vault::ProjectVault,
 };
-use mesh_model::project::Project;
+use mesh_bootstrap::generated::GeneratedError;
+use mesh_model::{mount::MountSource, project::Project};
 use mesh_redact::{Secret, exposed};
 use mesh_store::secrets::{Recipe, Secrets};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{ErrorKind, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -59,16 +61,22 @@ pub(super) async fn take(
         note(manifest, ENVIRONMENT_FILE, Content::Environment, file)?;
     }
     let desk = Desk::new(context, target)?;
-    let (mut lines, mut missing) = (BTreeMap::new(), Vec::new());
+    let (mut lines, mut missing, mut reason) = (BTreeMap::new(), Vec::new(), String::new());
     for (name, kept) in desk.secrets.read()? {
         match desk.value(&name, None).await {
             Ok(Some(value)) => drop(lines.insert(name, Line { value, recipe: kept.recipe })),
-            _ => missing.push(name),
+            Ok(None) => {}
+            // No copy of the vault's volume has it either.
+            Err(error @ CliError::Generated(GeneratedError::Lost { .. })) => return Err(error),
+            Err(error) => {
+                missing.push(name);
+                reason = error.to_string();
+            }
         }
     }
     if !missing.is_empty() {
         console::err_line(&format!(
-            "warning: the vault is not open, so that {} {} in the backup with its volume alone",
+            "warning: {} {} in the backup with the vault's volume alone: {reason}",
             missing.join(", "),
             if missing.len() == 1 { "is" } else { "are" }
         ));
@@ -82,32 +90,127 @@ pub(super) async fn take(
     note(manifest, SECRETS_FILE, Content::Secrets, file)
 }
 
-/// Puts both back where they are not there.
-pub(super) fn put_back(
-    context: &Context,
-    target: &Target,
-    backup: &Whole,
-    manifest: &Manifest,
-    key: Option<&Key>,
-) -> Result<(), CliError> {
-    let project = target.required_project()?;
-    for (name, entry) in &manifest.files {
-        match &entry.content {
-            Content::Environment => put_environment(&project, &backup.text(name, key, FILE_BYTES_MAX)?)?,
-            Content::Secrets => {
-                let text = backup.text(name, key, FILE_BYTES_MAX)?;
-                // The text of the error may repeat a value.
-                let lines = serde_json::from_slice(&text)
-                    .map_err(|_| CliError::said(format!("{name} of the backup is no file of secrets")))?;
-                put_secrets(&Secrets::of(&context.home.data, &project.name), lines)?;
-            }
-            Content::Dump { .. } | Content::Volume { .. } => {}
-        }
-    }
-    Ok(())
+/// Both, read from a backup.
+#[derive(Default)]
+pub(super) struct Settings {
+    environment: Option<Secret<Vec<u8>>>,
+    lines: BTreeMap<String, Line>,
 }
 
-fn put_environment(project: &Project, text: &[u8]) -> Result<(), CliError> {
+impl Settings {
+    pub(super) fn read(backup: &Whole, manifest: &Manifest, key: Option<&Key>) -> Result<Self, CliError> {
+        let mut settings = Self::default();
+        for (name, entry) in &manifest.files {
+            let text = || backup.text(name, key, FILE_BYTES_MAX).map(Secret::new);
+            match &entry.content {
+                Content::Environment => settings.environment = Some(text()?),
+                Content::Secrets => {
+                    // The text of the error may repeat a value.
+                    settings.lines = serde_json::from_slice(text()?.expose())
+                        .map_err(|_| CliError::said(format!("{name} of the backup is no file of secrets")))?;
+                }
+                Content::Dump { .. } | Content::Volume { .. } => {}
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Puts back the `.env` where there is none.
+    pub(super) fn put_environment(&self, context: &Context, target: &Target) -> Result<(), CliError> {
+        let Some(text) = &self.environment else { return Ok(()) };
+        let project = target.required_project()?;
+        if !put_environment(&project, text.expose())? {
+            return Ok(());
+        }
+        // A file that cannot be read again (standard input) says nothing of it.
+        match context.load_as_it_is(&[]) {
+            Ok(now) if now.name != target.name => Err(CliError::said(format!(
+                "the backup's .env, which was written, makes this project {}, and no longer {}",
+                now.name, target.name
+            ))
+            .with_hint("no data was changed; restore again, or remove it")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts back the secrets that are not there, but for those whose values are settled at the end.
+    pub(super) fn put_secrets(
+        &self,
+        context: &Context,
+        target: &Target,
+        of_vault: &[String],
+    ) -> Result<(), CliError> {
+        let lines = self.lines.iter().filter(|(name, _)| !of_vault.contains(name));
+        put_secrets(&Secrets::of(&context.home.data, &target.name), lines)
+    }
+
+    /// Brings what a vault has, whose volumes are about to be replaced, back into the file: nothing else would have it.
+    /// Gives the names of what that vault had.
+    pub(super) async fn rescue(
+        &self,
+        context: &Context,
+        target: &Target,
+        project: &Project,
+        replaced: &BTreeSet<String>,
+    ) -> Result<Vec<String>, CliError> {
+        let desk = Desk::new(context, target)?;
+        let of_vault = ProjectVault::of(project, &context.home.data).is_some_and(|vault| {
+            let mut mounts =
+                vault.services.iter().filter_map(|name| project.services.get(name)).flat_map(|it| &it.mounts);
+            mounts.any(
+                |mount| matches!(&mount.source, MountSource::Volume { key, .. } if replaced.contains(key)),
+            )
+        });
+        let mut moved = desk.secrets.read()?;
+        moved.retain(|_, kept| kept.value().is_none());
+        if !of_vault {
+            return Ok(Vec::new());
+        }
+        for name in moved.keys() {
+            match desk.value(name, None).await {
+                Ok(Some(value)) => desk.secrets.brought_back(name, value)?,
+                // The backup's comes in its place.
+                _ if self.lines.contains_key(name) => {}
+                Ok(None) => return Err(only_there(name, "")),
+                Err(error) => return Err(only_there(name, &error.to_string())),
+            }
+        }
+        Ok(moved.into_keys().collect())
+    }
+
+    /// Of what a vault had whose volumes are the backup's now, the backup's values count.
+    pub(super) fn settle(
+        &self,
+        context: &Context,
+        target: &Target,
+        names: &[String],
+    ) -> Result<(), CliError> {
+        let secrets = Secrets::of(&context.home.data, &target.name);
+        for name in names {
+            match self.lines.get(name) {
+                Some(Line { value, recipe }) => secrets.restored(name, value.clone(), recipe.clone())?,
+                None => console::err_line(&format!(
+                    "warning: the backup has no value of {name}, and data may have been made with another one: what is \
+                     here stays: `mesh secrets set {name}` changes it"
+                )),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn only_there(name: &str, reason: &str) -> CliError {
+    let said = format!(
+        "the only value of {name} is in the project's vault, whose volume would be replaced, and cannot be read"
+    );
+    CliError::said(if reason.is_empty() { said } else { format!("{said}: {reason}") }).with_hint(
+        "no data was changed; open the vault (`mesh up`, `mesh vault unseal`) and restore again, or, where it is gone for \
+         good, `mesh reset` before",
+    )
+}
+
+/// Whether it was written.
+fn put_environment(project: &Project, text: &[u8]) -> Result<bool, CliError> {
     let path = environment_path(project);
     let named = || format!("write {}", path.display());
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
@@ -115,23 +218,27 @@ fn put_environment(project: &Project, text: &[u8]) -> Result<(), CliError> {
             let written = file.write_all(text).and_then(|()| file.sync_all());
             written.map_err(CliError::io(named()))?;
             console::err_line(&format!(" File {}  Written", path.display()));
+            Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if read(File::open(&path), &path)?.as_deref() != Some(text) {
                 console::err_line(&format!("note: {} differs from the backup's, and stays", path.display()));
             }
+            Ok(false)
         }
-        Err(error) => return Err(CliError::io(named())(error)),
+        Err(error) => Err(CliError::io(named())(error)),
     }
-    Ok(())
 }
 
-fn put_secrets(secrets: &Secrets, lines: BTreeMap<String, Line>) -> Result<(), CliError> {
+fn put_secrets<'a>(
+    secrets: &Secrets,
+    lines: impl Iterator<Item = (&'a String, &'a Line)>,
+) -> Result<(), CliError> {
     let mut differing = Vec::new();
     for (name, Line { value, recipe }) in lines {
-        let kept = secrets.adopt(&name, value.clone(), recipe)?;
-        if kept.value().is_some_and(|there| *there != value) {
-            differing.push(name);
+        let kept = secrets.adopt(name, value.clone(), recipe.clone())?;
+        if kept.value().is_some_and(|there| there != value) {
+            differing.push(name.as_str());
         }
     }
     if !differing.is_empty() {
@@ -170,8 +277,9 @@ mod tests {
         let line = |value: &str| Line { value: Secret::new(value.to_owned()), recipe: None };
         secrets.set("a", Secret::new("here".to_owned())).unwrap();
         let lines = [("a", line("other")), ("b", line("back"))];
-        put_secrets(&secrets, lines.into_iter().map(|(name, line)| (name.to_owned(), line)).collect())
-            .unwrap();
+        let lines: BTreeMap<String, Line> =
+            lines.into_iter().map(|(name, line)| (name.to_owned(), line)).collect();
+        put_secrets(&secrets, lines.iter()).unwrap();
         let kept = secrets.read().unwrap();
         let value = |name: &str| kept[name].value().unwrap().expose().clone();
         assert_eq!((value("a").as_str(), value("b").as_str()), ("here", "back"));
