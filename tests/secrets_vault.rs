@@ -220,6 +220,51 @@ fn values_in_the_vault_are_rotated_set_and_removed_there_and_outlive_its_volumes
 }
 
 #[test]
+fn data_that_outlives_a_vault_keeps_it_from_going_with_the_values() {
+    if !is_root() {
+        return;
+    }
+    // Another service with the port of a vault is none.
+    let text = STACK.replace(
+        "    secrets: [token]\n",
+        "    secrets: [token]\n    ports: [\"127.0.0.1:8201:8200\"]\n    volumes: [\"./kept:/kept\"]\n",
+    );
+    let stack = Stack::new(&text);
+    up(&stack);
+    let password = get(&stack, "CACHE_PASSWORD");
+    assert!(!file(&stack).contains(&password), "{}", file(&stack));
+    stack.mesh(&["stop", "vault"]).succeeded();
+    let words = ["the vault is not open", "CACHE_PASSWORD, token", "/kept", "--forget-secrets"];
+    stack.mesh(&["down", "-v"]).failed_saying(&words);
+    assert_eq!(stack.container("cache")["State"], "running");
+    // What was brought up is on record still, although the vault was started alone.
+    up(&stack);
+    stack.mesh(&["down", "-v"]).succeeded();
+    assert!(file(&stack).contains(&password));
+    up(&stack);
+    assert!(!file(&stack).contains(&password));
+    stack.mesh(&["stop", "vault"]).succeeded();
+    let gone = stack.mesh(&["down", "-v", "--forget-secrets"]).succeeded();
+    assert!(gone.stderr.contains("gone with the values of CACHE_PASSWORD, token"), "{}", gone.text());
+}
+
+#[test]
+fn values_stay_in_the_file_where_the_vault_goes_with_its_containers() {
+    if !is_root() {
+        return;
+    }
+    let text = STACK
+        .replace("[\"vault:/vault/file\", \"keys:/vault/keys:ro\"]", "[\"keys:/vault/keys:ro\"]")
+        .replace("volumes: {vault: , keys: }", "volumes: {keys: }");
+    let stack = Stack::new(&text);
+    up(&stack);
+    let (password, token) = (get(&stack, "CACHE_PASSWORD"), get(&stack, "token"));
+    let kept = file(&stack);
+    assert!(kept.contains(&password) && kept.contains(&token), "{kept}");
+    assert_eq!(in_vault(&stack, "token"), "");
+}
+
+#[test]
 fn logins_are_renewed_while_the_stack_runs_and_nobody_calls_a_command() {
     if !is_root() {
         return;

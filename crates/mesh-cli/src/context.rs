@@ -92,16 +92,21 @@ impl Context {
                     record::Loaded::Found(found) => Some(Box::new(found.project)),
                     record::Loaded::Absent | record::Loaded::Corrupt { .. } => None,
                 };
-                Ok(Target {
-                    name,
-                    paths,
-                    project,
-                    rehearsal: self.settings.dry_run,
-                    refusals: Refusals::default(),
-                    orphans: OrphanDefaults::of(self.environment.all()),
-                    environment: Secret::new(self.environment.all().clone()),
-                })
+                Ok(self.bare_target(name, project))
             }
+        }
+    }
+
+    /// A project without its files.
+    fn bare_target(&self, name: String, project: Option<Box<Project>>) -> Target {
+        Target {
+            paths: self.home.project(&name),
+            name,
+            project,
+            rehearsal: self.settings.dry_run,
+            refusals: Refusals::default(),
+            orphans: OrphanDefaults::of(self.environment.all()),
+            environment: Secret::new(self.environment.all().clone()),
         }
     }
 
@@ -168,6 +173,8 @@ impl Context {
         let keeper: Arc<dyn Keeper> = Arc::clone(&draft) as _;
         let wanted = Wanted { services: services.to_vec(), keeper: Some(keeper), ..Wanted::default() };
         let mut loaded = self.load_telling_unknown(&wanted)?;
+        // Before anybody looks for values in a vault whose volumes a killed restore put aside.
+        restoring::settle(&self.bare_target(loaded.project.name.clone(), None)).await?;
         let missing = draft.missing();
         if !missing.is_empty() {
             check_services(&loaded.project, services)?;

@@ -3,7 +3,12 @@
 //!
 //! A value is made in the file, once it is known that the vault has none. It is moved into the vault when that is open:
 //! at the end of `up`, of `mesh vault bootstrap` and of `mesh secrets set`. What the vault's own services are started
-//! with stays in the file. Where values are in a vault that does not run, its services are started first, alone.
+//! with stays in the file, and everything where the vault's storage goes with its containers. Where values are in a vault
+//! that does not run, its services are started first, alone.
+
+mod leaving;
+
+pub(crate) use self::leaving::{bring_back, forget_gone};
 
 use crate::{
     console,
@@ -22,7 +27,10 @@ use mesh_bootstrap::generated::{self, GeneratedError, Shelf};
 use mesh_compose::{Loaded, generate::Keeper};
 use mesh_model::project::Project;
 use mesh_redact::Secret;
-use mesh_store::secrets::{At, Recipe, Secrets};
+use mesh_store::{
+    checkout, record,
+    secrets::{At, Recipe, Secrets},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -56,7 +64,8 @@ pub(crate) async fn settle(
             make_early(context, project, vault, &secrets, &early).await?;
         }
         if !late.is_empty() {
-            let again = with_values(context, wanted, BTreeMap::new())?;
+            // Of the rest nothing is started, so that anything may stand for a value.
+            let again = with_values(context, wanted, Kept::looking(context.home.data.clone()))?;
             let target = context.target_of(*again);
             let containers = start_if_shut(context, &target, vault).await?;
             fetched = fetch(project, vault, &secrets, &containers, &recipes(&late), true)?;
@@ -69,15 +78,11 @@ pub(crate) async fn settle(
     }
     let to_make = missing.iter().filter(|(name, _)| !fetched.contains_key(*name));
     secrets.ensure(&to_make.map(|(name, missing)| (name.clone(), missing.recipe.clone())).collect())?;
-    with_values(context, wanted, fetched)
+    with_values(context, wanted, Kept::whole(context.home.data.clone(), fetched))
 }
 
-fn with_values(
-    context: &Context,
-    wanted: &Wanted,
-    values: BTreeMap<String, Secret<String>>,
-) -> Result<Box<Loaded>, CliError> {
-    let keeper = Some(Kept::with(context.home.data.clone(), values));
+fn with_values(context: &Context, wanted: &Wanted, keeper: Arc<dyn Keeper>) -> Result<Box<Loaded>, CliError> {
+    let keeper = Some(keeper);
     // What there is to say of the files was said when they were read first.
     let wanted = Wanted { quiet: true, keeper, ..wanted.clone() };
     loading::load(&context.settings, &context.environment, &wanted)
@@ -146,7 +151,16 @@ async fn start_if_shut(
     let services: Vec<String> = vault.services.iter().cloned().collect();
     context.refuse_unsupported(target, &services, true)?;
     console::err_line("note: the vault, which has generated secrets, is started before the rest");
-    let project = Box::new(vault.alone(&*target.required_project()?));
+    let project = target.required_project()?;
+    let recorded = match record::load(&target.paths.record)? {
+        record::Loaded::Found(found) if checkout::is_same(&found.project, &project) => Some(found.project),
+        _ => None,
+    };
+    // Where the vault cannot be opened nothing else follows, and what was brought up before is still on record.
+    let project = Box::new(match recorded {
+        Some(recorded) => vault.over(&recorded, &project),
+        None => vault.alone(&project),
+    });
     let create = CreateOptions {
         services,
         ignore_orphans: true,
@@ -219,6 +233,9 @@ async fn try_move_in(context: &Context, target: &Target) -> Result<(), CliError>
         return Ok(());
     }
     let Some((vault, containers)) = vault::of_target(context, target).await? else { return Ok(()) };
+    if !vault.lasts(project) {
+        return Ok(());
+    }
     let start = vault.start(project);
     let stay: BTreeSet<String> =
         values.iter().filter(|(_, value)| start.needs(value)).map(|(name, _)| name.clone()).collect();
@@ -259,56 +276,6 @@ pub(crate) async fn seen(context: &Context, target: &Target) -> Option<Arc<dyn K
     let (vault, containers) = vault::of_target(context, target).await.ok()??;
     let values = fetch(project, &vault, &secrets, &containers, &names, false).ok()?;
     Some(Kept::with(context.home.data.clone(), values))
-}
-
-/// Brings values back into the file before the vault goes with its volumes. Which ones could not be is told when it is gone.
-pub(crate) async fn bring_back(context: &Context, target: &Target) {
-    if let Err(error) = try_bring_back(context, target).await {
-        let told = error.render(false);
-        let told = told.trim_start_matches("error: ");
-        console::err_line(&format!("warning: the vault's values cannot be had: {told}"));
-    }
-}
-
-async fn try_bring_back(context: &Context, target: &Target) -> Result<(), CliError> {
-    let Some(project) = target.project.as_deref() else { return Ok(()) };
-    let secrets = Secrets::of(&context.home.data, &project.name);
-    if secrets.read()?.values().all(|kept| kept.value().is_some()) {
-        return Ok(());
-    }
-    let Some((vault, containers)) = vault::of_target(context, target).await? else { return Ok(()) };
-    vault::apart(|| match vault.open(&containers) {
-        Ok(open) => Ok(generated::bring_back(&shelf(&open, project), &secrets).map(drop)?),
-        // What becomes of them is told when the vault is gone.
-        Err(Shut::Absent | Shut::Sealed) => Ok(()),
-        Err(Shut::Failed(error)) => Err(error),
-    })
-}
-
-/// Forgets values that were in a vault of which nothing is left, and says so.
-pub(crate) fn forget_gone(context: &Context, target: &Target) -> Result<(), CliError> {
-    let Some(project) = target.project.as_deref() else { return Ok(()) };
-    let vault = ProjectVault::of(project, &context.home.data);
-    if vault.is_some_and(|vault| vault.keys.path().exists()) {
-        return Ok(());
-    }
-    let secrets = Secrets::of(&context.home.data, &project.name);
-    let gone: Vec<String> = secrets
-        .read()?
-        .into_iter()
-        .filter(|(_, kept)| kept.value().is_none())
-        .map(|(name, _)| name)
-        .collect();
-    for name in &gone {
-        secrets.remove(name)?;
-    }
-    if !gone.is_empty() {
-        console::err_line(&format!(
-            "warning: the vault was not open, and is gone with the values of {}: `mesh up` makes others",
-            gone.join(", ")
-        ));
-    }
-    Ok(())
 }
 
 /// A project's secrets, for the verbs about them.

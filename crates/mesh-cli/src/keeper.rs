@@ -15,6 +15,8 @@ use std::{
 pub(crate) struct Kept {
     data: PathBuf,
     besides: BTreeMap<String, Secret<String>>,
+    /// Nothing may stand for a value that is missing.
+    whole: bool,
 }
 
 impl Kept {
@@ -25,7 +27,12 @@ impl Kept {
 
     /// With values from elsewhere.
     pub(crate) fn with(data: PathBuf, besides: BTreeMap<String, Secret<String>>) -> Arc<dyn Keeper> {
-        Arc::new(Self { data, besides })
+        Arc::new(Self { data, besides, whole: false })
+    }
+
+    /// With values from elsewhere, for what is started: every value has to be there.
+    pub(crate) fn whole(data: PathBuf, besides: BTreeMap<String, Secret<String>>) -> Arc<dyn Keeper> {
+        Arc::new(Self { data, besides, whole: true })
     }
 }
 
@@ -33,11 +40,16 @@ impl Keeper for Kept {
     fn values(
         &self,
         project: &str,
-        _: &BTreeMap<String, Wish>,
+        wishes: &BTreeMap<String, Wish>,
     ) -> Result<BTreeMap<String, Secret<String>>, String> {
         let mut values = in_file(&Secrets::of(&self.data, project)).map_err(chain)?;
         values.extend(self.besides.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Ok(values)
+        match wishes.keys().find(|name| self.whole && !values.contains_key(*name)) {
+            Some(name) => Err(format!(
+                "another command moved the value of {name} at the same time; the same once more has it"
+            )),
+            None => Ok(values),
+        }
     }
 }
 
@@ -105,4 +117,24 @@ fn chain(error: SecretsError) -> String {
 /// How the store makes what a file wishes for.
 pub(crate) fn recipe(wish: &Wish) -> Recipe {
     Recipe { length: wish.length, characters: wish.characters.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_started_with_what_stands_for_a_value() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().to_owned();
+        let wish = Wish { length: 8, characters: "ab".to_owned() };
+        let wishes = BTreeMap::from([("a".to_owned(), wish.clone()), ("b".to_owned(), wish)]);
+        let value = |name: &str| (name.to_owned(), Secret::new("value".to_owned()));
+        let one = BTreeMap::from([value("a")]);
+        assert!(Kept::with(data.clone(), one.clone()).values("shop", &wishes).is_ok());
+        let error = Kept::whole(data.clone(), one).values("shop", &wishes).unwrap_err();
+        assert!(error.contains("value of b"), "{error}");
+        let both = BTreeMap::from([value("a"), value("b")]);
+        assert_eq!(Kept::whole(data, both).values("shop", &wishes).unwrap().len(), 2);
+    }
 }

@@ -50,6 +50,20 @@ pub(crate) async fn finish(target: &Target, client: &Client) -> Result<(), CliEr
     }
 }
 
+/// Finishes what a killed restore left, before anybody looks at the volumes or takes what is not in them for lost.
+/// Refused while one is at work.
+pub(crate) async fn settle(target: &Target) -> Result<(), CliError> {
+    if target.rehearsal || !target.paths.aside.exists() {
+        return Ok(());
+    }
+    drop(target.supervise().await?);
+    if target.paths.aside.exists() {
+        return Err(CliError::said(format!("a restore of project {} is at work", target.name))
+            .with_hint("wait for its end; nothing was changed"));
+    }
+    Ok(())
+}
+
 /// What could not be removed.
 pub(crate) fn tell_staying(paths: &[PathBuf]) {
     for path in paths {

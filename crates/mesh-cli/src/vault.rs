@@ -1,12 +1,15 @@
 //! The project's vault: which services are it, where it answers, and where its keys are.
 //!
-//! It is found by what the files say: a service has its keys at `/vault/keys`, or publishes port 8200. Whose keys are
-//! not here was not opened by Mesh, and nothing of Mesh's is in it.
+//! It is found by what the files say: a service has its keys at `/vault/keys`, or, where none has or what has them does
+//! not publish it, publishes port 8200. Whose keys are not here was not opened by Mesh, and nothing of Mesh's is in it.
+
+mod storage;
 
 use crate::{
     console,
     context::{Context, Target},
     failure::CliError,
+    restoring,
 };
 use mesh_api::status::ContainerStatus;
 use mesh_bootstrap::{Answer, Directory, Keys, Method, Unsealed, Vault, VaultError};
@@ -78,15 +81,20 @@ impl From<VaultError> for Shut {
 impl ProjectVault {
     /// `None`: nothing in the files looks like one.
     pub(crate) fn of(project: &Project, data: &Path) -> Option<Self> {
-        let is_it = |service: &&Service| {
-            let keys = service.mounts.iter().any(|mount| mount.target == KEYS_TARGET);
-            keys || service.network.ports.iter().any(|port| port.target == PORT)
+        let names = |is_it: fn(&Service) -> bool| -> Vec<String> {
+            project.services.values().filter(|it| is_it(it)).map(|it| it.name.clone()).collect()
         };
-        let own: Vec<String> = project.services.values().filter(is_it).map(|it| it.name.clone()).collect();
-        if own.is_empty() {
-            return None;
+        let select = |own: &[String]| mesh_plan::graph::select(project, own, false).unwrap_or_default();
+        let mut own = names(|service| service.mounts.iter().any(|mount| mount.target == KEYS_TARGET));
+        let mut services = if own.is_empty() { BTreeSet::new() } else { select(&own) };
+        // Port 8200 alone may be anybody's: it counts where nobody with the keys, or whom those need, has it.
+        if !services.iter().filter_map(|name| project.services.get(name)).any(publishes) {
+            own.extend(names(publishes));
+            if own.is_empty() {
+                return None;
+            }
+            services = select(&own);
         }
-        let services = mesh_plan::graph::select(project, &own, false).unwrap_or_default();
         let keys = Directory::private(directory(Some(project), data, KEYS_TARGET, "keys"));
         Some(Self { services, keys })
     }
@@ -99,7 +107,7 @@ impl ProjectVault {
     /// It, where it runs and is open.
     pub(crate) fn open(&self, containers: &[ContainerStatus]) -> Result<Open, Shut> {
         let Some(keys) = self.kept()? else { return Err(Shut::Sealed) };
-        let Some(address) = published(containers) else { return Err(Shut::Absent) };
+        let Some(address) = published(Some(self), containers) else { return Err(Shut::Absent) };
         let server = Server::at(&address)?;
         let status = server.ask(Method::Read, "sys/seal-status", None, None)?.data().unwrap_or_default();
         match status.get("sealed").and_then(Value::as_bool) {
@@ -110,7 +118,7 @@ impl ProjectVault {
 
     /// The same, opening it with its keys where it is sealed, for a vault whose containers were just started.
     pub(crate) fn unseal(&self, containers: &[ContainerStatus]) -> Result<Open, Shut> {
-        let Some(address) = published(containers) else { return Err(Shut::Absent) };
+        let Some(address) = published(Some(self), containers) else { return Err(Shut::Absent) };
         let server = Server::at(&address)?;
         server.wait(ANSWER_MAX)?;
         let _lock = self.keys.lock_if_there().map_err(CliError::from)?;
@@ -123,6 +131,26 @@ impl ProjectVault {
             None => self.kept()?.ok_or(Shut::Sealed)?,
         };
         Ok(Open { server, token: keys.root_token })
+    }
+
+    /// Whether what it is given outlives its containers, as far as the files say.
+    pub(crate) fn lasts(&self, project: &Project) -> bool {
+        let services = self.services.iter().filter_map(|name| project.services.get(name));
+        let servers: Vec<&Service> = services.filter(|service| publishes(service)).collect();
+        !servers.is_empty() && servers.iter().all(|server| storage::lasts(project, server))
+    }
+
+    /// What was brought up before, with the vault as the files have it now: the record of it stays whole while the vault
+    /// is started before the rest is known.
+    pub(crate) fn over(&self, recorded: &Project, project: &Project) -> Project {
+        let (mut whole, alone) = (recorded.clone(), self.alone(project));
+        whole.inactive.retain(|name| !alone.services.contains_key(name));
+        whole.services.extend(alone.services);
+        whole.networks.extend(alone.networks);
+        whole.volumes.extend(alone.volumes);
+        whole.secrets.extend(alone.secrets);
+        whole.configs.extend(alone.configs);
+        whole
     }
 
     /// The project with nothing in it but what the vault needs, so that it can be started before the rest is known.
@@ -218,9 +246,16 @@ fn mounted_at(project: &Project, volumes: &Path, target: &str) -> Option<PathBuf
     })
 }
 
-/// The address on which the port 8200 of a container is published.
-pub(crate) fn published(containers: &[ContainerStatus]) -> Option<String> {
-    let ports = containers.iter().flat_map(|container| &container.ports);
+fn publishes(service: &Service) -> bool {
+    service.network.ports.iter().any(|port| port.target == PORT)
+}
+
+/// The address on which the port 8200 of a vault's container is published; of any container where the files have none.
+pub(crate) fn published(vault: Option<&ProjectVault>, containers: &[ContainerStatus]) -> Option<String> {
+    let is_its = |container: &&ContainerStatus| {
+        vault.is_none_or(|vault| !container.one_off && vault.services.contains(&container.service))
+    };
+    let ports = containers.iter().filter(is_its).flat_map(|container| &container.ports);
     let host = ports.filter(|port| port.target == PORT).map(|port| port.host).next();
     host.map(|host| match host.ip() {
         ip if ip.is_unspecified() => format!("http://127.0.0.1:{}", host.port()),
@@ -293,6 +328,7 @@ pub(crate) async fn of_target(
     context: &Context,
     target: &Target,
 ) -> Result<Option<(ProjectVault, Vec<ContainerStatus>)>, CliError> {
+    restoring::settle(target).await?;
     let Some(project) = target.project.as_deref() else { return Ok(None) };
     match ProjectVault::of(project, &context.home.data) {
         Some(vault) if vault.kept()?.is_some() => Ok(Some((vault, target.containers().await?))),

@@ -47,6 +47,8 @@ pub(crate) struct Container {
     pub(crate) facts: Facts,
     /// Number of its process, so that what is told of an earlier one is known as such.
     pub(crate) life: u64,
+    /// A command ended it, whatever its phase was then, and none had it started since.
+    pub(crate) dismissed: bool,
 }
 
 /// What was seen of a container; its phase decides, these only tell.
@@ -102,7 +104,16 @@ impl Container {
         let pre_stop = !spec.one_off && !spec.service.hooks.pre_stop.is_empty();
         let post_start = !spec.service.hooks.post_start.is_empty();
         let policy = Arc::new(Policy { restart, probe, post_start, pre_stop });
-        Self { spec, policy, phase: Phase::Created, gates: Arc::default(), after: None, facts, life: 0 }
+        Self {
+            spec,
+            policy,
+            phase: Phase::Created,
+            gates: Arc::default(),
+            after: None,
+            facts,
+            life: 0,
+            dismissed: false,
+        }
     }
 
     pub(crate) fn service(&self) -> &str {
@@ -124,6 +135,11 @@ impl Container {
     /// Whether it runs and no command is ending it.
     pub(crate) fn goes_on_running(&self) -> bool {
         matches!(self.phase, Phase::Up { leaving: None, .. })
+    }
+
+    /// Whether a command ended it while it had no process, so that its phase does not say so.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.dismissed && matches!(self.phase, Phase::Failed { .. } | Phase::Blocked { .. })
     }
 
     /// Whether it runs, and something that was to run in it after its start failed.

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Hold(Vec<(ContainerId, Arc<Gates>)>),
     /// The next start of this one gets these descriptors.
     Streams(ContainerId, RunStreams),
+    /// Start this one once more by its own interval, unless a command ended it meanwhile.
+    Repeat(ContainerId, Arc<Gates>),
     /// Start these only once that one ended with 0.
     After(Vec<ContainerId>, ContainerId),
     /// Do not start these any more, if they still wait.
@@ -288,10 +290,15 @@ impl Owner {
             }
             Command::Hold(held) => {
                 for (id, gates) in held {
-                    if let Some(container) = self.containers.get_mut(&id) {
-                        container.gates = gates;
-                    }
-                    self.apply(&id, Event::Hold);
+                    self.hold(&id, gates);
+                }
+            }
+            Command::Repeat(id, gates) => {
+                let due = |found: &Container| {
+                    !found.is_dismissed() && !matches!(found.phase, Phase::Exited { commanded: true, .. })
+                };
+                if self.containers.get(&id).is_some_and(due) {
+                    self.hold(&id, gates);
                 }
             }
             Command::After(ids, before) => {
@@ -305,8 +312,10 @@ impl Owner {
             Command::Release(ids) => ids.iter().for_each(|id| self.apply(id, Event::Release)),
             Command::Stop { ids, signal, grace } => {
                 for id in ids {
-                    let Some(container) = self.containers.get(&id) else { continue };
+                    let Some(container) = self.containers.get_mut(&id) else { continue };
+                    container.dismissed = true;
                     let order = container.stop_order(signal, grace);
+                    self.changed = true;
                     self.apply(&id, Event::Stop(order));
                 }
             }
@@ -419,6 +428,15 @@ impl Owner {
             container.facts.lost = Arc::new(lost);
             self.changed = true;
         }
+    }
+
+    /// Starts one once its conditions hold.
+    fn hold(&mut self, id: &ContainerId, gates: Arc<Gates>) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.gates = gates;
+            container.dismissed = false;
+        }
+        self.apply(id, Event::Hold);
     }
 
     /// Changes a phase, notes what that means, and starts the work it asks for.

@@ -69,7 +69,7 @@ impl Repeats {
                 let waiting = Container { gates: Arc::clone(&gates), ..found.clone() };
                 if matches!(gate(&waiting, &view.containers), Gate::Open) {
                     tracing::info!(container = %found.spec.name, "it is run again");
-                    self.owner.tell(Command::Hold(vec![(id, gates)])).await;
+                    self.owner.tell(Command::Repeat(id, gates)).await;
                 } else {
                     held = true;
                 }
@@ -90,7 +90,8 @@ impl Repeats {
         known.retain(|id, _| view.containers.contains_key(id));
         let project = view.project(&self.name);
         let mut all = Vec::new();
-        for found in view.containers.values().filter(|found| !found.spec.one_off) {
+        // One that failed or waits in vain has no end by which it could be told that a command ended it.
+        for found in view.containers.values().filter(|found| !found.spec.one_off && !found.is_dismissed()) {
             let service = project.services.get(found.service()).unwrap_or(&found.spec.service);
             let Some(interval) = service.repeat else { continue };
             let known = known.entry(found.spec.id.clone()).or_default();
@@ -136,6 +137,11 @@ fn pause(failures: u32, interval: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        fake::{Script, project, service},
+        tests::Rig,
+    };
+    use mesh_api::request::Request;
     use mesh_lifecycle::phase::Exit;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -171,5 +177,28 @@ mod tests {
             assert_eq!(pause(failures, HOUR), Duration::from_secs(want));
         }
         assert_eq!(pause(3, Duration::from_secs(5)), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_could_not_start_rests_once_a_command_ended_it() {
+        let rig = Rig::new().await;
+        let mut job = service("job");
+        job.repeat = Some(HOUR);
+        rig.fake.script("job", Script { start_error: Some("no".into()), ..Script::default() });
+        rig.up(&project(vec![job]), false).await.unwrap_err();
+        let repeats = Repeats::new("p".into(), rig.desk.owner.clone(), Arc::new(|| 0));
+        let due = || {
+            let due = repeats.due(&rig.desk.owner.now(), &mut BTreeMap::new(), 0);
+            due.into_iter().map(|one| (one.id, one.gates)).next()
+        };
+        let (id, gates) = due().expect("it failed by itself");
+        rig.done(Request::Stop { services: Vec::new(), timeout_seconds: None }).await;
+        assert!(due().is_none());
+        // Nor does one start it that saw it before.
+        rig.desk.owner.tell(Command::Repeat(id.clone(), gates)).await;
+        assert!(rig.desk.owner.now().containers[&id].is_dismissed());
+        // A command that starts it ends that.
+        rig.up(&rig.desk.owner.now().project("p").as_ref().clone(), false).await.unwrap_err();
+        assert!(due().is_some());
     }
 }

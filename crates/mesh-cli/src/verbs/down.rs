@@ -5,7 +5,7 @@ use crate::{
     console,
     context::{Context, Target},
     failure::CliError,
-    generated, provider,
+    generated, provider, restoring,
 };
 use clap::Args;
 use mesh_api::{
@@ -36,12 +36,22 @@ pub(crate) struct Arguments {
     /// Grace period in seconds, over the services' own
     #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_grace)]
     timeout: Option<u32>,
+    /// With -v: go on where values of generated secrets cannot be had from the vault, which goes with them
+    #[arg(long, requires = "volumes")]
+    forget_secrets: bool,
 }
 
 impl Arguments {
     /// Those for everything with its volumes: nothing that holds one may stay.
     pub(super) fn with_volumes() -> Self {
-        Self { services: Vec::new(), volumes: true, rmi: None, remove_orphans: Some(true), timeout: None }
+        Self {
+            services: Vec::new(),
+            volumes: true,
+            rmi: None,
+            remove_orphans: Some(true),
+            timeout: None,
+            forget_secrets: false,
+        }
     }
 }
 
@@ -58,14 +68,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
         remove_orphans: arguments.remove_orphans.unwrap_or(target.orphans.remove),
         timeout_seconds: arguments.timeout,
     };
+    restoring::settle(&target).await?;
+    let whole = options.services.is_empty();
+    // Of services alone no named volume goes, and no vault with it.
+    let leaving = if options.volumes && whole && !context.settings.dry_run {
+        Some(generated::bring_back(context, &target, arguments.forget_secrets).await?)
+    } else {
+        None
+    };
     provider::down(context, &target, &options.services).await?;
     if context.settings.dry_run {
         return rehearse(context, &target, &options).await;
     }
-    if options.volumes {
-        generated::bring_back(context, &target).await;
-    }
-    let volumes = options.volumes;
     // Nothing builds images, so none is local.
     let unwanted =
         if arguments.rmi.as_deref() == Some("all") { images(&target, &options) } else { BTreeSet::new() };
@@ -82,10 +96,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
             return Ok(0);
         }
     };
-    let whole = options.services.is_empty();
     context.ask(&client, Request::Down(options)).await?;
-    if volumes {
-        generated::forget_gone(context, &target)?;
+    if let Some(leaving) = &leaving {
+        generated::forget_gone(context, &target, leaving)?;
     }
     if whole {
         hosts::forget(context, &target.name);

@@ -4,8 +4,8 @@ use crate::{
     console,
     context::{Context, Target},
     failure::CliError,
-    generated, table,
-    vault::{self, Server},
+    generated, restoring, table,
+    vault::{self, ProjectVault, Server},
 };
 use clap::{Args, Subcommand};
 use mesh_bootstrap::{Bench, Directory, Found, Keys, Method, Outcome, Unsealed, Vault, Wanted};
@@ -316,9 +316,15 @@ impl Place {
             (Some(_), Some(_)) => None,
             _ => Some(context.target()?),
         };
+        if let Some(target) = &project {
+            restoring::settle(target).await?;
+        }
         let address = match (address, &project) {
             (Some(address), _) => address,
-            (None, Some(target)) => vault::published(&target.containers().await?).ok_or_else(nowhere)?,
+            (None, Some(target)) => {
+                let own = target.project.as_deref().and_then(|it| ProjectVault::of(it, &context.home.data));
+                vault::published(own.as_ref(), &target.containers().await?).ok_or_else(nowhere)?
+            }
             (None, None) => return Err(nowhere()),
         };
         let target = project;
