@@ -156,6 +156,9 @@ fn what_was_generated_moves_into_the_vault_and_comes_from_there() {
     up(&stack);
     assert_eq!(get(&stack, "CACHE_PASSWORD"), password);
     assert_eq!(inside(&stack), format!("{password}\n{token}"));
+    // What the vault is said to have and has not keeps it from being removed.
+    stack.mesh(&["down", "-v"]).failed_saying(&["FORGOTTEN", "undelete", "--forget-secrets"]);
+    stack.mesh(&["secrets", "rm", "FORGOTTEN"]).succeeded();
 }
 
 #[test]
