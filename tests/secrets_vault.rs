@@ -347,3 +347,36 @@ fn a_command_killed_at_any_moment_loses_no_value_and_makes_no_second_one() {
         }
     }
 }
+
+#[test]
+fn a_restore_that_replaces_the_vault_loses_no_value() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(STACK);
+    up(&stack);
+    let token = get(&stack, "token");
+    stack.mesh(&["backup", "-o", "open"]).succeeded();
+    stack.mesh(&["stop", "vault"]).succeeded();
+    let told = stack.mesh(&["backup", "-o", "shut"]).succeeded();
+    assert!(told.stderr.contains("does not run"), "{}", told.text());
+
+    // Nobody else has it, and it cannot be read: nothing is stopped.
+    stack.mesh(&["restore", "-y", "-o", "shut"]).failed_saying(&["the only value of", "does not run"]);
+    assert_eq!(stack.container("cache")["State"], "running");
+    // The backup's value is that of its data.
+    up(&stack);
+    stack.mesh(&["secrets", "rotate", "token"]).succeeded();
+    assert_ne!(get(&stack, "token"), token);
+    stack.mesh(&["restore", "-y", "-o", "open"]).succeeded();
+    assert_eq!(get(&stack, "token"), token);
+    up(&stack);
+    assert_eq!((get(&stack, "token"), in_vault(&stack, "token")), (token.clone(), token.clone()));
+    assert!(!file(&stack).contains(&token));
+
+    // A backup without values: those that the vault has are brought back before.
+    stack.mesh(&["restore", "-y", "-o", "shut"]).succeeded();
+    assert_eq!(get(&stack, "token"), token);
+    up(&stack);
+    assert_eq!((get(&stack, "token"), in_vault(&stack, "token")), (token.clone(), token));
+}
