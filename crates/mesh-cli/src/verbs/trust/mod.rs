@@ -235,8 +235,9 @@ mod tests {
     #[test]
     fn all_names_are_told_those_of_the_world_first_and_too_many_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        let authorities = Authorities::of(folder.path());
         let root = |number: usize| {
+            // Each of its own: a root that is younger than some minutes is not made anew for more names.
+            let authorities = Authorities::of(&folder.path().join(number.to_string()));
             let names: BTreeSet<String> = (0..number).map(|at| format!("z{at:03}.example")).collect();
             authorities.root_for("shop", &names).expect("a root")
         };
