@@ -23,6 +23,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -140,8 +141,8 @@ impl Found {
     }
 }
 
-/// A file as it was: its path, its size and its time.
-type Seen = (PathBuf, u64, Option<SystemTime>);
+/// A file as it was: its path, its number, its size and its time.
+type Seen = (PathBuf, u64, u64, Option<SystemTime>);
 
 impl Gateway {
     /// Binds all entry points and serves.
@@ -424,7 +425,8 @@ fn note(path: &Path, seen: &mut Vec<Seen>) {
         return;
     }
     let Ok(found) = fs::metadata(path) else { return };
-    seen.push((path.to_owned(), found.len(), found.modified().ok()));
+    // Two files that take each other's place within a tick of the clock may be alike in size and time.
+    seen.push((path.to_owned(), found.ino(), found.len(), found.modified().ok()));
     if found.is_dir() {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
