@@ -168,7 +168,7 @@ impl Gateway {
         found
     }
 
-    /// What all its processes have in memory of their own (anonymous), and with what they share, in megabytes.
+    /// What all its processes have in memory, in megabytes; what they share is counted once (`Pss`).
     pub(crate) fn resident_megabytes(&self) -> f64 {
         let of = |pid: &u32| {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -183,16 +183,14 @@ impl Gateway {
 
     /// User's and system's seconds of all its processes so far.
     pub(crate) fn processor_seconds(&self) -> f64 {
+        // Of each thread the first figure is nanoseconds on the core.
+        let nanoseconds = |thread: fs::DirEntry| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        };
         let of = |pid: &u32| {
-            let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-            // Threads have their own; the first figure is nanoseconds on the core.
-            let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-            let threads: Vec<String> =
-                tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok()).collect();
-            let texts = if threads.is_empty() { vec![text] } else { threads };
-            let nanoseconds =
-                |text: &String| text.split(' ').next().and_then(|figure| figure.parse::<f64>().ok());
-            texts.iter().filter_map(nanoseconds).sum::<f64>()
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            threads.filter_map(nanoseconds).sum::<f64>()
         };
         self.processes().iter().map(of).sum::<f64>() / 1e9
     }
@@ -311,8 +309,9 @@ fn write(kind: Kind, folder: &Path, [plain, secure, admin]: [u16; 3], setup: &Se
                     "http://{name}:{plain} {{\n  import way\n}}\nhttps://{name}:{secure} {{\n  tls cert.pem key.pem\n  import way\n}}\n"
                 )
             });
+            let host = crate::HOST;
             let text = format!(
-                "{{\n  admin 127.0.0.1:{admin}\n  auto_https off\n  default_sni bench.test\n  default_bind 127.0.0.1\n  log {{\n    level ERROR\n  }}\n}}\n\
+                "{{\n  admin 127.0.0.1:{admin}\n  auto_https off\n  default_sni {host}\n  default_bind 127.0.0.1\n  log {{\n    level ERROR\n  }}\n}}\n\
                  (way) {{\n  header X-Version {version}\n  reverse_proxy {origin} {{\n    transport http {{\n      \
                  keepalive_idle_conns_per_host 512\n    }}\n  }}\n}}\n{sites}"
             );
