@@ -10,13 +10,16 @@ use hyper::{
     },
 };
 use memchr::memmem;
-use std::mem::MaybeUninit;
+use std::{cell::RefCell, mem::MaybeUninit};
 
 /// Most fields of a head, as hyper has it for requests, and somewhat more for answers.
 const ASKED_FIELDS_MAX: usize = 100;
 const TOLD_FIELDS_MAX: usize = 256;
 /// Fields that a gateway adds to a request.
-const FIELDS_ADDED: usize = 12;
+const FIELDS_ADDED: usize = 8;
+/// Most collections of fields that wait for another message, and most fields of one.
+const SPARE_MAX: usize = 256;
+const SPARE_FIELDS_MAX: usize = 64;
 /// What a head ends with.
 const END: &[u8] = b"\r\n\r\n";
 
@@ -118,29 +121,35 @@ fn plain(head: &Bytes) -> Option<Asked> {
 /// Takes the head of an answer from the bytes of a server; none if it is not whole yet. `bodiless` says that none of its
 /// answers has a body, since only heads were asked for.
 pub(crate) fn response(bytes: &mut BytesMut, bodiless: bool) -> Result<Option<Told>, HeadError> {
-    let Some(end) = memmem::find(bytes, END) else {
-        let mut fields = [EMPTY_HEADER; TOLD_FIELDS_MAX];
-        let parsed = httparse::Response::new(&mut fields).parse(bytes).map_err(HeadError::Head)?;
-        return match parsed {
-            Status::Partial => Ok(None),
-            // Lines that end with a line feed alone (RFC 9112, section 2.2).
-            Status::Complete(length) => told(bytes.split_to(length).freeze(), bodiless).map(Some),
-        };
+    let length = match memmem::find(bytes, END) {
+        Some(end) => end + END.len(),
+        None => {
+            let mut fields = [EMPTY_HEADER; TOLD_FIELDS_MAX];
+            match httparse::Response::new(&mut fields).parse(bytes).map_err(HeadError::Head)? {
+                Status::Partial => return Ok(None),
+                // Lines that end with a line feed alone (RFC 9112, section 2.2).
+                Status::Complete(length) => length,
+            }
+        }
     };
-    told(bytes.split_to(end + END.len()).freeze(), bodiless).map(Some)
+    let head = bytes.split_to(length).freeze();
+    let (told, length) = told(&head, bodiless)?;
+    if let Some(rest) = head.get(length..).filter(|rest| !rest.is_empty()) {
+        // It had ended before, in such lines.
+        let behind = std::mem::replace(bytes, BytesMut::from(rest));
+        bytes.unsplit(behind);
+    }
+    Ok(Some(told))
 }
 
-fn told(head: Bytes, bodiless: bool) -> Result<Told, HeadError> {
+/// The head, and its length.
+fn told(head: &Bytes, bodiless: bool) -> Result<(Told, usize), HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; TOLD_FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
-    let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, &head, &mut fields);
-    match read.map_err(HeadError::Head)? {
-        Status::Complete(length) if length == head.len() => {}
-        // It ends before an empty line that others would take for its end.
-        Status::Complete(_) | Status::Partial => return Err(HeadError::Value),
-    }
+    let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, &mut fields);
+    let Status::Complete(length) = read.map_err(HeadError::Head)? else { return Err(HeadError::Value) };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(HeadError::Value)?;
-    let headers = collected(&head, parsed.headers, 2)?;
+    let headers = collected(head, parsed.headers, 2)?;
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let ends = match () {
         () if bodiless || status.is_informational() => Ends::After(0),
@@ -148,7 +157,7 @@ fn told(head: Bytes, bodiless: bool) -> Result<Told, HeadError> {
         () => ends(&headers, version)?,
     };
     let stays = ends != Ends::WithConnection && stays(&headers, version);
-    Ok(Told { status, headers, ends, stays })
+    Ok((Told { status, headers, ends, stays }, length))
 }
 
 fn ends(headers: &HeaderMap, version: Version) -> Result<Ends, HeadError> {
@@ -192,9 +201,28 @@ fn stays(headers: &HeaderMap, version: Version) -> bool {
     said
 }
 
+thread_local! {
+    /// Fields of messages that are gone: their room serves others.
+    static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes back the fields of a message that is gone.
+pub(crate) fn recycle(mut headers: HeaderMap) {
+    if headers.capacity() > SPARE_FIELDS_MAX {
+        return;
+    }
+    headers.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_MAX {
+            spare.push(headers);
+        }
+    });
+}
+
 /// Fields that share the head's bytes, with room for more.
 fn collected(head: &Bytes, fields: &[Header<'_>], room: usize) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len() + room);
+    let mut headers = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    headers.try_reserve(fields.len() + room).map_err(|_| HeadError::Value)?;
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadError::Value)?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
@@ -303,7 +331,7 @@ mod tests {
                 Ok((After(1), true)),
             ),
             ("HTTP/1.1 200 OK\nContent-Length: 5\n\n", false, Ok((After(5), true))),
-            ("HTTP/1.1 200 OK\nContent-Length: 5\n\nX: y\r\n\r\n", false, Err(HeadError::Value)),
+            ("HTTP/1.1 200 OK\nContent-Length: 5\n\nX: y\r\n\r\n", false, Ok((After(5), true))),
         ] {
             let mut bytes = BytesMut::from(text.as_bytes());
             let found = response(&mut bytes, bodiless);

@@ -10,6 +10,7 @@ use super::{
     uploaded::ByClient,
 };
 use crate::{
+    http1::recycle,
     middleware::Exchange,
     snapshot::{Address, Asker, Balancer, Busy, Destination, Fallback, Mirrored},
     upstream::{Body, SendError, Spool, SpoolError, headed},
@@ -46,8 +47,8 @@ pub(super) async fn deliver(context: &Arc<Context>, destination: &Destination, c
                 now = service;
             }
             Destination::Balancer(balancer) => break forward(context, balancer, call, &mut cookies).await,
-            Destination::Mirroring(mirrored) => break mirror(context, mirrored, call).await,
-            Destination::Failover(fallback) => break fail_over(context, fallback, call).await,
+            Destination::Mirroring(mirrored) => break Box::pin(mirror(context, mirrored, call)).await,
+            Destination::Failover(fallback) => break Box::pin(fail_over(context, fallback, call)).await,
             Destination::Own(own) => break context.site.tell(*own, &call.exchange),
         }
     };
@@ -169,7 +170,7 @@ async fn forward(
     exchange.watch.sending(&balancer.name, &server.url, &mut exchange.headers);
     let headers = std::mem::take(&mut exchange.headers);
     let body = std::mem::take(&mut call.body);
-    let Some(request) = headed(exchange.method.clone(), &target, host, headers, body) else {
+    let Some(request) = headed(exchange.method.clone(), target, host, headers, body) else {
         return plain(StatusCode::BAD_REQUEST);
     };
     let mut request = Some(request);
@@ -184,7 +185,12 @@ async fn forward(
     }
     call.exchange.watch.received(sent.as_ref().ok().map(hyper::Response::status));
     match sent {
-        Ok(answer) => back(context, answer, call, busy),
+        Ok(answer) => {
+            if let Some(mut request) = request {
+                recycle(std::mem::take(request.headers_mut()));
+            }
+            back(context, answer, call, busy)
+        }
         Err(error) => {
             let mut answer = plain(by_client.unwrap_or_else(|| error.status()));
             if by_client.is_some() {

@@ -206,24 +206,25 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
     }
 }
 
-/// Finds out whether a connection is TLS, and serves it.
+/// Finds out whether a connection is TLS, and serves it. What follows has its own place in memory: it is only there
+/// while it lasts, and no larger than it has to be.
 async fn greet(
     context: Arc<Context>,
     client: SocketAddr,
     mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Some(client) = context.relays.client(&mut stream, client).await else { return };
+    let Some(client) = Box::pin(context.relays.client(&mut stream, client)).await else { return };
     let client = match &context.announced {
         None => client,
-        Some(announced) => match announced.client(&mut stream, client).await {
+        Some(announced) => match Box::pin(announced.client(&mut stream, client)).await {
             Some(client) => client,
             None => return,
         },
     };
     let ends = tcp::Peers { client, here: stream.local_addr().ok() };
     match tcp::at_once(&context, client) {
-        Some(Way::Tcp(route)) => return tcp::serve(&context, &route, ends, stream).await,
+        Some(Way::Tcp(route)) => return Box::pin(tcp::serve(&context, &route, ends, stream)).await,
         Some(Way::Nowhere) => return,
         Some(Way::Http) | None => {}
     }
@@ -237,25 +238,28 @@ async fn greet(
         return;
     }
     let from = Connected::new(client, first[0] == TLS_HANDSHAKE);
-    let route = tcp::route(&context, &from, &stream).await;
+    let route = Box::pin(tcp::route(&context, &from, &stream)).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => {
-            return tcp::serve(&context, route, ends, stream).await;
+            return Box::pin(tcp::serve(&context, route, ends, stream)).await;
         }
-        Way::Http if !from.tls => return converse(context, from, None, false, stream, stop).await,
+        Way::Http if !from.tls => {
+            return Box::pin(converse(context, from, None, false, stream, stop)).await;
+        }
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
-    let Some((stream, options)) = secure(&context, &route, client, stream).await else { return };
+    let secured = Box::pin(secure(&context, &route, client, stream));
+    let Some((stream, options)) = secured.await else { return };
     match route {
-        Way::Tcp(route) => tcp::serve(&context, &route, ends, stream).await,
+        Way::Tcp(route) => Box::pin(tcp::serve(&context, &route, ends, stream)).await,
         Way::Http | Way::Nowhere => {
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let peer = shown.iter().map(|shown| shown.clone().into_owned()).collect();
             let from = Connected { peer, options: options.into(), ..from };
             let agreed = Agreed::of(stream.get_ref().1);
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            converse(context, from, agreed, is_h2, stream, stop).await;
+            Box::pin(converse(context, from, agreed, is_h2, stream, stop)).await;
         }
     }
 }

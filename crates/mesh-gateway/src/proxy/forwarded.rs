@@ -8,7 +8,7 @@ use crate::{
 };
 use hyper::{
     HeaderMap,
-    header::{HeaderName, HeaderValue},
+    header::{HOST, HeaderName, HeaderValue},
 };
 use rustls::pki_types::CertificateDer;
 use std::{net::SocketAddr, sync::Arc};
@@ -123,7 +123,13 @@ impl Forwarding {
             (false, false) => "http",
         };
         missing(X_FORWARDED_PROTO, Some(HeaderValue::from_static(scheme)));
-        missing(X_FORWARDED_HOST, HeaderValue::from_str(host).ok().filter(|host| !host.is_empty()));
+        if headers.get(X_FORWARDED_HOST).is_none_or(HeaderValue::is_empty) {
+            let said = headers.get(HOST).filter(|said| *said == host).cloned();
+            let said = said.or_else(|| HeaderValue::from_str(host).ok()).filter(|host| !host.is_empty());
+            if let Some(said) = said {
+                headers.insert(X_FORWARDED_HOST, said);
+            }
+        }
         let said = headers.get(X_FORWARDED_PROTO).cloned();
         if headers.get(X_FORWARDED_PORT).is_none_or(HeaderValue::is_empty) {
             let tls = from.tls || said.as_ref().is_some_and(|said| said == "https" || said == "wss");

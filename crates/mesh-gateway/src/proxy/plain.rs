@@ -23,15 +23,15 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Body as _};
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context as Wakes, Poll, ready},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::{Sleep, sleep},
 };
-use tokio_util::io::poll_read_buf;
 
 /// Bytes that are read at a time, and most that a client may send ahead of an answer.
 const READ_BYTES: usize = 8 << 10;
@@ -121,16 +121,15 @@ where
                         asked => return Poll::Ready(Ok(asked)),
                     }
                 }
-                if self.poll_over(cx).is_err() || self.last {
-                    return Poll::Ready(Err(Ended));
-                }
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => continue,
                     Poll::Ready(_) => return Poll::Ready(Err(Ended)),
                     Poll::Pending => {}
                 }
+                if self.poll_over(cx).is_err() || self.last {
+                    return Poll::Ready(Err(Ended));
+                }
                 if self.read.is_empty() {
-                    // A connection that waits for long needs no room.
                     self.read = BytesMut::new();
                     return Poll::Pending;
                 }
@@ -161,8 +160,6 @@ where
     /// Sends an answer. One that breaks off ends the connection where it does.
     async fn tell(&mut self, told: Told, heads_only: bool) -> Result<(), Ended> {
         let (head, mut body) = told.into_parts();
-        // Its end may have come meanwhile.
-        poll_fn(|cx| Poll::Ready(self.poll_over(cx))).await?;
         let status = head.status;
         let bodiless = heads_only || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let exact = body.size_hint().exact();
@@ -212,6 +209,7 @@ where
         }
         // Whoever watches it sees its end, and the answer is over, before the client may ask again.
         drop(body);
+        http1::recycle(head.headers);
         self.send().await
     }
 
@@ -264,11 +262,13 @@ where
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Reads; what waits holds no more room than it needs, and a connection that waits none.
     fn poll_fill(&mut self, cx: &mut Wakes<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < READ_BYTES / 2 {
-            self.read.reserve(READ_BYTES);
-        }
-        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read)
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.read.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Whether the client has left. What it asks meanwhile is for afterwards.

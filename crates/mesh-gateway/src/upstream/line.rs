@@ -164,11 +164,11 @@ impl Line {
         // Whoever goes on with something else needs a connection of its own.
         let alone = request.as_ref().is_some_and(|request| request.headers().contains_key(UPGRADE));
         if self.scheme == Scheme::H2c && !alone {
-            let sender = self.second().await?;
-            return self.send_second(sender, request).await;
+            let sender = Box::pin(self.second()).await?;
+            return Box::pin(self.send_second(sender, request)).await;
         }
         if !alone && let Some(sender) = self.known_second().await {
-            return self.send_second(sender, request).await;
+            return Box::pin(self.send_second(sender, request)).await;
         }
         let asked = request.as_mut().ok_or(SendError::Request)?;
         while let Some(connection) = self.take() {
@@ -183,11 +183,11 @@ impl Line {
             }
         }
         let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
-        let stream = self.dial(scheme, !alone).await?;
+        let stream = Box::pin(self.dial(scheme, !alone)).await?;
         if !stream.is_h2() {
             return Ok(First::new(stream).send(asked, &self.own).await?);
         }
-        let sender = self.greet_second(stream).await?;
+        let sender = Box::pin(self.greet_second(stream)).await?;
         let mut shared = self.shared.lock().await;
         let sender = match shared.as_ref().filter(|known| !known.is_closed()) {
             // Somebody else was faster; the new connection ends.
@@ -195,7 +195,7 @@ impl Line {
             None => shared.insert(sender).clone(),
         };
         drop(shared);
-        self.send_second(sender, request).await
+        Box::pin(self.send_second(sender, request)).await
     }
 
     /// The answer of a shared connection.
@@ -402,12 +402,15 @@ impl hyper::body::Body for Noticed {
 /// The head of a request to a server.
 pub(crate) fn headed(
     method: hyper::Method,
-    target: &str,
+    target: String,
     host: &str,
     mut headers: HeaderMap,
     body: Body,
 ) -> Option<Request<Body>> {
-    headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    let mut said = headers.get_all(HOST).iter();
+    if said.next().is_none_or(|said| said != host) || said.next().is_some() {
+        headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    }
     headers.remove(HeaderName::from_static("proxy-connection"));
     let mut request = Request::new(body);
     *request.method_mut() = method;
