@@ -15,6 +15,7 @@ use crate::{
     http1::{self, Asked, Length, Unsent},
     observe::{Agreed, Watched},
     rewound::Rewound,
+    turn,
     upstream::Body,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -210,6 +211,7 @@ where
         // Whoever watches it sees its end, and the answer is over, before the client may ask again.
         drop(body);
         http1::recycle(head.headers);
+        turn::to_send().await;
         self.send().await
     }
 
