@@ -247,7 +247,8 @@ fn length(request: &Request<Body>) -> Length {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
         return if expected { Length::Bytes(0) } else { Length::None };
     }
-    body.size_hint().exact().map_or(Length::Chunked, Length::Bytes)
+    let exact = body.size_hint().exact().or_else(|| http1::announced(request.headers()));
+    exact.map_or(Length::Chunked, Length::Bytes)
 }
 
 impl Sending {
