@@ -1,6 +1,6 @@
 //! What of a static configuration is understood and not done.
 
-use super::Statics;
+use super::{Http2, Statics};
 use crate::config::Warning;
 
 /// One warning for everything that was asked for and has no effect.
@@ -46,6 +46,11 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             "providers.docker.username and password",
         );
     }
+    note(providers.providers_throttle_duration.get().is_some(), "providers.providersThrottleDuration");
+    note(
+        providers.file.as_ref().is_some_and(|file| file.debug_log_generated_template),
+        "providers.file.debugLogGeneratedTemplate",
+    );
     note(statics.access_log.as_ref().is_some_and(|log| log.otlp.given), "accessLog.otlp");
     if let Some(metrics) = &statics.metrics {
         note(metrics.datadog.given, "metrics.datadog");
@@ -64,7 +69,13 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         note(entry.reuse_port, "reusePort");
         note(!entry.forwarded_headers.connection.is_empty(), "forwardedHeaders.connection");
         note(entry.http3.given, "http3");
-        note(entry.udp.given, "udp");
+        let tables = (entry.http2.max_decoder_header_table_size, entry.http2.max_encoder_header_table_size);
+        let usual = Http2::default();
+        note(tables.0 != usual.max_decoder_header_table_size, "http2.maxDecoderHeaderTableSize");
+        note(tables.1 != usual.max_encoder_header_table_size, "http2.maxEncoderHeaderTableSize");
+        let tls = entry.http.tls.as_ref();
+        note(tls.is_some_and(|tls| !tls.cert_resolver.is_empty()), "http.tls.certResolver");
+        note(tls.is_some_and(|tls| !tls.domains.is_empty()), "http.tls.domains");
     }
     if options.is_empty() {
         return None;

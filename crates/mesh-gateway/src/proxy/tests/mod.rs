@@ -5,9 +5,12 @@ mod certs;
 mod faults;
 mod hostile;
 mod layers;
+mod routing;
 mod servers;
+mod tables;
 mod tcp;
 mod tls;
+mod udp;
 
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},
