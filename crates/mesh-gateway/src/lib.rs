@@ -28,6 +28,7 @@ mod rewound;
 mod rule;
 pub mod server;
 mod snapshot;
+mod turn;
 mod upstream;
 mod watch;
 

@@ -109,13 +109,19 @@ fn plain(head: &Bytes) -> Option<Asked> {
         && ![CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, TE, UPGRADE, EXPECT]
             .iter()
             .any(|name| headers.contains_key(name))
-        && headers
-            .get_all(CONNECTION)
-            .iter()
-            .all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
+        && headers.get_all(CONNECTION).iter().all(|value| is_any(value, &[b"keep-alive", b"close"]));
     let mut request = Request::new(());
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     is_plain.then_some(Asked::Plain(request))
+}
+
+fn is_any(value: &HeaderValue, words: &[&[u8]]) -> bool {
+    words.iter().any(|word| value.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// Whether a plain request is its client's last one.
+pub(crate) fn is_last(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| is_any(value, &[b"close"]))
 }
 
 /// Takes the head of an answer from the bytes of a server; none if it is not whole yet. `bodiless` says that none of its
@@ -180,6 +186,12 @@ fn ends(headers: &HeaderMap, version: Version) -> Result<Ends, HeadError> {
         }
     }
     Ok(length.map_or(Ends::WithConnection, Ends::After))
+}
+
+/// How many bytes a body has by its head; none if that says nothing, or several things.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    let mut said = headers.get_all(CONTENT_LENGTH).iter();
+    said.next().filter(|_| said.next().is_none()).and_then(|said| digits(said.as_bytes()))
 }
 
 /// A number of bytes; no sign, and nothing that is too large.
@@ -268,7 +280,7 @@ mod tests {
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: x\r\nTransfer-Encoding : chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, te\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-secret\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n",

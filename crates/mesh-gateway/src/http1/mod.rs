@@ -10,5 +10,5 @@ mod head;
 mod write;
 
 pub(crate) use chunked::{ChunkError, Chunked, Piece};
-pub(crate) use head::{Asked, Ends, HeadError, Told, recycle, request, response};
+pub(crate) use head::{Asked, Ends, HeadError, Told, announced, is_last, recycle, request, response};
 pub(crate) use write::{Length, Unsent, chunk, last_chunk, request_head, response_head};

@@ -15,6 +15,7 @@ use crate::{
     http1::{self, Asked, Length, Unsent},
     observe::{Agreed, Watched},
     rewound::Rewound,
+    turn,
     upstream::Body,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -77,6 +78,7 @@ where
             return Some(Rewound { read: talk.read, stream: talk.stream });
         };
         let request = request.map(|()| Body::Empty);
+        talk.last |= http1::is_last(request.headers());
         let heads_only = request.method() == Method::HEAD;
         let Ok(told) = talk.answered(client, request).await else { return None };
         if talk.tell(told, heads_only).await.is_err() || talk.last {
@@ -162,7 +164,8 @@ where
         let (head, mut body) = told.into_parts();
         let status = head.status;
         let bodiless = heads_only || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        let exact = body.size_hint().exact();
+        // What is made of a body as it comes may have kept its length.
+        let exact = body.size_hint().exact().or_else(|| http1::announced(&head.headers));
         let length = match exact {
             _ if status == StatusCode::NO_CONTENT => Length::None,
             _ if bodiless => Length::Said,
@@ -191,7 +194,11 @@ where
                 }
             });
             let Some(frame) = frame.await? else { break };
-            let frame = frame.map_err(|_| Ended)?;
+            let Ok(frame) = frame else {
+                // What has come is the client's, and so is that it is not all.
+                self.send().await?;
+                return Err(Ended);
+            };
             let Ok(data) = frame.into_data() else { continue };
             match &mut left {
                 Some(left) => {
@@ -210,6 +217,7 @@ where
         // Whoever watches it sees its end, and the answer is over, before the client may ask again.
         drop(body);
         http1::recycle(head.headers);
+        turn::to_send().await;
         self.send().await
     }
 

@@ -10,6 +10,7 @@ use super::{Body, BodyError, dial::Stream, line::Line};
 use crate::{
     http1::{self, ChunkError, Chunked, Ends, HeadError, Length, Piece, Told, Unsent},
     rewound::Rewound,
+    turn,
 };
 use bytes::{Bytes, BytesMut};
 use hyper::{
@@ -105,6 +106,7 @@ impl First {
         let bodiless = request.method() == Method::HEAD;
         let length = length(request);
         http1::request_head(request.method(), request.uri(), request.headers(), length, self.unsent.bytes());
+        turn::to_send().await;
         poll_fn(|cx| self.poll_write(cx)).await.map_err(|_| FirstError::Unsent)?;
         if !request.body().is_empty() {
             self.sending = Some(Sending::of(request, length));
@@ -245,7 +247,8 @@ fn length(request: &Request<Body>) -> Length {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
         return if expected { Length::Bytes(0) } else { Length::None };
     }
-    body.size_hint().exact().map_or(Length::Chunked, Length::Bytes)
+    let exact = body.size_hint().exact().or_else(|| http1::announced(request.headers()));
+    exact.map_or(Length::Chunked, Length::Bytes)
 }
 
 impl Sending {

@@ -5,6 +5,7 @@ mod certs;
 mod faults;
 mod hostile;
 mod layers;
+mod plain;
 mod routing;
 mod servers;
 mod tables;
