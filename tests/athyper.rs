@@ -76,7 +76,10 @@ fn the_local_environment_comes_up_and_does_what_its_document_says() {
     assert!(!again.stdout.contains(".sql"), "a migration is carried out once:\n{}", again.stdout);
 
     let urls = stack.mesh(&["connections"]).succeeded().stdout;
-    assert!(urls.contains("postgresql://athyperadmin:athyperadmin@localhost:"), "{urls}");
+    for (service, port) in [("db", 5432), ("dbpool-apps", 6432), ("dbpool-auth", 6433)] {
+        let url = format!("postgresql://athyperadmin:athyperadmin@{}/", stack.port(service, port));
+        assert!(urls.contains(&url), "{url} is not in {urls}");
+    }
     stack.mesh(&["init-dat"]).failed_saying(&["unrecognized", "init-data", "Migrate both databases"]);
 
     let redis = |user: &str, line: &str| {

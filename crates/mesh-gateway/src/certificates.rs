@@ -1,10 +1,12 @@
 //! Which certificate a client is shown.
 //!
-//! The first of the configured ones that is for the name asked for; else the default store's; else one that is made on
+//! The one of the configured ones that is for the name asked for, one for it alone before one for many; else the default store's; else one that is made on
 //! the fly by the authority that the engine gave; else the one that this gateway made for itself at its start, which
 //! nobody vouches for. Deliberately absent: stores other than the default one.
 
 mod issued;
+#[cfg(test)]
+mod suite;
 
 pub(crate) use issued::Issued;
 
@@ -16,7 +18,7 @@ use crate::{
     handshake::{self, DEFAULT},
 };
 use arc_swap::ArcSwap;
-use mesh_tls::{Identity, PemError, TlsError};
+use mesh_tls::{Facts, Identity, PemError, TlsError};
 use rustls::{
     ServerConfig,
     client::verify_server_name,
@@ -24,7 +26,7 @@ use rustls::{
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use std::{path::Path, sync::Arc};
+use std::{cmp::Reverse, path::Path, sync::Arc};
 
 /// Options are from files alone.
 const OF_FILES: &str = "@file";
@@ -91,6 +93,8 @@ impl Shown {
                 Err(error) => tell(&error),
             }
         }
+        // As Traefik has it, so that the order of files does not matter: an asterisk comes before every letter.
+        certificates.sort_by_cached_key(|one| Reverse(names_of(one)));
         let default = config.stores.get(DEFAULT).and_then(|store| store.default_certificate.as_ref());
         let (fallback, chosen) = match default.map(identity) {
             Some(Ok(identity)) => (identity, true),
@@ -242,6 +246,15 @@ fn identity(config: &Certificate) -> Result<Arc<CertifiedKey>, CertificateError>
     certified(chain, key)
 }
 
+/// The names that a certificate is for, in their order, as one text.
+fn names_of(certified: &Arc<CertifiedKey>) -> String {
+    let facts = certified.cert.first().and_then(|leaf| Facts::of_der(leaf).ok());
+    let mut names: Vec<String> =
+        facts.map_or_else(Vec::new, |facts| facts.names.iter().map(|name| name.to_lowercase()).collect());
+    names.sort();
+    names.join(",")
+}
+
 fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -280,7 +293,7 @@ mod tests {
         let broken =
             StoredCertificate { cert_file: "/nowhere/a.pem".to_owned(), ..StoredCertificate::default() };
         let config = TlsConfiguration {
-            certificates: vec![stored("a.test"), broken, stored("*.b.test")],
+            certificates: vec![stored("*.b.test"), broken, stored("a.test"), stored("y.b.test")],
             ..TlsConfiguration::default()
         };
         let mut warnings = Vec::new();
@@ -289,12 +302,16 @@ mod tests {
         assert!(!format!("{warnings:?}").contains("KEY"));
         let which = |name: Option<&str>| {
             let found = shown.find(name, None);
-            shown.certificates.iter().position(|one| Arc::ptr_eq(one, &found))
+            shown.certificates.iter().find(|one| Arc::ptr_eq(one, &found)).map(names_of)
         };
-        for (name, expected) in
-            [(Some("a.test"), Some(0)), (Some("x.b.test"), Some(1)), (Some("c.test"), None), (None, None)]
-        {
-            assert_eq!(which(name), expected, "{name:?}");
+        for (name, expected) in [
+            (Some("a.test"), Some("a.test")),
+            (Some("x.b.test"), Some("*.b.test")),
+            (Some("y.b.test"), Some("y.b.test")),
+            (Some("c.test"), None),
+            (None, None),
+        ] {
+            assert_eq!(which(name).as_deref(), expected, "{name:?}");
         }
         let leaf = ParsedCertificate::try_from(&shown.fallback.cert[0]).expect("a certificate");
         verify_server_name(&leaf, &ServerName::try_from("c.test").expect("a name")).expect("its own host");

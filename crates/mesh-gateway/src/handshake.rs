@@ -109,7 +109,7 @@ fn limit_curves(provider: &mut CryptoProvider, names: &[String]) -> Result<(), O
 }
 
 /// What looks at certificates of clients; none if they are not asked for.
-fn verifier(config: &ClientAuth) -> Result<Option<Arc<dyn ClientCertVerifier>>, OptionsError> {
+pub(crate) fn verifier(config: &ClientAuth) -> Result<Option<Arc<dyn ClientCertVerifier>>, OptionsError> {
     let kind = match config.client_auth_type.as_str() {
         "" if config.ca_files.is_empty() => return Ok(None),
         "" => "RequireAndVerifyClientCert",

@@ -62,7 +62,8 @@ The static configuration is read from one of these, the first that says anything
 
 Flags:
     --entryPoints.NAME.address=:80        where to listen; also .http.*, .transport.*, .forwardedHeaders.*,
-                                          .proxyProtocol.*, .asDefault, .observability.*
+                                          .proxyProtocol.*, .asDefault, .observability.*; for datagrams
+                                          :53/udp, also .udp.timeout
     --providers.file.directory=FOLDER     routes from files; also .filename, .watch
     --providers.docker                    routes from the labels of containers; also .exposedByDefault, .network,
                                           .defaultRule, .constraints

@@ -14,7 +14,7 @@ use crate::{
     },
     names::{self, Names},
     observe::{ObserveError, Observer},
-    proxy::{BindError, Entry, Relays, RelaysError, Site},
+    proxy::{BindError, Entry, Relays, RelaysError, Site, UdpEntry},
     published::Published,
     snapshot::{self, Snapshot, State},
     watch::{Hints, directory_of},
@@ -23,10 +23,9 @@ use std::{
     collections::BTreeSet,
     fs, io,
     net::SocketAddr,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
@@ -34,8 +33,6 @@ use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Largest file of containers, in bytes.
 const CONTAINERS_BYTES_MAX: u64 = 16 << 20;
-/// Most files that are looked at for a change.
-const WATCHED_MAX: usize = 4_096;
 /// How long connections may go on at the end, where nothing is configured.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -104,8 +101,11 @@ pub struct Gateway {
     accepts: Option<Duration>,
 }
 
+mod seen;
 #[cfg(test)]
 mod tests;
+
+use seen::{Look, Seen};
 
 /// What routes are learnt from, and what they were when last looked at.
 #[derive(Debug)]
@@ -140,9 +140,6 @@ impl Found {
         Self { snapshot, tls: TlsConfiguration::default(), shown: None }
     }
 }
-
-/// A file as it was: its path, its number, its size and its time.
-type Seen = (PathBuf, u64, u64, Option<SystemTime>);
 
 impl Gateway {
     /// Binds all entry points and serves.
@@ -181,15 +178,24 @@ impl Gateway {
         }
         let site = Site::new(found.snapshot, certificates.clone(), api, observer);
         let (stop, stopped) = watch::channel(false);
-        let mut entries = Vec::new();
+        let (mut entries, mut datagrams) = (Vec::new(), Vec::new());
         let mut addresses = Vec::new();
         for (name, options) in &statics.entry_points {
+            if options.is_udp() {
+                let entry = UdpEntry::bind(name, options, site.clone()).await?;
+                addresses.push((name.clone(), entry.address().map_err(Cause::Address)?));
+                datagrams.push(entry);
+                continue;
+            }
             let entry = Entry::bind(name, options, site.clone(), &host_name, relays.clone()).await?;
             addresses.push((name.clone(), entry.address().map_err(Cause::Address)?));
             entries.push(entry);
         }
         let mut tasks = JoinSet::new();
         for entry in entries {
+            tasks.spawn(entry.serve(stopped.clone()));
+        }
+        for entry in datagrams {
             tasks.spawn(entry.serve(stopped.clone()));
         }
         tasks.spawn(watch_providers(providers, site.clone(), certificates, stopped));
@@ -208,6 +214,12 @@ impl Gateway {
     /// Opens the log of requests anew, after somebody has moved its file away.
     pub(crate) fn reopen(&self) {
         self.site.observer.reopen();
+    }
+
+    /// What it serves by, for tests.
+    #[cfg(test)]
+    pub(crate) fn site(&self) -> Arc<Site> {
+        self.site.clone()
     }
 
     /// What is routed, for tests.
@@ -300,9 +312,10 @@ impl Providers {
     fn look(&mut self) -> Result<Option<Found>, CertificateError> {
         let now = self.watched();
         if self.seen.as_ref() == Some(&now) {
+            self.seen = Some(seen::settled(now));
             return Ok(None);
         }
-        let contained = |(path, ..): &&Seen| Some(path) != self.containers.as_ref();
+        let contained = |seen: &&Seen| Some(&seen.path) != self.containers.as_ref();
         let others = |seen: &[Seen]| -> Vec<Seen> { seen.iter().filter(contained).cloned().collect() };
         let only_containers = self.seen.as_ref().is_some_and(|seen| others(seen) == others(&now));
         let first = self.seen.replace(now).is_none();
@@ -374,6 +387,7 @@ impl Providers {
             ("service", &snapshot.services),
             ("middleware", &snapshot.middlewares),
             ("TCP router", &snapshot.tcp_routers),
+            ("UDP router", &snapshot.udp_routers),
         ];
         let mut faults = BTreeSet::new();
         for (kind, statuses) in kinds {
@@ -401,38 +415,24 @@ impl Providers {
 
     /// Everything that is read, as it is now.
     fn watched(&self) -> Vec<Seen> {
-        let mut seen = Vec::new();
+        let mut look = Look::after(self.seen.as_deref().unwrap_or_default());
         if let Some(provider) = &self.statics.providers.file {
             for path in [&provider.directory, &provider.filename] {
                 if !path.is_empty() && provider.watch {
-                    note(Path::new(path), &mut seen);
+                    look.note(Path::new(path));
                 }
             }
         }
         for path in [&self.containers, &self.ports].into_iter().flatten() {
-            note(path, &mut seen);
+            look.note(path);
         }
-        for certificate in &self.files.tls.certificates {
-            note(Path::new(&certificate.cert_file), &mut seen);
-            note(Path::new(certificate.key_file.expose()), &mut seen);
+        let tls = &self.files.tls;
+        let stored = tls.certificates.iter().map(|one| (&one.cert_file, &one.key_file));
+        let defaults = tls.stores.values().filter_map(|store| store.default_certificate.as_ref());
+        for (file, key) in stored.chain(defaults.map(|one| (&one.cert_file, &one.key_file))) {
+            look.note(Path::new(file));
+            look.note(Path::new(key.expose()));
         }
-        seen
-    }
-}
-
-fn note(path: &Path, seen: &mut Vec<Seen>) {
-    if seen.len() >= WATCHED_MAX {
-        return;
-    }
-    let Ok(found) = fs::metadata(path) else { return };
-    // Two files that take each other's place within a tick of the clock may be alike in size and time.
-    seen.push((path.to_owned(), found.ino(), found.len(), found.modified().ok()));
-    if found.is_dir() {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
-            note(&path, seen);
-        }
+        look.found()
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     creation::refuse,
     exec::{check_directory, variables},
-    rehearsal,
+    own, rehearsal,
 };
 use crate::{
     console,
@@ -168,6 +168,13 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
     {
         return Err(CliError::said(format!("there is a container `{name}` already"))
             .with_hint("choose another --name, or remove it with `mesh rm`"));
+    }
+    if own::is_one(context, &arguments.service)
+        && let Some(service) = project.services.get_mut(&arguments.service)
+    {
+        for (name, address) in own::addresses(&containers(&client).await?) {
+            service.environment.entry(name).or_insert(address);
+        }
     }
     let one_off =
         arguments.name.clone().unwrap_or_else(|| format!("{}-{}-run-", target.name, arguments.service));

@@ -3,7 +3,7 @@
 use super::View;
 use crate::{
     config::model::Named,
-    snapshot::{Part, State, Status},
+    snapshot::{Condition, Part, State, Status},
     upstream::ServerState,
 };
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub(super) enum Kind {
 pub(super) struct Entry<'v> {
     pub(super) name: &'v str,
     pub(super) status: State,
+    /// How the servers of a service are.
+    pub(super) condition: Condition,
     pub(super) rule: &'v str,
     pub(super) service: &'v str,
     pub(super) middlewares: &'v [String],
@@ -123,9 +125,11 @@ impl Kind {
                 entry.entry_points = router.entry_points.len();
             }),
             Self::HttpService => all(&found.services, &view.snapshot.services, |service, entry| {
+                entry.condition = view.snapshot.condition(entry.name);
                 entry.servers = service.load_balancer.as_ref().map_or(0, |balancer| balancer.servers.len());
             }),
             Self::TcpService => all(&found.tcp_services, &view.snapshot.tcp_services, |service, entry| {
+                entry.condition = view.snapshot.tcp_condition(entry.name);
                 entry.servers = service.load_balancer.as_ref().map_or(0, |balancer| balancer.servers.len());
             }),
             Self::UdpService => all(&found.udp_services, &view.snapshot.udp_services, |service, entry| {
@@ -185,6 +189,7 @@ impl Kind {
                 let servers = found.services.configs.get(name)?.load_balancer.iter();
                 let servers = servers.flat_map(|balancer| &balancer.servers).map(|server| &server.url);
                 insert_servers(&mut fields, servers, |url| snapshot.state(name, url));
+                insert_condition(&mut fields, snapshot.condition(name));
                 Some(fields)
             }
             Self::TcpService => {
@@ -192,6 +197,7 @@ impl Kind {
                 let servers = found.tcp_services.configs.get(name)?.load_balancer.iter();
                 let servers = servers.flat_map(|balancer| &balancer.servers).map(|server| &server.address);
                 insert_servers(&mut fields, servers, |address| snapshot.tcp_state(name, address));
+                insert_condition(&mut fields, snapshot.tcp_condition(name));
                 Some(fields)
             }
         }
@@ -221,6 +227,7 @@ impl<'v> Entry<'v> {
         Self {
             name,
             status,
+            condition: Condition::default(),
             rule: "",
             service: "",
             middlewares: &[],
@@ -263,6 +270,13 @@ fn fields<T: Serialize>(part: &Part<T>, statuses: &Named<Status>, name: &str) ->
     list("using", &status.using);
     list("usedBy", part.used_by.get(name).map_or(&[], Vec::as_slice));
     Some(fields)
+}
+
+/// That a service is not well, which Traefik does not say of the whole of it.
+fn insert_condition(fields: &mut Map<String, Value>, condition: Condition) {
+    if let Some(text) = condition.text() {
+        fields.insert("condition".to_owned(), text.into());
+    }
 }
 
 fn insert_servers<'v>(

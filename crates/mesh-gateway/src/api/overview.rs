@@ -1,14 +1,20 @@
 //! How many of everything there are, and how they stand.
 
-use super::{View, item::Kind};
-use crate::{config::statics::Statics, snapshot::State};
+use super::{
+    View,
+    item::{Entry, Kind},
+};
+use crate::{
+    config::statics::Statics,
+    snapshot::{Condition, State},
+};
 use serde_json::{Map, Value, json};
 
 impl View<'_> {
     pub(super) fn overview(&self) -> Value {
         let count = |kind: Kind| {
             let entries = kind.entries(self);
-            let of = |state: State| entries.iter().filter(|entry| entry.status == state).count();
+            let of = |state: State| entries.iter().filter(|entry| standing(entry) == state).count();
             section(entries.len(), of(State::Warning), of(State::Disabled))
         };
         let mut overview = json!({
@@ -39,6 +45,15 @@ impl View<'_> {
             fields.extend(more);
         }
         overview
+    }
+}
+
+/// How something is counted: what is configured as it should be and has no server that is well is not well.
+fn standing(entry: &Entry<'_>) -> State {
+    match (entry.status, entry.condition) {
+        (State::Disabled, _) | (_, Condition::Down) => State::Disabled,
+        (State::Warning, _) | (_, Condition::Partly) => State::Warning,
+        (State::Enabled, Condition::Well) => State::Enabled,
     }
 }
 

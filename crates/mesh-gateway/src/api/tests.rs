@@ -86,6 +86,43 @@ fn what_is_routed_is_told_without_secrets() {
 }
 
 #[test]
+fn services_that_nobody_answers_for_are_not_counted_as_well() {
+    let statics = statics(Default::default());
+    let text = "
+http:
+  services:
+    none: {loadBalancer: {servers: []}}
+    whole: {loadBalancer: {servers: [{url: 'http://10.0.0.1'}]}}
+    one: {weighted: {services: [{name: whole}, {name: none}]}}
+    lost: {weighted: {services: [{name: none}]}}
+    saved: {failover: {service: none, fallback: whole, errors: {status: ['500']}}}
+tcp:
+  services: {none: {loadBalancer: {servers: []}}}
+";
+    let part = crate::config::files::of_text(std::path::Path::new("a.yml"), text).expect("read");
+    let snapshot = snapshot::build(&[("file", &part)], &statics);
+    let view =
+        View { statics: &statics, started: SystemTime::UNIX_EPOCH, snapshot: &snapshot, certificates: None };
+    let told = |path: &str| -> Value {
+        let reply = view.answer(&Method::GET, path, None, &HeaderMap::new());
+        serde_json::from_slice(&reply.body).expect("JSON")
+    };
+    let counted = told("/api/overview");
+    // `none` and `lost` are down, `one` and `saved` have somebody left.
+    let [total, warnings, errors] =
+        ["total", "warnings", "errors"].map(|key| counted["http"]["services"][key].as_u64());
+    assert_eq!((warnings, errors), (Some(2), Some(2)), "{counted}");
+    assert!(total > Some(4));
+    assert_eq!(counted["tcp"]["services"], json!({"total": 1, "warnings": 0, "errors": 1}));
+    for (name, condition) in
+        [("none", json!("down")), ("lost", json!("down")), ("saved", json!("partly")), ("whole", Value::Null)]
+    {
+        let service = told(&format!("/api/http/services/{name}@file"));
+        assert_eq!((&service["condition"], &service["status"]), (&condition, &json!("enabled")), "{name}");
+    }
+}
+
+#[test]
 fn lists_are_narrowed_sorted_and_paged() {
     let statics = statics(Default::default());
     let names = |query: &str| -> Vec<String> {

@@ -84,6 +84,12 @@ pub(crate) fn allow_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_newtype_struct(MAY_BE_EMPTY, Maybe(std::marker::PhantomData))
 }
 
+/// Which item of a list a name stands for.
+fn place_in_list(name: &str) -> Option<u64> {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.parse().ok()
+}
+
 #[derive(Clone, Copy)]
 struct Reader<'n> {
     node: &'n Node,
@@ -198,8 +204,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 let parts: Vec<Node> = if text.is_empty() { Vec::new() } else { parts.collect() };
                 visitor.visit_seq(Items { items: parts.iter(), at: 0 })
             }
-            Value::Map(entries) if entries.iter().all(|(key, _)| key.starts_with('[')) => {
-                let items: Vec<Node> = entries.iter().map(|(_, node)| node.clone()).collect();
+            // Flags and labels have `[0]`; variables, whose names have no brackets, `0`.
+            Value::Map(entries) if entries.iter().all(|(key, _)| place_in_list(key).is_some()) => {
+                let mut entries: Vec<&(String, Node)> = entries.iter().collect();
+                entries.sort_by_key(|(key, _)| place_in_list(key));
+                let items: Vec<Node> = entries.into_iter().map(|(_, node)| node.clone()).collect();
                 visitor.visit_seq(Items { items: items.iter(), at: 0 })
             }
             Value::Map(_) => visitor.visit_seq(Items { items: [self.node.clone()].iter(), at: 0 }),

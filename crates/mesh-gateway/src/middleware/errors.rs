@@ -19,7 +19,8 @@ pub(crate) struct Errors {
     statuses: Statuses,
     rewrites: Vec<(Statuses, StatusCode)>,
     query: String,
-    headers: Vec<HeaderName>,
+    /// The only ones that go on; none if all do.
+    headers: Option<Vec<HeaderName>>,
     service: String,
     pages: OnceLock<Arc<Destination>>,
 }
@@ -35,7 +36,11 @@ impl Errors {
             statuses: Statuses::parse(&config.status)?,
             rewrites: config.status_rewrites.iter().map(rewrite).collect::<Result<_, _>>()?,
             query: config.query.clone(),
-            headers: config.error_request_headers.iter().map(header).collect::<Result<_, _>>()?,
+            headers: config
+                .error_request_headers
+                .as_ref()
+                .map(|names| names.iter().map(header).collect::<Result<_, _>>())
+                .transpose()?,
             service: config.service.clone(),
             pages: OnceLock::new(),
         })
@@ -70,9 +75,9 @@ impl Errors {
                 .replace("{url}", &query_escaped(&url));
         }
         let mut question = Exchange { method: Method::GET, ..asked.clone() };
-        if !self.headers.is_empty() {
+        if let Some(names) = &self.headers {
             question.headers.clear();
-            for name in &self.headers {
+            for name in names {
                 for value in asked.headers.get_all(name) {
                     question.headers.append(name, value.clone());
                 }
@@ -116,7 +121,7 @@ mod tests {
             status: vec!["500-599".to_owned()],
             status_rewrites: [("503".to_owned(), 500)].into(),
             query: "/{originalStatus}/{status}.html?of={url}".to_owned(),
-            error_request_headers: vec!["X-Id".to_owned()],
+            error_request_headers: Some(vec!["X-Id".to_owned()]),
             ..Default::default()
         };
         let layer = Errors::new(&config).expect("a layer");
@@ -129,6 +134,12 @@ mod tests {
         assert!(question.headers.contains_key("x-id") && !question.headers.contains_key("cookie"));
         assert_eq!(layer.status(StatusCode::BAD_GATEWAY), StatusCode::BAD_GATEWAY);
         assert!(layer.pages(StatusCode::BAD_GATEWAY).is_none(), "nobody has led it anywhere");
+        let none = model::ErrorPage { error_request_headers: Some(Vec::new()), ..config.clone() };
+        let question = Errors::new(&none).expect("a layer").question(&asked, StatusCode::BAD_GATEWAY);
+        assert!(question.headers.is_empty(), "an empty list lets none through: {:?}", question.headers);
+        let all = model::ErrorPage { error_request_headers: None, ..config };
+        let question = Errors::new(&all).expect("a layer").question(&asked, StatusCode::BAD_GATEWAY);
+        assert_eq!(question.headers.len(), 2);
         let wrong = model::ErrorPage { status: vec!["x".to_owned()], ..Default::default() };
         assert!(Errors::new(&wrong).is_err());
     }

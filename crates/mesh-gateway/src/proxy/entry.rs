@@ -188,7 +188,7 @@ impl Entry {
     }
 }
 
-/// The address without its protocol; none for UDP, or without a port.
+/// The address without its protocol; none for another one than TCP, or without a port.
 fn listening(address: &str) -> Option<String> {
     let (address, protocol) = address.split_once('/').unwrap_or((address, "tcp"));
     let (_, port) = address.rsplit_once(':')?;

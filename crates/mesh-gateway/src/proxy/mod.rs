@@ -24,6 +24,7 @@ mod shape;
 mod shortage;
 mod tcp;
 mod tunnel;
+mod udp;
 mod uploaded;
 
 #[cfg(test)]
@@ -35,3 +36,4 @@ pub(crate) use announced::preamble;
 pub(crate) use entry::{BindError, Entry};
 pub(crate) use handler::Site;
 pub(crate) use relayed::{Relays, RelaysError};
+pub(crate) use udp::UdpEntry;

@@ -45,7 +45,7 @@ pub(super) fn at_once(context: &Context, client: SocketAddr) -> Option<Way> {
         snapshot.entry_points.get(&context.entry).filter(|table| table.has_tcp() && !table.speaks_tls())?;
     let client = Some(client.ip().to_canonical());
     let connection = Connection { server_name: "", client, protocols: &[] };
-    Some(way(table.find_tcp(&connection, false, &snapshot.hosts)?, &connection))
+    Some(way(table.find_tcp(&connection, false)?, &connection))
 }
 
 /// Where a connection goes that has begun to speak.
@@ -60,7 +60,7 @@ pub(super) async fn route(context: &Context, from: &Connected, stream: &TcpStrea
     };
     let client = Some(from.client.ip().to_canonical());
     let connection = Connection { server_name: &hello.name, client, protocols: &hello.protocols };
-    match table.find_tcp(&connection, from.tls, &snapshot.hosts) {
+    match table.find_tcp(&connection, from.tls) {
         Some(route) => way(route, &connection),
         None => Way::Http,
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, options, options::Options, own,
-    provider_of, qualified, service::Services, tcp::TcpGathered, tcp_servers::TcpServices,
+    provider_of, qualified, service::Services, tcp::TcpGathered, tcp_servers::TcpServices, udp,
     unsupported::unsupported,
 };
 use crate::{
@@ -58,11 +58,12 @@ pub(crate) fn build(parts: &[(&str, &Configuration)], statics: &Statics) -> Snap
 /// Where routers are that name no entry point: those that say so, or all but the gateway's own.
 fn default_entry_points(statics: &Statics) -> Vec<String> {
     let names = |is: &dyn Fn(&EntryPoint) -> bool| -> Vec<String> {
-        let known = statics.entry_points.iter().filter(|(name, entry)| *name != "traefik" && is(entry));
+        let serves = |entry: &EntryPoint| !entry.is_udp() && is(entry);
+        let known = statics.entry_points.iter().filter(|(name, entry)| *name != "traefik" && serves(entry));
         known.map(|(name, _)| name.clone()).collect()
     };
-    let chosen = names(&|entry| entry.as_default);
-    if chosen.is_empty() { names(&|_| true) } else { chosen }
+    let chosen = statics.entry_points.values().any(|entry| entry.as_default);
+    names(&|entry| !chosen || entry.as_default)
 }
 
 impl Gathered {
@@ -141,7 +142,7 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     let mut gathered = gathered;
     let warnings = std::mem::take(&mut gathered.warnings);
     let mut snapshot = Snapshot { warnings, ..Snapshot::default() };
-    for name in statics.entry_points.keys() {
+    for (name, _) in statics.entry_points.iter().filter(|(_, entry)| !entry.is_udp()) {
         snapshot.entry_points.insert(name.clone(), Table::default());
     }
     let hosts = gathered.routers.values().flat_map(|router| HttpRule::names(&router.rule));
@@ -204,7 +205,8 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     (snapshot.middlewares, snapshot.layers) = layers.finish();
     (snapshot.services, snapshot.destinations) = services.finish();
-    snapshot.inventory = inventory(gathered, statics, &mut snapshot.udp_routers);
+    udp::place(&gathered.udp, statics, &mut snapshot);
+    snapshot.inventory = inventory(gathered, statics);
     snapshot
 }
 
@@ -219,7 +221,7 @@ fn unqualify(service: &mut String, router: &str) {
 }
 
 /// What was configured, for whoever asks: ranks and entry points are filled in as they are in force.
-fn inventory(mut gathered: Gathered, statics: &Statics, udp: &mut Named<Status>) -> Inventory {
+fn inventory(mut gathered: Gathered, statics: &Statics) -> Inventory {
     for (name, router) in &mut gathered.routers {
         unqualify(&mut router.service, name);
         if router.priority == 0 {
@@ -237,9 +239,6 @@ fn inventory(mut gathered: Gathered, statics: &Statics, udp: &mut Named<Status>)
         if router.priority == 0 {
             router.priority = TcpRule::priority(&router.rule);
         }
-    }
-    for name in gathered.udp.routers.keys() {
-        udp.entry(name.clone()).or_default().error("UDP is not served yet".to_owned(), true);
     }
     let mut all = Inventory::default();
     all.routers.configs = gathered.routers;
@@ -297,7 +296,7 @@ fn place_router(
     status: &mut Status,
 ) {
     for entry in &router.entry_points {
-        if !statics.entry_points.contains_key(entry) {
+        if !tables.contains_key(entry) {
             status.error(format!("entryPoint {entry:?} doesn't exist"), false);
         } else if !status.using.contains(entry) {
             status.using.push(entry.clone());

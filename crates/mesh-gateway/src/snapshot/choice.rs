@@ -97,7 +97,7 @@ impl Load {
     }
 
     /// Milliseconds, weighted by how busy it is.
-    fn score(&self, weight: f64) -> f64 {
+    pub(super) fn score(&self, weight: f64) -> f64 {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let count = u32::try_from(times.len()).unwrap_or(1).max(1);
         let mean = times

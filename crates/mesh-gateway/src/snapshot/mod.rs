@@ -5,10 +5,11 @@
 //! middleware or a service stands beside it, in the words and with the states of Traefik's API; it takes down nothing
 //! but what needs it.
 //!
-//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`) and UDP.
+//! Deliberately absent, each told when a configuration asks for it: routers of routers (`parentRefs`).
 
 mod build;
 mod choice;
+mod condition;
 mod inventory;
 mod layers;
 mod options;
@@ -21,13 +22,17 @@ mod sticky;
 mod tcp;
 mod tcp_servers;
 mod turns;
+mod udp;
 mod unsupported;
 
+#[cfg(test)]
+mod suite;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use build::build;
 pub(crate) use choice::{Asker, Busy};
+pub(crate) use condition::Condition;
 pub(crate) use inventory::{Inventory, Part};
 pub(crate) use place::Place;
 pub(crate) use servers::{Address, Balancer};
@@ -47,6 +52,7 @@ use crate::{
 use routes::Routes;
 use std::sync::Arc;
 use tcp_servers::TcpDestination;
+use udp::UdpRoute;
 
 /// What requests are routed by.
 #[derive(Debug, Default)]
@@ -62,6 +68,8 @@ pub(crate) struct Snapshot {
     /// Those that are served.
     pub(crate) tcp_destinations: Named<Arc<TcpDestination>>,
     pub(crate) tcp_middlewares: Named<Status>,
+    /// Where the clients of the entry points of UDP go.
+    pub(crate) udp: Named<UdpRoute>,
     pub(crate) udp_routers: Named<Status>,
     pub(crate) udp_services: Named<Status>,
     /// What was configured, for whoever asks.
@@ -126,8 +134,10 @@ pub(crate) struct Table {
     plain: Routes,
     tls: Routes,
     tcp: Vec<TcpRoute>,
-    /// Names of TLS options, by the hosts that HTTP routers ask for.
+    /// Names of TLS options, by the hosts that HTTP routers with TLS ask for.
     options: Named<String>,
+    /// Whether an HTTP router with TLS names no host, and so takes any.
+    any_host: bool,
 }
 
 impl Snapshot {
@@ -156,8 +166,13 @@ impl Table {
 
     /// The TLS options for a client that asks for a host.
     pub(crate) fn options(&self, host: &str) -> &str {
+        self.asked_for(host).unwrap_or(DEFAULT)
+    }
+
+    /// The options of the HTTP routers that ask for a host by its name.
+    fn asked_for(&self, host: &str) -> Option<&str> {
         let wild = || self.options.get(&format!("*.{}", host.split_once('.')?.1));
-        self.options.get(host).or_else(wild).map_or(DEFAULT, String::as_str)
+        self.options.get(host).or_else(wild).map(String::as_str)
     }
 
     /// Whether anybody here takes TLS.
@@ -170,18 +185,15 @@ impl Table {
         !self.tcp.is_empty()
     }
 
-    /// The TCP router for a connection; none if it is to speak HTTP. One that takes everything leaves with TLS what an
-    /// HTTP router asks for by name.
-    pub(crate) fn find_tcp(
-        &self,
-        connection: &Connection<'_>,
-        tls: bool,
-        hosts: &[String],
-    ) -> Option<&TcpRoute> {
+    /// The TCP router for a connection; none if it is to speak HTTP. With TLS, HTTP routers that ask for a host by name
+    /// go before all of TCP, and those that take any before those of TCP that take any.
+    pub(crate) fn find_tcp(&self, connection: &Connection<'_>, tls: bool) -> Option<&TcpRoute> {
+        if tls && self.asked_for(connection.server_name).is_some() {
+            return None;
+        }
         let found =
             self.tcp.iter().find(|route| (route.ends != Ends::Plain) == tls && route.matches(connection))?;
-        let named = tls && found.takes_all && hosts.iter().any(|host| host == connection.server_name);
-        (!named).then_some(found)
+        (!(tls && found.takes_all && self.any_host)).then_some(found)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     handshake::DEFAULT,
     rule::HttpRule,
 };
+use std::collections::BTreeSet;
 
 /// The options that a router asks for, by their whole name.
 pub(super) fn named(asked: &str, router: &str) -> String {
@@ -28,6 +29,8 @@ pub(super) struct Options {
     routers: Named<Vec<Wanted>>,
     /// By entry point and host; none where routers do not agree.
     hosts: Named<Named<Option<String>>>,
+    /// The entry points where a router names no host.
+    any: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,9 @@ impl Options {
             let Some(tls) = router.tls.as_ref().or(point.http.tls.as_ref()) else { continue };
             let options = named(&tls.options, name);
             let hosts = HttpRule::hosts(&router.rule).unwrap_or_default();
+            if hosts.is_empty() {
+                self.any.insert(entry.clone());
+            }
             for host in &hosts {
                 let of_entry = self.hosts.entry(entry.clone()).or_default();
                 let before = of_entry.entry(host.clone()).or_insert_with(|| Some(options.clone()));
@@ -97,8 +103,13 @@ impl Options {
     pub(super) fn finish(self, tables: &mut Named<Table>) {
         for (entry, hosts) in self.hosts {
             if let Some(table) = tables.get_mut(&entry) {
-                let agreed = hosts.into_iter().filter_map(|(host, options)| Some((host, options?)));
-                table.options = agreed.collect();
+                let options = |options: Option<String>| options.unwrap_or_else(|| DEFAULT.to_owned());
+                table.options = hosts.into_iter().map(|(host, wanted)| (host, options(wanted))).collect();
+            }
+        }
+        for entry in self.any {
+            if let Some(table) = tables.get_mut(&entry) {
+                table.any_host = true;
             }
         }
     }

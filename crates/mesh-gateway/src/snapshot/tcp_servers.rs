@@ -50,6 +50,13 @@ pub(crate) struct TcpServer {
     health: Arc<Health>,
 }
 
+impl TcpServers {
+    /// Which of them are well.
+    pub(super) fn up(&self) -> impl Iterator<Item = bool> {
+        self.servers.iter().map(|server| server.health.is_up())
+    }
+}
+
 impl TcpDestination {
     /// The server whose turn it is, and how it is spoken to; none if none is up.
     pub(crate) fn next(&self) -> Option<(&TcpServer, &TcpServers)> {

@@ -183,13 +183,17 @@ tcp:
     db: {rule: 'HostSNI(`db.test`)', service: db, tls: {passthrough: true}}
     ended: {rule: 'HostSNI(`ended.test`)', service: db, tls: {}, middlewares: [near]}
     rest: {rule: 'HostSNI(`*`)', service: db, tls: {}}
+    taken: {rule: 'HostSNI(`taken.test`)', service: db, tls: {}}
     plain: {rule: 'HostSNI(`*`)', service: db}
     wrong: {rule: 'HostSNI(`db.test`)', service: db}
     lost: {rule: 'HostSNI(`*`)', service: none}
   middlewares: {near: {ipAllowList: {sourceRange: [10.0.0.0/8]}}}
   services: {db: {loadBalancer: {servers: [{address: 'a:1'}, {address: 'b:1'}]}}}
 http:
-  routers: {web: {rule: 'Host(`web.test`)', service: s, tls: {}}}
+  routers:
+    web: {rule: 'Host(`web.test`) || Host(`taken.test`)', service: s, tls: {}}
+    plain: {rule: 'Host(`plain.test`)', service: s}
+    elsewhere: {rule: 'PathPrefix(`/`)', service: s, tls: {}, entryPoints: [websecure]}
   services: {s: {loadBalancer: {servers: [{url: 'http://a'}]}}}
 ";
     let folder = tempfile::tempdir().expect("a folder");
@@ -200,7 +204,7 @@ http:
     let snapshot = build(&[("file", &part)], &statics());
     let found = |name: &str, tls: bool| {
         let connection = Connection { server_name: name, client: "10.1.1.1".parse().ok(), protocols: &[] };
-        let route = snapshot.entry_points["web"].find_tcp(&connection, tls, &snapshot.hosts);
+        let route = snapshot.entry_points["web"].find_tcp(&connection, tls);
         route.map(|route| (route.name.as_str(), route.ends, route.admits(&connection)))
     };
     for (name, tls, expected) in [
@@ -208,10 +212,16 @@ http:
         ("ended.test", true, Some(("ended@file", Ends::Here, true))),
         ("other.test", true, Some(("rest@file", Ends::Here, true))),
         ("web.test", true, None),
+        // Its host is asked for by HTTP too, and that goes before.
+        ("taken.test", true, None),
+        // Nobody asks for that one by HTTP with TLS.
+        ("plain.test", true, Some(("rest@file", Ends::Here, true))),
         ("", false, Some(("plain@file", Ends::Plain, true))),
     ] {
         assert_eq!(found(name, tls), expected, "{name}");
     }
+    let any = Connection { server_name: "other.test", client: None, protocols: &[] };
+    assert!(snapshot.entry_points["websecure"].find_tcp(&any, true).is_none(), "HTTP takes any host there");
     for (name, error) in [("wrong", "no TLS on router"), ("lost", "does not exist")] {
         let status = &snapshot.tcp_routers[&format!("{name}@file")];
         assert_eq!(status.state, State::Disabled);
@@ -219,7 +229,7 @@ http:
     }
     let connection =
         Connection { server_name: "ended.test", client: "11.1.1.1".parse().ok(), protocols: &[] };
-    let route = snapshot.entry_points["web"].find_tcp(&connection, true, &snapshot.hosts).expect("a route");
+    let route = snapshot.entry_points["web"].find_tcp(&connection, true).expect("a route");
     assert!(!route.admits(&connection));
     let servers: Vec<_> = (0..3).filter_map(|_| route.destination.next()).collect();
     let servers: Vec<_> = servers.iter().map(|(server, _)| server.address.as_str()).collect();

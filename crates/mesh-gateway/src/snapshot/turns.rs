@@ -23,17 +23,20 @@ impl Turns {
                 *weight = (weight.saturating_mul(TURNS_MAX) / sum).max(1);
             }
         }
-        let total = i64::try_from(weights.iter().sum::<usize>()).unwrap_or(0);
-        let mut credit = vec![0_i64; weights.len()];
-        let mut order = Vec::new();
+        let total: usize = weights.iter().sum();
+        // How often each had a turn. The next one is due after as many parts of the round as its weight divides it into.
+        let mut had = vec![0_usize; weights.len()];
+        let mut order = Vec::with_capacity(total);
         for _ in 0..total {
-            for (credit, weight) in credit.iter_mut().zip(&weights) {
-                *credit += i64::try_from(*weight).unwrap_or(0);
-            }
-            let richest = (0..credit.len()).rev().max_by_key(|at| credit[*at]);
-            if let Some(richest) = richest {
-                credit[richest] -= total;
-                order.push(richest);
+            let due = (0..weights.len()).filter(|at| had[*at] < weights[*at]);
+            let next = due.min_by(|left, right| {
+                let (left_due, right_due) =
+                    ((had[*left] + 1) * weights[*right], (had[*right] + 1) * weights[*left]);
+                left_due.cmp(&right_due).then(weights[*left].cmp(&weights[*right]))
+            });
+            if let Some(next) = next {
+                had[next] += 1;
+                order.push(next);
             }
         }
         Self { order, next: AtomicUsize::new(0) }
@@ -64,6 +67,8 @@ mod tests {
         for (weights, expected) in [
             (&[1, 1][..], &[0, 1, 0, 1][..]),
             (&[3, 1], &[0, 0, 1, 0]),
+            (&[11, 3], &[0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0]),
+            (&[1, 2], &[1, 0, 1]),
             (&[10, 10, 0], &[0, 1, 0, 1]),
             (&[0], &[]),
             (&[], &[]),

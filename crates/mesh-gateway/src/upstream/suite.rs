@@ -112,6 +112,55 @@ fn talk(case: &Case) -> Played {
     Played::compare(&expected, &(found.is_ok(), said))
 }
 
+/// Whether a server is believed that shows a certificate of these names, signed by an authority that is known.
+fn believed(case: &Case) -> Played {
+    let authority = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = params.self_signed(&authority).expect("a root");
+    let issuer = rcgen::Issuer::new(params, authority);
+    let mut params = rcgen::CertificateParams::new(case.texts("dns")).expect("names");
+    let uris = case.texts("uris").into_iter().map(|uri| rcgen::SanType::URI(uri.try_into().expect("a URI")));
+    params.subject_alt_names.extend(uris);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let leaf = params.signed_by(&key, &issuer).expect("a certificate");
+    let transport = Transport::new(&model::ServersTransport {
+        root_cas: vec![root.pem()],
+        peer_cert_sans: serde_json::from_value(case.fields["sans"].clone()).expect("names"),
+        ..model::ServersTransport::default()
+    });
+    let config = transport.expect("a transport").tls(false).expect("a configuration");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let server = rustls::ServerConfig::builder_with_provider(mesh_tls::provider())
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key));
+    let mut server =
+        rustls::ServerConnection::new(Arc::new(server.expect("a configuration"))).expect("a server");
+    let name = "server.test".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(config, name).expect("a client");
+    let mut refused = false;
+    while client.is_handshaking() && !refused {
+        let mut said = Vec::new();
+        client.write_tls(&mut said).expect("memory");
+        server.read_tls(&mut said.as_slice()).expect("memory");
+        server.process_new_packets().expect("nothing of the server's is wrong");
+        let mut said = Vec::new();
+        server.write_tls(&mut said).expect("memory");
+        client.read_tls(&mut said.as_slice()).expect("memory");
+        refused = client.process_new_packets().is_err();
+    }
+    Played::compare(&case.flag("expErr"), &refused)
+}
+
+#[test]
+fn servers_are_believed_as_with_traefik() {
+    play("pkg/tls", &[], |case| match case.test.as_str() {
+        "Test_VerifyPeerCertificate" if !case.flag("foreign") => believed(case),
+        // Certificates that are shown to clients are played where those are kept.
+        _ => Played::Foreign,
+    });
+}
+
 #[test]
 fn servers_are_asked_as_traefik_asks_them() {
     // A path that is no path is found out by the first question.

@@ -76,10 +76,31 @@ pub(crate) enum HostsError {
 }
 
 impl HostsError {
-    /// Whether it takes somebody else to do it.
+    /// Whether the system refused for lack of rights.
     pub(super) fn is_forbidden(&self) -> bool {
-        let forbidden = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
-        matches!(self, Self::File { source, .. } if forbidden.contains(&source.kind()))
+        self.kind() == Some(io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether nobody can write there.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::File { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether it may be written, found out without changing it.
+pub(super) fn writable(path: &Path) -> Result<(), HostsError> {
+    match fs::OpenOptions::new().write(true).open(path) {
+        Ok(_) => Ok(()),
+        // What stands in the way of making one is told where it is made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("open", path, error)),
     }
 }
 
@@ -108,12 +129,23 @@ pub(super) fn change(
         Ok(()) => Ok(true),
         // It is mounted there: its place is no one's to give.
         Err(error) if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices) => {
-            let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(&after));
-            written.and_then(|()| file.sync_all()).map_err(|error| failed("write", path, error))?;
+            in_place(&mut file, &after).map_err(|error| {
+                // It was there before, so there is room for it; if not, the first error says more.
+                let _ = in_place(&mut file, &before);
+                failed("write", path, error)
+            })?;
             Ok(true)
         }
         Err(error) => Err(failed("replace", path, error)),
     }
+}
+
+/// Writes over what is there; what is left of it behind is cut off last.
+fn in_place(file: &mut fs::File, content: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
 }
 
 /// The file that is there now, held against others.

@@ -122,12 +122,13 @@ fn write(
     if context.settings.dry_run {
         return Ok(0);
     }
+    let refused =
+        |error| told(error, path, &write_as_root(&context.home, whose, path, arguments.all, &before));
+    file::writable(path).map_err(refused)?;
     if !arguments.yes && !confirmed("Go on?")? {
         return Err(CliError::said("nothing was written").with_hint("`--yes` writes without asking"));
     }
-    let written = file::change(path, |before| block::with(before, whose, entries).map(Some));
-    let words = if arguments.all { "--write --all" } else { "--write" };
-    written.map_err(|error| told(error, &as_root(context, &whose.project, words, path)))?;
+    file::change(path, |before| block::with(before, whose, entries).map(Some)).map_err(refused)?;
     console::err_line(&format!(" Hosts {}  Written", path.display()));
     Ok(0)
 }
@@ -143,11 +144,12 @@ fn remove(context: &Context, whose: &Whose, path: &Path, yes: bool) -> Result<u8
         console::err_line(&format!("the names of project {project} would be taken from {}", path.display()));
         return Ok(0);
     }
+    let refused = |error| told(error, path, &remove_as_root(&context.home, project, path));
+    file::writable(path).map_err(refused)?;
     if !yes && !confirmed(&format!("Take the names of project {project} from {}?", path.display()))? {
         return Err(CliError::said("nothing was removed").with_hint("`--yes` removes without asking"));
     }
-    let removed = file::change(path, |before| block::without(before, whose));
-    removed.map_err(|error| told(error, &as_root(context, project, "--remove", path)))?;
+    file::change(path, |before| block::without(before, whose)).map_err(refused)?;
     console::err_line(&format!(" Hosts {}  Removed", path.display()));
     Ok(0)
 }
@@ -164,17 +166,32 @@ pub(super) fn forget(context: &Context, project: &str) {
         Ok(_) => console::err_line(&format!(" Hosts {HOSTS}  Removed")),
         Err(error) if error.is_forbidden() => console::err_line(&format!(
             "warning: the names of project {project} are still in {HOSTS}: {}",
-            as_root(context, project, "--remove", path)
+            remove_as_root(&context.home, project, path)
         )),
         Err(error) => console::err_line(&format!("warning: {}", CliError::from(error).render(false))),
     }
 }
 
-/// The command by which root does it for this home.
-fn as_root(context: &Context, project: &str, words: &str, path: &Path) -> String {
+/// The command by which root takes the names of a project of this home away. It needs nothing that runs.
+fn remove_as_root(home: &Home, project: &str, path: &Path) -> String {
     let file =
         if path == Path::new(HOSTS) { String::new() } else { format!(" --hosts-file {}", quoted(path)) };
-    format!("sudo env {} mesh -p {project} hosts {words} --yes{file}", places(&context.home))
+    format!("sudo env {} mesh -p {project} hosts --remove --yes{file}", places(home))
+}
+
+/// The commands by which they come there: which names there are is told to the project's own user alone, so that root
+/// gets only the lines.
+fn write_as_root(home: &Home, whose: &Whose, path: &Path, all: bool, before: &[u8]) -> String {
+    let project = whose.project.as_str();
+    let known = !matches!(block::without(before, whose), Ok(None));
+    let first = if known { remove_as_root(home, project, path) + " && " } else { String::new() };
+    let all = if all { " --all" } else { "" };
+    let lines = format!("mesh -p {project} hosts{all}");
+    // A last line without an end would go on with the first of them.
+    let lines =
+        if before.last().is_none_or(|byte| *byte == b'\n') { lines } else { format!("(echo; {lines})") };
+    let file = if path == Path::new(HOSTS) { HOSTS.to_owned() } else { quoted(path) };
+    format!("{first}{lines} | sudo tee -a {file} >/dev/null")
 }
 
 /// The variables by which another user finds a home.
@@ -196,11 +213,20 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-fn told(error: HostsError, command: &str) -> CliError {
-    if error.is_forbidden() {
-        return CliError::said(format!("{error}: it is root's")).with_hint(format!("run `{command}`"));
+fn told(error: HostsError, path: &Path, command: &str) -> CliError {
+    let shown = path.display();
+    if error.is_read_only() {
+        return CliError::said(format!("{error}: its file system is read-only")).with_hint(
+            "`mesh hosts` prints the lines: put them where this machine keeps its names, or have a name server answer",
+        );
     }
-    error.into()
+    match (error.is_forbidden(), rustix::process::geteuid().is_root()) {
+        (true, false) => CliError::said(format!("could not write {shown}: it is another user's"))
+            .with_hint(format!("run `{command}`")),
+        (true, true) => CliError::said(format!("{error}, as root too"))
+            .with_hint(format!("`lsattr {shown}` says whether it is immutable")),
+        (false, _) => error.into(),
+    }
 }
 
 /// Addresses with their names, of all gateways; so many names a line.
@@ -295,6 +321,36 @@ mod tests {
         let local = [gateway(&[("127.0.0.1:443", 443)], &["a.localhost", "localhost"])];
         assert!(entries(&local, false).is_empty());
         assert_eq!(entries(&local, true), [("127.0.0.1".to_owned(), vec!["a.localhost".to_owned()])]);
+    }
+
+    #[test]
+    fn who_may_not_write_is_told_what_does() {
+        let home = Home { data: "/d/data".into(), state: "/d/state".into(), runtime: "/d/run".into() };
+        let whose = Whose { project: "shop".to_owned(), owner: "0123456789ab".to_owned() };
+        let entries = [("127.0.0.1".to_owned(), vec!["a.test".to_owned()])];
+        let known = block::with(b"127.0.0.1 localhost\n", &whose, &entries).expect("put in");
+        let (hosts, other) = (Path::new(HOSTS), Path::new("/x y"));
+        let remove = "sudo env MESH_HOME='/d' mesh -p shop hosts --remove --yes";
+        assert_eq!(remove_as_root(&home, "shop", hosts), remove);
+        let again = format!("{remove} && mesh -p shop hosts | sudo tee -a /etc/hosts >/dev/null");
+        for (path, all, before, want) in [
+            (hosts, false, &b""[..], "mesh -p shop hosts | sudo tee -a /etc/hosts >/dev/null"),
+            (hosts, true, b"x\n", "mesh -p shop hosts --all | sudo tee -a /etc/hosts >/dev/null"),
+            (other, false, b"x", "(echo; mesh -p shop hosts) | sudo tee -a '/x y' >/dev/null"),
+            (hosts, false, &known, again.as_str()),
+        ] {
+            assert_eq!(write_as_root(&home, &whose, path, all, before), want);
+        }
+        let refused = |kind: std::io::ErrorKind| {
+            let source = std::io::Error::from(kind);
+            let error = HostsError::File { attempted: "open", path: HOSTS.into(), source };
+            told(error, hosts, "do it").render(false)
+        };
+        let read_only = refused(std::io::ErrorKind::ReadOnlyFilesystem);
+        assert!(read_only.contains("read-only") && !read_only.contains("sudo"), "{read_only}");
+        let root = rustix::process::geteuid().is_root();
+        let forbidden = refused(std::io::ErrorKind::PermissionDenied);
+        assert!(forbidden.contains(if root { "lsattr /etc/hosts" } else { "run `do it`" }), "{forbidden}");
     }
 
     #[test]

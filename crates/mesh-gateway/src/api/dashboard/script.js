@@ -67,7 +67,7 @@ function drawTop() {
   if (overview.udp.routers.total) figures.push(["UDP routers", overview.udp.routers]);
   at("summary").replaceChildren(...figures.map(([label, section]) => figure(label, section)));
   const counts = {};
-  for (const router of Object.values(data.raw.routers || {}).concat(Object.values(data.raw.tcpRouters || {})))
+  for (const router of ["routers", "tcpRouters", "udpRouters"].flatMap(part => Object.values(data.raw[part] || {})))
     for (const entry of router.using || []) counts[entry] = (counts[entry] || 0) + 1;
   at("entries").replaceChildren(...entries.map(entry => make("button", {
     type: "button", class: "entry", "aria-pressed": String(now.entry === entry.name), title: "Show only what comes in here",
@@ -86,7 +86,10 @@ function drawTop() {
   at("tabs").replaceChildren(...tabs.map(([id, label]) => make("button", { type: "button", "aria-current": now.tab === id ? "page" : undefined, text: label, on: () => { now.tab = id; restart(); } })));
 }
 
-const tags = thing => [make("span", { class: "tag", text: provider(thing.name) }), thing.status === "enabled" ? null : make("span", { class: "chip " + (thing.status === "disabled" ? "bad" : "warn"), text: thing.status })];
+const tags = thing => [make("span", { class: "tag", text: provider(thing.name) }), " ", thing.status === "enabled" ? null : make("span", { class: "chip " + (thing.status === "disabled" ? "bad" : "warn"), text: thing.status }), " ",
+  thing.condition ? make("span", { class: "chip " + (thing.condition === "down" ? "bad" : "warn"), text: thing.condition === "down" ? "down" : "partly down" }) : null];
+// How a thing stands: as it is configured, and for a service as its servers are.
+const standing = thing => thing.condition === "down" ? "disabled" : thing.condition && thing.status === "enabled" ? "warning" : thing.status;
 function title(thing, key) {
   const toggle = () => { now.open.has(key) ? now.open.delete(key) : now.open.add(key); draw(); };
   return make("div", { class: "name" }, make("button", { type: "button", "aria-expanded": String(now.open.has(key)), text: thing.name.slice(0, thing.name.lastIndexOf("@")), on: toggle }), " ", tags(thing));
@@ -119,6 +122,7 @@ function more(thing, key, related) {
   if (!now.open.has(key)) return null;
   return make("div", { class: "more" }, [thing].concat(related || []).map(part => {
     const { name, ...rest } = part;
+    if (rest.rule) delete rest.condition;
     return [make("span", { class: "quiet", text: name }), make("pre", { text: JSON.stringify(rest, null, 2) })];
   }).flat());
 }
@@ -134,12 +138,12 @@ function route(router, protocol) {
     return make("span", { class: "chip" + (!there || there.status === "disabled" ? " bad" : there.status === "warning" ? " warn" : ""), title: there ? (there.error || []).join("; ") : "does not exist", text: short(name, router.name) });
   });
   const related = through.filter(name => known[name]).map(name => ({ name, ...known[name] })).concat(found ? [{ name: target, ...found }] : []);
-  return make("article", { class: "item " + router.status },
+  return make("article", { class: "item " + standing(router) },
     make("div", { class: "way" },
       make("div", {}, make("div", { class: "chips" }, (router.using || router.entryPoints || []).map(text => make("span", { class: "chip", text })), router.tls ? make("span", { class: "tag", text: router.tls.passthrough ? "TLS passed on" : "TLS" }) : null)),
       make("div", {}, title(router, key), make("div", { class: "rule mono", text: router.rule || "" })),
       make("div", {}, chips.length ? make("div", { class: "chips" }, chips) : make("span", { class: "quiet none", text: "no middleware" })),
-      make("div", {}, make("div", {}, make("span", { class: found && found.status !== "disabled" ? "" : own(target) ? "" : "chip bad", text: short(target, router.name) })), found ? servers(found) : own(target) ? null : make("span", { class: "quiet", text: "does not exist" }))),
+      make("div", {}, make("div", {}, make("span", { class: found && standing(found) !== "disabled" ? "" : own(target) ? "" : "chip bad", text: short(target, router.name) })), found ? servers(found) : own(target) ? null : make("span", { class: "quiet", text: "does not exist" }))),
     errors(router), found ? errors(found) : null, more(router, key, related));
 }
 const name = thing => "/" + thing.name;
@@ -148,7 +152,7 @@ function thing(item, kind) {
   const key = kind + name(item), users = item.usedBy || [];
   const type = Object.keys(item).find(field => typeof item[field] === "object" && !Array.isArray(item[field]) && field !== "serverStatus");
   const right = kind === "service" ? servers(item) : make("code", { text: type ? JSON.stringify(item[type]) : "" });
-  return make("article", { class: "item " + item.status },
+  return make("article", { class: "item " + standing(item) },
     make("div", { class: "way two" },
       make("div", {}, title(item, key), make("div", { class: "quiet", text: type || "of the gateway" })),
       make("div", {}, make("div", { class: "rule" }, right), make("div", { class: "quiet", text: users.length ? "used by " + users.join(", ") : "not used" }))),
@@ -165,17 +169,19 @@ function certificate(one) {
 
 // What is wrong comes first.
 const rank = { disabled: -2, warning: -1 };
-const named = part => Object.entries(part || {}).map(([name, thing]) => ({ name, ...thing })).sort((a, b) => (rank[a.status] || 0) - (rank[b.status] || 0) || a.name.localeCompare(b.name, undefined, { numeric: true }));
+const named = part => Object.entries(part || {}).map(([name, thing]) => ({ name, ...thing })).sort((a, b) => (rank[standing(a)] || 0) - (rank[standing(b)] || 0) || a.name.localeCompare(b.name, undefined, { numeric: true }));
 function keeps(item, extra) {
-  if (now.status && item.status !== now.status) return false;
-  if (!now.internal && !now.search && own(item.name) && item.status === "enabled") return false;
+  if (now.status && standing(item) !== now.status) return false;
+  if (!now.internal && !now.search && own(item.name) && standing(item) === "enabled") return false;
   if (now.provider && provider(item.name) !== now.provider) return false;
   return !now.search || JSON.stringify([item, extra]).toLowerCase().includes(now.search);
 }
 
 function chosen() {
   const raw = data.raw, here = router => !now.entry || (router.using || router.entryPoints || []).includes(now.entry);
-  const routes = (part, services, protocol) => named(part).filter(router => here(router) && keeps(router, (services || {})[qualified(router.service || "", router.name)])).map(router => () => route(router, protocol));
+  // A route stands as the servers of its service do.
+  const led = (part, services) => Object.fromEntries(Object.entries(part || {}).map(([name, router]) => [name, { ...router, condition: ((services || {})[qualified(router.service || "", name)] || {}).condition }]));
+  const routes = (part, services, protocol) => named(led(part, services)).filter(router => here(router) && keeps(router, (services || {})[qualified(router.service || "", router.name)])).map(router => () => route(router, protocol));
   switch (now.tab) {
     case "services": return named(raw.services).filter(item => keeps(item)).map(item => () => thing(item, "service"));
     case "middlewares": return named(raw.middlewares).concat(named(raw.tcpMiddlewares)).filter(item => keeps(item)).map(item => () => thing(item, "middleware"));

@@ -153,7 +153,8 @@ record! {
         status_rewrites: Named<u16>,
         service: String,
         query: String,
-        error_request_headers: Vec<String>,
+        /// None stands for all of them, an empty list for none.
+        error_request_headers: Option<Vec<String>>,
     }
 
     /// Whose requests are counted together.

@@ -92,8 +92,13 @@ record! {
         http: EntryPointHttp,
         http2: Http2,
         http3: Unsupported,
-        udp: Unsupported,
+        udp: UdpSessions,
         observability: EntryObservability,
+    }
+
+    /// How long a client of UDP is silent until it is forgotten.
+    UdpSessions {
+        timeout: Span,
     }
 
     /// The lives of connections.
@@ -270,6 +275,19 @@ record! {
 impl Default for Core {
     fn default() -> Self {
         Self { default_rule_syntax: "v3".to_owned() }
+    }
+}
+
+impl EntryPoint {
+    /// Whether datagrams come in here.
+    pub(crate) fn is_udp(&self) -> bool {
+        self.address.rsplit_once('/').is_some_and(|(_, protocol)| protocol.eq_ignore_ascii_case("udp"))
+    }
+}
+
+impl Default for UdpSessions {
+    fn default() -> Self {
+        Self { timeout: Span::seconds(3) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What of a static configuration is understood and not done.
 
-use super::Statics;
+use super::{EntryPoint, Http2, Statics};
 use crate::config::Warning;
 
 /// One warning for everything that was asked for and has no effect.
@@ -46,6 +46,11 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
             "providers.docker.username and password",
         );
     }
+    note(providers.providers_throttle_duration.get().is_some(), "providers.providersThrottleDuration");
+    note(
+        providers.file.as_ref().is_some_and(|file| file.debug_log_generated_template),
+        "providers.file.debugLogGeneratedTemplate",
+    );
     note(statics.access_log.as_ref().is_some_and(|log| log.otlp.given), "accessLog.otlp");
     if let Some(metrics) = &statics.metrics {
         note(metrics.datadog.given, "metrics.datadog");
@@ -58,17 +63,34 @@ pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
         note(!matches!(log.format.as_str(), "" | "common" | "json"), "log.format");
         note(log.otlp.given, "log.otlp");
     }
-    for (name, entry) in &statics.entry_points {
-        let mut note = |given: bool, option: &str| note(given, &format!("entryPoints.{name}.{option}"));
-        note(entry.allow_acme_by_pass, "allowACMEByPass");
-        note(entry.reuse_port, "reusePort");
-        note(!entry.forwarded_headers.connection.is_empty(), "forwardedHeaders.connection");
-        note(entry.http3.given, "http3");
-        note(entry.udp.given, "udp");
-    }
+    options.extend(statics.entry_points.iter().flat_map(|(name, entry)| of_entry_point(name, entry)));
     if options.is_empty() {
         return None;
     }
     let message = format!("these options have no effect yet: {}", options.join(", "));
     Some(Warning { place: "static configuration".to_owned(), message })
+}
+
+/// What of an entry point has no effect.
+fn of_entry_point(name: &str, entry: &EntryPoint) -> Vec<String> {
+    let (http2, usual) = (&entry.http2, Http2::default());
+    let tls = entry.http.tls.as_ref();
+    let all = [
+        (entry.allow_acme_by_pass, "allowACMEByPass"),
+        (entry.reuse_port, "reusePort"),
+        (!entry.forwarded_headers.connection.is_empty(), "forwardedHeaders.connection"),
+        (entry.http3.given, "http3"),
+        (
+            http2.max_decoder_header_table_size != usual.max_decoder_header_table_size,
+            "http2.maxDecoderHeaderTableSize",
+        ),
+        (
+            http2.max_encoder_header_table_size != usual.max_encoder_header_table_size,
+            "http2.maxEncoderHeaderTableSize",
+        ),
+        (tls.is_some_and(|tls| !tls.cert_resolver.is_empty()), "http.tls.certResolver"),
+        (tls.is_some_and(|tls| !tls.domains.is_empty()), "http.tls.domains"),
+    ];
+    let given = all.iter().filter(|(given, _)| *given);
+    given.map(|(_, option)| format!("entryPoints.{name}.{option}")).collect()
 }

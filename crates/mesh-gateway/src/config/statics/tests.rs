@@ -135,5 +135,29 @@ fn what_is_wrong_or_without_effect_is_named() {
         loaded(&["--metrics.influxdb2=true", "--entrypoints.web.http3", "--entrypoints.web.address=:1"], &[]);
     let warning = not_yet(&read.expect("known flags")).expect("a warning");
     assert_eq!(warning.message, "these options have no effect yet: metrics.influxDB2, entryPoints.web.http3");
+    let (read, _) = loaded(
+        &[],
+        &[
+            ("TRAEFIK_ENTRYPOINTS_WEB_ADDRESS", ":1"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_HTTP_TLS_CERTRESOLVER", "le"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_HTTP_TLS_DOMAINS_10_MAIN", "b.test"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_HTTP_TLS_DOMAINS_2_MAIN", "a.test"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_HTTP2_MAXDECODERHEADERTABLESIZE", "1"),
+            ("TRAEFIK_ENTRYPOINTS_DNS_ADDRESS", ":53/udp"),
+            ("TRAEFIK_ENTRYPOINTS_DNS_UDP_TIMEOUT", "5s"),
+            ("TRAEFIK_PROVIDERS_PROVIDERSTHROTTLEDURATION", "1s"),
+        ],
+    );
+    let read = read.expect("known variables");
+    assert!(read.entry_points["dns"].is_udp() && !read.entry_points["web"].is_udp());
+    assert_eq!(
+        not_yet(&read).expect("a warning").message,
+        "these options have no effect yet: providers.providersThrottleDuration, \
+         entryPoints.web.http2.maxDecoderHeaderTableSize, entryPoints.web.http.tls.certResolver, \
+         entryPoints.web.http.tls.domains"
+    );
+    let tls = read.entry_points["web"].http.tls.as_ref().expect("TLS");
+    let names: Vec<&str> = tls.domains.iter().map(|domain| domain.main.as_str()).collect();
+    assert_eq!(names, ["a.test", "b.test"], "items of a list come by their numbers");
     assert_eq!(not_yet(&loaded(&[], &[]).0.expect("nothing")), None);
 }

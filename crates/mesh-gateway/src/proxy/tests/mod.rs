@@ -6,9 +6,12 @@ mod faults;
 mod hostile;
 mod layers;
 mod plain;
+mod routing;
 mod servers;
+mod tables;
 mod tcp;
 mod tls;
+mod udp;
 
 use crate::{
     config::statics::{EntryPoint, FileProvider, Ping, Statics},

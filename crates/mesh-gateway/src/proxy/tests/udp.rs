@@ -1,0 +1,156 @@
+//! Datagrams through a gateway: sessions, their ends, and their bounds.
+
+use super::*;
+use crate::config::{duration::Span, statics::UdpSessions};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::net::UdpSocket;
+
+/// A server that says its name and gives back what it gets, as often as a datagram's first byte says.
+async fn echo(name: &'static str) -> Server {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let task = tokio::spawn(async move {
+        let mut datagram = vec![0; 65_535];
+        while let Ok((size, client)) = socket.recv_from(&mut datagram).await {
+            let times = datagram.first().copied().unwrap_or_default().saturating_sub(b'0');
+            for _ in 0..times {
+                let answer = [name.as_bytes(), &datagram[..size]].concat();
+                // A client may have left.
+                let _ = socket.send_to(&answer, client).await;
+            }
+        }
+    });
+    Server { address, task }
+}
+
+async fn client(gateway: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    socket.connect(gateway).await.expect("an address");
+    socket
+}
+
+/// Asks until there is an answer: datagrams may be lost on their way.
+async fn asked(client: &UdpSocket, said: &str) -> String {
+    let mut datagram = vec![0; 65_535];
+    let asking = async {
+        loop {
+            client.send(said.as_bytes()).await.expect("sent");
+            let answer = tokio::time::timeout(Duration::from_secs(1), client.recv(&mut datagram)).await;
+            if let Ok(Ok(size)) = answer {
+                break String::from_utf8_lossy(&datagram[..size]).into_owned();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("an answer in time")
+}
+
+async fn gateway(servers: &[&Server], silence: i64) -> Running {
+    let servers: Vec<_> = servers.iter().map(|server| format!("{{address: '{}'}}", server.address)).collect();
+    let dynamic = format!(
+        "udp:\n  routers: {{all: {{entryPoints: [dns], service: s}}}}\n  services: {{s: {{loadBalancer: {{servers: [{}]}}}}}}\n",
+        servers.join(", ")
+    );
+    running_as(&dynamic, |statics| {
+        let entry = EntryPoint {
+            address: "127.0.0.1:0/udp".to_owned(),
+            udp: UdpSessions { timeout: Span::milliseconds(silence) },
+            ..EntryPoint::default()
+        };
+        statics.entry_points.insert("dns".to_owned(), entry);
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_stays_with_its_server_while_it_speaks() {
+    let (one, two) = (echo("one").await, echo("two").await);
+    let running = gateway(&[&one, &two], 60_000).await;
+    let mut found = BTreeSet::new();
+    for _ in 0..4 {
+        let client = client(running.at("dns")).await;
+        let first = asked(&client, "1hello").await;
+        for said in ["1again", "1and again"] {
+            let answer = asked(&client, said).await;
+            assert_eq!(answer.get(..3), first.get(..3), "{answer}");
+        }
+        found.insert(first);
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["one1hello", "two1hello"]);
+    let large = format!("1{}", "x".repeat(60_000));
+    let client = client(running.at("dns")).await;
+    assert_eq!(asked(&client, &large).await.len(), 60_004, "a large datagram stays whole");
+    // Several answers to one question come all.
+    client.send(b"3more").await.expect("sent");
+    let mut datagram = [0; 100];
+    for _ in 0..3 {
+        let size = tokio::time::timeout(PATIENCE, client.recv(&mut datagram)).await.expect("in time");
+        assert!(String::from_utf8_lossy(&datagram[..size.expect("an answer")]).ends_with("3more"));
+    }
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_client_is_forgotten_and_a_new_configuration_is_for_new_sessions() {
+    let (one, two) = (echo("one").await, echo("two").await);
+    let running = gateway(&[&one], 50).await;
+    let client = client(running.at("dns")).await;
+    assert_eq!(asked(&client, "1").await, "one1");
+    write(
+        running.folder.path(),
+        &format!(
+            "udp:\n  routers: {{all: {{entryPoints: [dns], service: s}}}}\n  services: {{s: {{loadBalancer: {{servers: [{{address: '{}'}}]}}}}}}\n",
+            two.address
+        ),
+    );
+    let changed = async {
+        while asked(&client, "1").await != "two1" {
+            // Its silence ends its session, and the next one is by the new configuration.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, changed).await.expect("the new server in time");
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_bounded_and_end() {
+    let server = echo("one").await;
+    let running = gateway(&[&server], 60_000).await;
+    let site = running.gateway.site();
+    let options = EntryPoint {
+        address: "127.0.0.1:0/udp".to_owned(),
+        udp: UdpSessions { timeout: Span::milliseconds(300) },
+        ..EntryPoint::default()
+    };
+    let entry = super::super::UdpEntry::bind("dns", &options, site).await.expect("listens").with_sessions(2);
+    let address = entry.address().expect("an address");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let task = tokio::spawn(entry.serve(stopped));
+    let held = [client(address).await, client(address).await];
+    for one in &held {
+        assert_eq!(asked(one, "1").await, "one1");
+    }
+    // A third one gets its answer when a place is free again, and not before; the two go on until they are silent.
+    let (third, answers) = (client(address).await, Arc::new(AtomicUsize::new(0)));
+    for _ in 0..5 {
+        third.send(b"1").await.expect("sent");
+        for one in &held {
+            assert_eq!(asked(one, "1").await, "one1");
+        }
+        let mut datagram = [0; 10];
+        if third.try_recv(&mut datagram).is_ok() {
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    assert_eq!(answers.load(Ordering::Relaxed), 0);
+    assert_eq!(asked(&third, "1").await, "one1");
+    stop.send(true).expect("it listens");
+    tokio::time::timeout(PATIENCE, task).await.expect("an end in time").expect("no fault");
+    running.gateway.stop().await;
+}
