@@ -14,3 +14,4 @@ pub mod options;
 pub mod request;
 pub mod server;
 pub mod status;
+mod tagged;
