@@ -2,7 +2,7 @@
 # Runs a fuzz target on the project's own toolchain, without cargo-fuzz: fuzz/run.sh yaml 120
 # Arguments: the target, seconds, and a folder of files to start from. A C++ compiler is needed for libFuzzer.
 set -eu
-target=${1:?which target: yaml, interpolation, dotenv, vault_policy, vault_hcl, gateway_rule, gateway_labels, gateway_file or gateway_preamble}
+target=${1:?which target: yaml, interpolation, dotenv, vault_policy, vault_hcl, gateway_rule, gateway_labels, gateway_file, gateway_preamble or gateway_http}
 seconds=${2:-60}
 cd "$(dirname "$0")"
 passes="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"

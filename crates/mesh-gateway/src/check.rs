@@ -3,11 +3,13 @@
 //!
 //! For whoever looks at configurations before they are in force, and for the fuzz targets.
 
+use crate::http1::{self, Asked, Chunked, Ends, Piece};
 use crate::{
     config::{Warning, containers, files, model::Configuration, statics},
     rule::{Connection, HttpRule, Syntax, Target, TcpRule, canonical_host, routing_path},
     snapshot::{self, State},
 };
+use bytes::BytesMut;
 use hyper::HeaderMap;
 use std::{net::SocketAddr, path::Path};
 
@@ -37,6 +39,50 @@ pub fn tcp_rule(text: &str) -> Result<bool, String> {
     let (_, _) = (TcpRule::names(text).is_ok(), TcpRule::takes_all(text));
     let rule = TcpRule::parse(text, Syntax::named("v3")).map_err(|error| crate::chain(&error))?;
     Ok(rule.matches(&connection))
+}
+
+/// Reads what a server sends, given in parts of so many bytes: its status, its body as far as it came, and whether that
+/// is all of it.
+///
+/// # Errors
+/// Why it is no answer of HTTP/1.1.
+pub fn answer(bytes: &[u8], step: usize) -> Result<Option<(u16, Vec<u8>, bool)>, String> {
+    let (mut read, mut chunked, mut body) = (BytesMut::new(), Chunked::new(), Vec::new());
+    let mut told = None;
+    for part in bytes.chunks(step.max(1)) {
+        read.extend_from_slice(part);
+        if told.is_none() {
+            told = http1::response(&mut read, false).map_err(|error| error.to_string())?;
+        }
+        if !matches!(&told, Some(told) if told.ends == Ends::Chunked) {
+            continue;
+        }
+        while !chunked.is_over() {
+            match chunked.next(&mut read).map_err(|error| error.to_string())? {
+                Piece::Data(data) => body.extend_from_slice(&data),
+                Piece::Trailers(_) | Piece::End => {}
+                Piece::Partial => break,
+            }
+        }
+    }
+    Ok(told.map(|told| match told.ends {
+        Ends::After(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            body.extend(read.iter().take(length));
+            let whole = body.len() == length;
+            (told.status.as_u16(), body, whole)
+        }
+        Ends::Chunked => (told.status.as_u16(), body, chunked.is_over()),
+        Ends::WithConnection => (told.status.as_u16(), read.to_vec(), false),
+    }))
+}
+
+/// How many bytes of a client are the head of a plain request; none if they are none, or something else.
+#[must_use]
+pub fn request(bytes: &[u8]) -> Option<usize> {
+    let mut read = BytesMut::from(bytes);
+    let asked = http1::request(&mut read);
+    matches!(asked, Asked::Plain(_)).then(|| bytes.len() - read.len())
 }
 
 /// Builds what the labels of a container ask for, at an entry point `web`; what is wrong, a line each.

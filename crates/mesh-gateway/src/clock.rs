@@ -1,10 +1,20 @@
 //! Points in time, as logs and the API write them: in UTC.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    cell::RefCell,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 const DAY_SECONDS: u64 = 86_400;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+
+thread_local! {
+    /// The last second that was asked for, as text.
+    static DATED: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
 
 /// A point in time by the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +92,28 @@ pub(crate) fn common(time: SystemTime) -> String {
     format!("{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000", civil.day, civil.year)
 }
 
+/// `Sun, 22 Nov 2026 00:22:39 GMT`, as headers have it (RFC 9110, section 5.6.7).
+pub(crate) fn http(time: SystemTime) -> String {
+    let civil = Civil::of(time);
+    let (hour, minute, second) = civil.clock();
+    let days = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() / DAY_SECONDS;
+    let weekday = WEEKDAYS.get(usize::try_from(days % 7).unwrap_or(0)).copied().unwrap_or_default();
+    let month = MONTHS[(civil.month - 1) % MONTHS.len()];
+    format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", civil.day, civil.year)
+}
+
+/// The present in that form, made once a second.
+pub(crate) fn dated<T>(write: impl FnOnce(&[u8]) -> T) -> T {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    DATED.with_borrow_mut(|(known, text)| {
+        if *known != second || text.is_empty() {
+            (*known, *text) = (second, http(now));
+        }
+        write(text.as_bytes())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +134,9 @@ mod tests {
         let stamped = stamp(UNIX_EPOCH + Duration::from_millis(1_795_306_959_050));
         assert_eq!(stamped, "2026-11-22T00-22-39.050");
         assert!(is_stamp(&stamped) && !is_stamp("2026-11-22T00:22:39.050") && !is_stamp("2026"));
+        assert_eq!(http(UNIX_EPOCH + Duration::from_secs(1_795_306_959)), "Sun, 22 Nov 2026 00:22:39 GMT");
+        assert_eq!(http(UNIX_EPOCH), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert!(dated(|text| text.ends_with(b" GMT")));
         assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 }

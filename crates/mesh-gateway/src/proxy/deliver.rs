@@ -10,6 +10,8 @@ use super::{
     uploaded::ByClient,
 };
 use crate::{
+    http1::recycle,
+    middleware::Exchange,
     snapshot::{Address, Asker, Balancer, Busy, Destination, Fallback, Mirrored},
     upstream::{Body, SendError, Spool, SpoolError, headed},
 };
@@ -45,8 +47,8 @@ pub(super) async fn deliver(context: &Arc<Context>, destination: &Destination, c
                 now = service;
             }
             Destination::Balancer(balancer) => break forward(context, balancer, call, &mut cookies).await,
-            Destination::Mirroring(mirrored) => break mirror(context, mirrored, call).await,
-            Destination::Failover(fallback) => break fail_over(context, fallback, call).await,
+            Destination::Mirroring(mirrored) => break Box::pin(mirror(context, mirrored, call)).await,
+            Destination::Failover(fallback) => break Box::pin(fail_over(context, fallback, call)).await,
             Destination::Own(own) => break context.site.tell(*own, &call.exchange),
         }
     };
@@ -160,20 +162,15 @@ async fn forward(
     cookies.extend(chosen.cookie);
     let load = balancer.choice.load(chosen.at).filter(|_| balancer.choice.weighs_load());
     let busy = load.map(|load| load.busy());
-    context.forwarding.append(&mut call.exchange.headers, call.from.client);
+    context.forwarding.append(&mut call.exchange.headers, &call.from);
     call.exchange.headers.remove(EXPECT);
-    let target = match call.exchange.target() {
-        // It asks for the server as a whole, which has no path (RFC 9112, section 3.2.4).
-        whole if whole == "*" && call.exchange.method == Method::OPTIONS => whole.to_string(),
-        target => format!("{}{target}", server.path),
-    };
-    let target = if target.starts_with('/') || target == "*" { target } else { format!("/{target}") };
+    let target = target(&call.exchange, &server.path);
     let exchange = &mut call.exchange;
     let host = if balancer.pass_host && !exchange.host.is_empty() { &exchange.host } else { &server.host };
     exchange.watch.sending(&balancer.name, &server.url, &mut exchange.headers);
     let headers = std::mem::take(&mut exchange.headers);
     let body = std::mem::take(&mut call.body);
-    let Some(request) = headed(exchange.method.clone(), &target, host, headers, body) else {
+    let Some(request) = headed(exchange.method.clone(), target, host, headers, body) else {
         return plain(StatusCode::BAD_REQUEST);
     };
     let mut request = Some(request);
@@ -188,7 +185,12 @@ async fn forward(
     }
     call.exchange.watch.received(sent.as_ref().ok().map(hyper::Response::status));
     match sent {
-        Ok(answer) => back(context, answer, call, busy),
+        Ok(answer) => {
+            if let Some(mut request) = request {
+                recycle(std::mem::take(request.headers_mut()));
+            }
+            back(context, answer, call, busy)
+        }
         Err(error) => {
             let mut answer = plain(by_client.unwrap_or_else(|| error.status()));
             if by_client.is_some() {
@@ -200,6 +202,29 @@ async fn forward(
             answer
         }
     }
+}
+
+/// What is asked of a server whose own path is this.
+fn target(exchange: &Exchange, beneath: &str) -> String {
+    // It asks for the server as a whole, which has no path (RFC 9112, section 3.2.4).
+    if exchange.path == "*" && exchange.query.is_none() && exchange.method == Method::OPTIONS {
+        return "*".to_owned();
+    }
+    let query = exchange.query.as_deref();
+    let mut target =
+        String::with_capacity(beneath.len() + exchange.path.len() + query.map_or(1, |it| it.len() + 2));
+    let begin = if beneath.is_empty() { &exchange.path } else { beneath };
+    let is_sound = begin.starts_with('/') || (begin == "*" && query.is_none());
+    if !is_sound {
+        target.push('/');
+    }
+    target.push_str(beneath);
+    target.push_str(&exchange.path);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
 }
 
 /// Tells how a server did.
@@ -236,11 +261,12 @@ fn back(
             None => answer,
         };
     }
-    let (Some(upgrade), Some(asked)) = (upgrade, call.upgrade.take()) else {
+    let (Some(upgrade), Some(asked), Body::Switched(server)) =
+        (upgrade, call.upgrade.take(), std::mem::take(answer.body_mut()))
+    else {
         // A server that goes on with what nobody asked for.
         return plain(StatusCode::BAD_GATEWAY);
     };
-    let server = hyper::upgrade::on(&mut answer);
     if asked.in_stream {
         // A stream goes on as it is: there is nothing to switch to, and no key to answer (RFC 8441, section 5).
         *answer.status_mut() = StatusCode::OK;
@@ -248,7 +274,7 @@ fn back(
     } else {
         hop::ask_for(answer.headers_mut(), upgrade);
     }
-    let joined = tunnel::join(asked.client, server, context.site.stop.clone());
+    let joined = tunnel::join(asked.client, *server, context.site.stop.clone());
     context.site.tasks.spawn(async move {
         joined.await;
         drop(busy);

@@ -4,8 +4,9 @@ use super::{
     announced::Announced,
     answer::head_of,
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, Underscores, answer},
+    handler::{Context, Site, Underscores, answer, uploaded},
     lasting::{Lasting, Over},
+    plain::{self, Client},
     relayed::Relays,
     shortage::Shortage,
     tcp::{self, Way},
@@ -15,18 +16,30 @@ use crate::{
     handshake::DEFAULT,
     middleware::EncodedCharacters,
     observe::Agreed,
+    rewound::Rewound,
     rule::NetworkError,
     snapshot::Ends,
     upstream::keep_alive,
 };
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use bytes::BytesMut;
+use futures_util::{
+    StreamExt as _,
+    stream::{FusedStream, FuturesUnordered},
+};
 use hyper::{Method, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use rustls::server::Acceptor;
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -193,24 +206,25 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
     }
 }
 
-/// Finds out whether a connection is TLS, and serves it.
+/// Finds out whether a connection is TLS, and serves it. What follows has its own place in memory: it is only there
+/// while it lasts, and no larger than it has to be.
 async fn greet(
     context: Arc<Context>,
     client: SocketAddr,
     mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Some(client) = context.relays.client(&mut stream, client).await else { return };
+    let Some(client) = Box::pin(context.relays.client(&mut stream, client)).await else { return };
     let client = match &context.announced {
         None => client,
-        Some(announced) => match announced.client(&mut stream, client).await {
+        Some(announced) => match Box::pin(announced.client(&mut stream, client)).await {
             Some(client) => client,
             None => return,
         },
     };
     let ends = tcp::Peers { client, here: stream.local_addr().ok() };
     match tcp::at_once(&context, client) {
-        Some(Way::Tcp(route)) => return tcp::serve(&context, &route, ends, stream).await,
+        Some(Way::Tcp(route)) => return Box::pin(tcp::serve(&context, &route, ends, stream)).await,
         Some(Way::Nowhere) => return,
         Some(Way::Http) | None => {}
     }
@@ -223,27 +237,29 @@ async fn greet(
     if !matches!(said, Ok(Ok(1))) {
         return;
     }
-    let from =
-        Connected { client, tls: first[0] == TLS_HANDSHAKE, peer: Arc::default(), options: Arc::default() };
-    let route = tcp::route(&context, &from, &stream).await;
+    let from = Connected::new(client, first[0] == TLS_HANDSHAKE);
+    let route = Box::pin(tcp::route(&context, &from, &stream)).await;
     match &route {
         Way::Tcp(route) if route.ends != Ends::Here => {
-            return tcp::serve(&context, route, ends, stream).await;
+            return Box::pin(tcp::serve(&context, route, ends, stream)).await;
         }
-        Way::Http if !from.tls => return converse(context, from, None, false, stream, stop).await,
+        Way::Http if !from.tls => {
+            return Box::pin(converse(context, from, None, false, stream, stop)).await;
+        }
         Way::Nowhere => return,
         Way::Tcp(_) | Way::Http => {}
     }
-    let Some((stream, options)) = secure(&context, &route, client, stream).await else { return };
+    let secured = Box::pin(secure(&context, &route, client, stream));
+    let Some((stream, options)) = secured.await else { return };
     match route {
-        Way::Tcp(route) => tcp::serve(&context, &route, ends, stream).await,
+        Way::Tcp(route) => Box::pin(tcp::serve(&context, &route, ends, stream)).await,
         Way::Http | Way::Nowhere => {
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let peer = shown.iter().map(|shown| shown.clone().into_owned()).collect();
             let from = Connected { peer, options: options.into(), ..from };
             let agreed = Agreed::of(stream.get_ref().1);
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            converse(context, from, agreed, is_h2, stream, stop).await;
+            Box::pin(converse(context, from, agreed, is_h2, stream, stop)).await;
         }
     }
 }
@@ -289,58 +305,85 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let builder = builder(&context.options);
+    let lasting = Lasting::new(&context.options.transport);
+    let (lasts, cancelled) = (lasting.clone(), context.site.stop.clone());
+    let over: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Over::Close,
+            over = lasts.over() => over,
+        }
+    });
+    let cut: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
+        cancelled.cancelled_owned().await;
+        Over::Cut
+    });
+    // Looked at only when they have happened: a connection goes on many times for each request.
+    let mut ends = FuturesUnordered::from_iter([over, cut]);
+    let client = Client { context, from, agreed, lasting };
+    let stream = Rewound { read: BytesMut::new(), stream };
+    if is_h2 {
+        return Box::pin(by_hyper(client, true, stream, ends)).await;
+    }
+    if let Some(rest) = plain::serve(&client, stream.stream, &mut ends).await {
+        Box::pin(by_hyper(client, false, rest, ends)).await;
+    }
+}
+
+/// Serves what is not plain: whatever hyper understands.
+async fn by_hyper<S>(
+    client: Client,
+    is_h2: bool,
+    stream: Rewound<S>,
+    mut ends: impl FusedStream<Item = Over> + Unpin,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let builder = builder(&client.context.options);
     // Whoever has agreed on HTTP/2 is not understood in anything else.
     let builder = if is_h2 { builder.http2_only() } else { builder };
-    let cancelled = context.site.stop.clone();
-    let lasting = Lasting::new(&context.options.transport);
-    let lasts = lasting.clone();
+    let client = Arc::new(client);
     let service = service_fn(move |request| {
-        let (context, from, lasting) = (context.clone(), from.clone(), lasting.clone());
+        let client = client.clone();
         async move {
+            let Client { context, from, agreed, lasting } = &*client;
             let underway = lasting.begin();
-            let watch = context.site.observer.begin(&context.entry, from.client, agreed, &request);
+            let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
             let asks_for_head = request.method() == Method::HEAD;
-            let answer = answer(&context, from, watch.clone(), request).await;
+            let (request, blame) = uploaded(context, from, request);
+            let answer = answer(context, from.clone(), watch.clone(), request, blame).await;
             let answer = if asks_for_head { head_of(answer) } else { answer };
             Ok::<_, Infallible>(watch.end(answer, underway))
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // Looked at only when it has happened: a connection goes on many times for each request.
-    let mut ends = FuturesUnordered::from_iter([async {
+    loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Over::Close,
-            over = lasts.over() => over,
-            () = cancelled.cancelled() => Over::Cut,
+            biased;
+            // An error here is the client's: it broke off, or spoke no HTTP.
+            _ = connection.as_mut() => return,
+            Some(over) = ends.next() => match over {
+                Over::Close => connection.as_mut().graceful_shutdown(),
+                Over::Cut => return,
+            },
         }
-    }]);
-    tokio::select! {
-        biased;
-        // An error here is the client's: it broke off, or spoke no HTTP.
-        _ = connection.as_mut() => return,
-        Some(over) = ends.next() => match over {
-            Over::Close => connection.as_mut().graceful_shutdown(),
-            Over::Cut => return,
-        },
-    }
-    tokio::select! {
-        _ = connection => {}
-        () = cancelled.cancelled() => {}
     }
 }
 
-fn head_max(options: &EntryPoint) -> Duration {
+pub(super) fn head_max(options: &EntryPoint) -> Duration {
     options.transport.responding_timeouts.read_timeout.get().unwrap_or(HEAD_MAX)
+}
+
+/// Most bytes of a request's head.
+pub(super) fn head_bytes_max(options: &EntryPoint) -> usize {
+    match options.http.max_header_bytes {
+        HEADER_BYTES => HEAD_BYTES_UNASKED,
+        asked => asked.clamp(HEAD_BYTES_MIN, HEAD_BYTES_MAX),
+    }
 }
 
 fn builder(options: &EntryPoint) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let head_bytes = match options.http.max_header_bytes {
-        HEADER_BYTES => HEAD_BYTES_UNASKED,
-        asked => asked.clamp(HEAD_BYTES_MIN, HEAD_BYTES_MAX),
-    };
-    let head = head_max(options);
+    let (head, head_bytes) = (head_max(options), head_bytes_max(options));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(head_bytes);
     builder
         .http2()

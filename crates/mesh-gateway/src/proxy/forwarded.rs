@@ -8,7 +8,7 @@ use crate::{
 };
 use hyper::{
     HeaderMap,
-    header::{HeaderName, HeaderValue},
+    header::{HOST, HeaderName, HeaderValue},
 };
 use rustls::pki_types::CertificateDer;
 use std::{net::SocketAddr, sync::Arc};
@@ -53,11 +53,22 @@ pub(super) struct Forwarding {
 #[derive(Debug, Clone)]
 pub(super) struct Connected {
     pub(super) client: SocketAddr,
+    /// The client's address as text.
+    pub(super) address: HeaderValue,
     pub(super) tls: bool,
     /// The certificates that the client showed, its own first.
     pub(super) peer: Arc<[CertificateDer<'static>]>,
     /// The options by which TLS was agreed on.
     pub(super) options: Arc<str>,
+}
+
+impl Connected {
+    /// A connection that shows no certificate.
+    pub(super) fn new(client: SocketAddr, tls: bool) -> Self {
+        let address = client.ip().to_canonical().to_string();
+        let address = HeaderValue::try_from(address).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { client, address, tls, peer: Arc::default(), options: Arc::default() }
+    }
 }
 
 impl Forwarding {
@@ -91,7 +102,6 @@ impl Forwarding {
 
     /// Takes out what is not believed, and says what is so.
     pub(super) fn rewrite(&self, headers: &mut HeaderMap, host: &str, from: &Connected, web_socket: bool) {
-        let address = from.client.ip().to_canonical();
         if !self.believes(from) {
             let managed: Vec<HeaderName> =
                 headers.keys().filter(|name| Self::is_managed(name)).cloned().collect();
@@ -99,14 +109,13 @@ impl Forwarding {
                 headers.remove(name);
             }
         }
-        let client = HeaderValue::from_str(&address.to_string()).ok();
         let mut missing = |name: HeaderName, value: Option<HeaderValue>| {
             let known = headers.get(&name).is_some_and(|value| !value.is_empty());
             if let Some(value) = value.filter(|_| !known) {
                 headers.insert(name, value);
             }
         };
-        missing(X_REAL_IP, client);
+        missing(X_REAL_IP, Some(from.address.clone()));
         let scheme = match (web_socket, from.tls) {
             (true, true) => "wss",
             (true, false) => "ws",
@@ -114,14 +123,19 @@ impl Forwarding {
             (false, false) => "http",
         };
         missing(X_FORWARDED_PROTO, Some(HeaderValue::from_static(scheme)));
-        missing(X_FORWARDED_HOST, HeaderValue::from_str(host).ok().filter(|host| !host.is_empty()));
+        if headers.get(X_FORWARDED_HOST).is_none_or(HeaderValue::is_empty) {
+            let said = headers.get(HOST).filter(|said| *said == host).cloned();
+            let said = said.or_else(|| HeaderValue::from_str(host).ok()).filter(|host| !host.is_empty());
+            if let Some(said) = said {
+                headers.insert(X_FORWARDED_HOST, said);
+            }
+        }
         let said = headers.get(X_FORWARDED_PROTO).cloned();
         if headers.get(X_FORWARDED_PORT).is_none_or(HeaderValue::is_empty) {
             let tls = from.tls || said.as_ref().is_some_and(|said| said == "https" || said == "wss");
-            let port = port(host).unwrap_or(if tls { "443" } else { "80" });
-            if let Ok(port) = HeaderValue::from_str(port) {
-                headers.insert(X_FORWARDED_PORT, port);
-            }
+            let usual = HeaderValue::from_static(if tls { "443" } else { "80" });
+            let port = port(host).and_then(|port| HeaderValue::from_str(port).ok());
+            headers.insert(X_FORWARDED_PORT, port.unwrap_or(usual));
         }
         if let Some(said) = said.filter(|_| self.schemes) {
             headers.insert(X_FORWARDED_SCHEME, said.clone());
@@ -133,14 +147,17 @@ impl Forwarding {
     }
 
     /// Adds the client to those that the request came by; done last, so that layers see who came before.
-    pub(super) fn append(&self, headers: &mut HeaderMap, client: SocketAddr) {
+    pub(super) fn append(&self, headers: &mut HeaderMap, from: &Connected) {
         let name = X_FORWARDED_FOR;
         if !self.append {
             return;
         }
+        if !headers.contains_key(&name) {
+            headers.insert(name, from.address.clone());
+            return;
+        }
         let before = headers.get_all(&name).into_iter().filter_map(|value| value.to_str().ok());
-        let mut way: Vec<String> = before.map(str::to_owned).collect();
-        way.push(client.ip().to_canonical().to_string());
+        let way: Vec<&str> = before.chain(from.address.to_str().ok()).collect();
         if let Ok(value) = HeaderValue::from_str(&way.join(", ")) {
             headers.insert(name, value);
         }
@@ -173,15 +190,9 @@ mod tests {
             ] {
                 headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
-            let peer = Arc::default();
-            let from = Connected {
-                client: client.parse().expect("an address"),
-                tls: false,
-                peer,
-                options: Arc::default(),
-            };
+            let from = Connected::new(client.parse().expect("an address"), false);
             forwarding.rewrite(&mut headers, "a.test", &from, false);
-            forwarding.append(&mut headers, from.client);
+            forwarding.append(&mut headers, &from);
             let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
                 .map(|name| headers[name].to_str().expect("text"));
             assert_eq!(found, expected, "{client}");

@@ -172,12 +172,30 @@ impl Underscores {
     }
 }
 
+/// A request as a client sends it, and whose fault it is if it does not come whole.
+pub(super) fn uploaded(
+    context: &Context,
+    from: &Connected,
+    request: Request<Incoming>,
+) -> (Request<Body>, Blame) {
+    let blame = Blame::default();
+    let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(from) };
+    let (version, within) =
+        (request.version(), context.options.transport.responding_timeouts.read_timeout.get());
+    let request = request.map(|body| match body.is_end_stream() {
+        true => Body::Incoming(body),
+        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted)),
+    });
+    (request, blame)
+}
+
 /// Answers a request. Whatever goes wrong is an answer too.
 pub(super) async fn answer(
     context: &Arc<Context>,
     from: Connected,
     watch: Watch,
-    mut request: Request<Incoming>,
+    mut request: Request<Body>,
+    blame: Blame,
 ) -> Answer {
     let Some(mut exchange) = exchange(context, &from, &request) else {
         return plain(StatusCode::BAD_REQUEST);
@@ -222,16 +240,7 @@ pub(super) async fn answer(
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.
     drop(snapshot);
-    let blame = Blame::default();
-    let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(&from) };
-    let (version, within) =
-        (request.version(), context.options.transport.responding_timeouts.read_timeout.get());
-    let body = request.into_body();
-    let body = match body.is_end_stream() {
-        true => Body::Incoming(body),
-        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted)),
-    };
-    let body = exchange.watch.counted(body);
+    let body = exchange.watch.counted(request.into_body());
     let mut call = Call { exchange, body, from, upgrade, blame };
     walk(Way { context, layers: &layers, destination: &destination }, &mut call).await
 }
@@ -244,7 +253,7 @@ fn has_unknown_coding(headers: &HeaderMap) -> bool {
 }
 
 /// What a client wants to go on with, in the way of its version of HTTP.
-fn upgrade(request: &mut Request<Incoming>) -> Option<Upgrade> {
+fn upgrade(request: &mut Request<Body>) -> Option<Upgrade> {
     let in_stream = request.extensions().get::<hyper::ext::Protocol>().is_some();
     let protocol = match request.extensions().get::<hyper::ext::Protocol>() {
         Some(protocol) => HeaderValue::from_str(protocol.as_str()).ok()?,
@@ -254,13 +263,13 @@ fn upgrade(request: &mut Request<Incoming>) -> Option<Upgrade> {
 }
 
 /// Whether a stream of HTTP/2 is to go on as a web socket (RFC 8441).
-fn is_web_socket_stream(request: &Request<Incoming>) -> bool {
+fn is_web_socket_stream(request: &Request<Body>) -> bool {
     let protocol = request.extensions().get::<hyper::ext::Protocol>();
     protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 /// The request as layers see it; none for one that means nothing, or two things.
-fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) -> Option<Exchange> {
+fn exchange(context: &Context, from: &Connected, request: &Request<Body>) -> Option<Exchange> {
     let method = match request.method() {
         // To a server it is what a web socket of HTTP/1.1 is.
         &Method::CONNECT if is_web_socket_stream(request) => Method::GET,
@@ -289,7 +298,7 @@ fn exchange(context: &Context, from: &Connected, request: &Request<Incoming>) ->
     Some(Exchange {
         method,
         host: host.to_owned(),
-        path: if sanitize { resolved(&path) } else { path },
+        path: if sanitize { resolved(path) } else { path },
         query,
         headers: HeaderMap::new(),
         client: Some(from.client),

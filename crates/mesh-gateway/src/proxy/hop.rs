@@ -28,6 +28,9 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Takes out what is between two hops, and what `Connection` names; but nothing that says on whose behalf a request is.
 pub(super) fn remove(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(|name| HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = tokens(headers).filter_map(|token| token.parse().ok()).collect();
     for name in named.iter().filter(|name| !keep(name)) {
         headers.remove(name);

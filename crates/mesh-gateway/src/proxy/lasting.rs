@@ -4,7 +4,7 @@
 
 use crate::config::statics::Transport;
 use std::{
-    collections::BTreeSet,
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -43,8 +43,8 @@ pub(super) struct Lasting {
 #[derive(Debug)]
 struct State {
     requests: u64,
-    /// When those began that are under way.
-    underway: BTreeSet<(Instant, u64)>,
+    /// When those began that are under way, in that order.
+    underway: VecDeque<(Instant, u64)>,
     idle_since: Instant,
 }
 
@@ -52,7 +52,6 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Underway {
     of: Arc<Lasting>,
-    began: Instant,
     number: u64,
 }
 
@@ -65,7 +64,7 @@ impl Lasting {
             idle: transport.responding_timeouts.idle_timeout.get(),
             answer: transport.responding_timeouts.write_timeout.get(),
         };
-        let state = State { requests: 0, underway: BTreeSet::new(), idle_since: now };
+        let state = State { requests: 0, underway: VecDeque::new(), idle_since: now };
         Arc::new(Self { limits, born: now, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -78,13 +77,13 @@ impl Lasting {
         let mut state = self.state();
         state.requests += 1;
         let number = state.requests;
-        state.underway.insert((began, number));
+        state.underway.push_back((began, number));
         drop(state);
         // Only these two look at what begins; the others look at what ends.
         if self.limits.requests.is_some() || self.limits.answer.is_some() {
             self.changed.notify_one();
         }
-        Underway { of: self.clone(), began, number }
+        Underway { of: self.clone(), number }
     }
 
     /// What is to be done now, or when to ask again.
@@ -93,7 +92,7 @@ impl Lasting {
         if self.limits.requests.is_some_and(|most| state.requests >= most) {
             return Ok(Over::Close);
         }
-        let oldest = state.underway.first().map(|(began, _)| *began);
+        let oldest = state.underway.front().map(|(began, _)| *began);
         // With a request under way the question is asked again later, so that nobody has to tell of its end.
         let idle_from = if oldest.is_none() { state.idle_since } else { now };
         let due = [
@@ -128,7 +127,10 @@ impl Lasting {
 impl Drop for Underway {
     fn drop(&mut self) {
         let mut state = self.of.state();
-        state.underway.remove(&(self.began, self.number));
+        // They begin one after the other: so their numbers are in order.
+        if let Ok(at) = state.underway.binary_search_by_key(&self.number, |(_, number)| *number) {
+            state.underway.remove(at);
+        }
         let idle = state.underway.is_empty();
         if idle {
             state.idle_since = Instant::now();
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(limited.verdict(at(0)), Err(Some(at(10))));
         assert_eq!(limited.verdict(at(10)), Ok(Over::Close));
         let underway = limited.begin();
-        let due = underway.began + Duration::from_secs(5);
+        let due = limited.state().underway[0].0 + Duration::from_secs(5);
         assert_eq!(limited.verdict(at(0)), Err(Some(due)));
         assert_eq!(limited.verdict(due), Ok(Over::Cut));
         let again = Lasting::new(&transport(0, 0, 10, 0));

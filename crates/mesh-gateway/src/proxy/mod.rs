@@ -18,6 +18,7 @@ mod looked;
 mod normal;
 mod own;
 mod pass;
+mod plain;
 mod relayed;
 mod shape;
 mod shortage;

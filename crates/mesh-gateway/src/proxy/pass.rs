@@ -61,20 +61,22 @@ impl<'w> Way<'w> {
     }
 }
 
-/// Takes a request through the layers that are left to its destination.
+/// Takes a request through the layers that are left to its destination. What few requests need has its own place in
+/// memory: the others stay small.
 pub(super) async fn walk(way: Way<'_>, call: &mut Call) -> Answer {
     for (passed, layer) in way.layers.iter().enumerate() {
         call.exchange.watch.entered(way.layers.len() - passed);
         if layer.is_around() {
             let rest = Way { layers: &way.layers[passed + 1..], ..way };
-            let mut answer = around::around(layer, rest, call).await;
+            let mut answer = Box::pin(around::around(layer, rest, call)).await;
             after(&way.layers[..passed], &call.exchange, answer.headers_mut());
             return answer;
         }
         let passed_on = match &**layer {
-            Layer::ForwardAuth(asker) => ask(way.context, asker, call).await,
+            Layer::ForwardAuth(asker) => Box::pin(ask(way.context, asker, call)).await,
             Layer::RateLimit(limit) => wait(limit, &call.exchange).await,
-            _ => before(layer, &mut call.exchange).await,
+            other if other.takes_long() => Box::pin(aside(layer, &mut call.exchange)).await,
+            other => other.before(&mut call.exchange),
         };
         if let Err(reply) = passed_on {
             let mut answer = own(reply);
@@ -121,7 +123,7 @@ async fn answered(
 ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
     let question = asker.question(exchange);
     let line = asker.line(&context.site.pool);
-    let request = headed(question.method, &question.target, &question.host, question.headers, body);
+    let request = headed(question.method, question.target, &question.host, question.headers, body);
     let mut request = Some(request.ok_or(AskError::Request)?);
     let asked = async {
         let (head, body) = line.send(&mut request).await?.into_parts();
@@ -141,10 +143,7 @@ async fn wait(limit: &RateLimit, exchange: &Exchange) -> Result<(), Reply> {
 }
 
 /// A layer that hashes passwords takes its time; others get to work meanwhile.
-async fn before(layer: &Arc<Layer>, exchange: &mut Exchange) -> Result<(), Reply> {
-    if !layer.takes_long() {
-        return layer.before(exchange);
-    }
+async fn aside(layer: &Arc<Layer>, exchange: &mut Exchange) -> Result<(), Reply> {
     let (layer, mut taken) = (layer.clone(), std::mem::take(exchange));
     let done = tokio::task::spawn_blocking(move || (layer.before(&mut taken), taken)).await;
     // Not done only where the layer itself is at fault, or where all ends.

@@ -13,7 +13,6 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use serde_json::Value;
-use std::sync::Arc;
 
 fn headers(case: &Case, field: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -53,12 +52,7 @@ fn forwarded(case: &Case) -> Played {
     };
     let known = !case.text("remoteAddr").is_empty();
     let client = if known { case.text("remoteAddr") } else { "192.0.2.1:1234" };
-    let from = Connected {
-        client: client.parse().expect("an address"),
-        tls: case.flag("tls"),
-        peer: Arc::default(),
-        options: Arc::default(),
-    };
+    let from = Connected::new(client.parse().expect("an address"), case.flag("tls"));
     let mut found = headers(case, "incomingHeaders");
     forwarding.rewrite(&mut found, case.text("host"), &from, case.flag("websocket"));
     hop::remove(&mut found, Forwarding::is_managed);

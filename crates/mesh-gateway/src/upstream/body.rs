@@ -1,6 +1,9 @@
 //! Bodies on their way, in both directions.
 
-use super::line::Lender;
+use super::{
+    first::{Rest, Switched},
+    line::Line,
+};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -8,6 +11,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::Weak,
     task::{Context, Poll, ready},
 };
 
@@ -28,9 +32,12 @@ pub(crate) enum Body {
     Empty,
     Whole(Bytes),
     Incoming(Incoming),
-    /// Of a server whose connection is shared, or carried on by whoever reads and kept for the next request once it has
-    /// ended.
-    Lent(Incoming, Option<Lender>),
+    /// Of a server, whose connection is kept for the next request once it has ended.
+    First(Box<Rest>),
+    /// Of a server, as a stream of a connection that is shared.
+    Second(Incoming, Weak<Line>),
+    /// None: the connection goes on with something else.
+    Switched(Box<Switched>),
     Other(Other),
 }
 
@@ -40,7 +47,9 @@ impl fmt::Debug for Body {
             Self::Empty => "Empty",
             Self::Whole(_) => "Whole",
             Self::Incoming(_) => "Incoming",
-            Self::Lent(..) => "Lent",
+            Self::First(_) => "First",
+            Self::Second(..) => "Second",
+            Self::Switched(_) => "Switched",
             Self::Other(_) => "Other",
         })
     }
@@ -79,7 +88,7 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Switched(_) => Poll::Ready(None),
             Self::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Self::Empty;
@@ -88,37 +97,22 @@ impl HttpBody for Body {
             Self::Incoming(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Lent(body, lender) => {
-                let mut frame = Pin::new(&mut *body).poll_frame(cx);
-                if frame.is_pending()
-                    && let Some(lender) = lender
-                {
-                    lender.carry_on(cx);
-                    frame = Pin::new(&mut *body).poll_frame(cx);
-                }
-                let frame = match ready!(frame) {
-                    Some(Ok(frame)) => Some(Ok(frame)),
-                    Some(Err(error)) => {
-                        if let Some(lender) = lender.take() {
-                            lender.broke_off(&error);
-                        }
-                        Some(Err(error.into()))
-                    }
+            Self::First(rest) => {
+                rest.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Self::Second(body, line) => {
+                let broken: BodyError = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                    Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+                    Some(Err(error)) => error.into(),
                     // It would pass for a whole one.
-                    None if lender.as_ref().is_some_and(Lender::is_shared) && !body.is_end_stream() => {
-                        if let Some(lender) = lender.take() {
-                            lender.broke_off(&Unended);
-                        }
-                        Some(Err(Unended.into()))
-                    }
-                    None => None,
+                    None if !body.is_end_stream() => Unended.into(),
+                    None => return Poll::Ready(None),
                 };
-                if (frame.is_none() || body.is_end_stream())
-                    && let Some(lender) = lender.take()
-                {
-                    lender.give_back();
+                if let Some(line) = line.upgrade() {
+                    line.broke_off(&*broken);
                 }
-                Poll::Ready(frame)
+                *self = Self::Empty;
+                Poll::Ready(Some(Err(broken)))
             }
             Self::Other(body) => body.as_mut().poll_frame(cx),
         }
@@ -126,18 +120,20 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Switched(_) => true,
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Incoming(body) | Self::Lent(body, _) => body.is_end_stream(),
+            Self::Incoming(body) | Self::Second(body, _) => body.is_end_stream(),
+            Self::First(rest) => rest.is_over(),
             Self::Other(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Switched(_) => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Incoming(body) | Self::Lent(body, _) => body.size_hint(),
+            Self::Incoming(body) | Self::Second(body, _) => body.size_hint(),
+            Self::First(rest) => rest.size_hint(),
             Self::Other(body) => body.size_hint(),
         }
     }

@@ -1,8 +1,6 @@
 //! New connections to servers.
 
 use super::transport::Transport;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
@@ -13,7 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -99,9 +97,9 @@ pub(crate) enum DialError {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) enum Stream {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -109,7 +107,7 @@ impl Stream {
     pub(super) fn is_h2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -123,10 +121,10 @@ pub(super) async fn dial(
 ) -> Result<Stream, DialError> {
     let stream = connect(transport.dial, authority).await?;
     if scheme != Scheme::Https {
-        return Ok(Stream::Plain(TokioIo::new(stream)));
+        return Ok(Stream::Plain(stream));
     }
     let stream = secure(transport, authority, stream, transport.tls(h2)?).await?;
-    Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+    Ok(Stream::Tls(Box::new(stream)))
 }
 
 /// Agrees on TLS with a server.
@@ -206,17 +204,17 @@ macro_rules! either {
     };
 }
 
-impl Read for Stream {
+impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_read(cx, buffer))
     }
 }
 
-impl Write for Stream {
+impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         either!(self, stream => stream.poll_write(cx, bytes))
     }

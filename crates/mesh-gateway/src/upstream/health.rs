@@ -401,7 +401,7 @@ impl Checker {
         for _ in 0..=REDIRECTIONS_MAX {
             let line = pool.line(&self.transport, scheme, &authority);
             let headers = self.check.headers.clone();
-            let request = headed(method.clone(), &path, &host, headers, Body::Empty);
+            let request = headed(method.clone(), path.clone(), &host, headers, Body::Empty);
             let answer = line.send(&mut Some(request.ok_or(Unwell::Question)?)).await?;
             let place = answer.headers().get(LOCATION).and_then(|place| place.to_str().ok());
             let Some(place) = place.filter(|_| follows && answer.status().is_redirection()) else {
@@ -431,7 +431,8 @@ impl Checker {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         let body = Body::whole(Bytes::from_static(&[0; 5]));
         let path = "/grpc.health.v1.Health/Check";
-        let request = headed(Method::POST, path, &authority, headers, body).ok_or(Unwell::Question)?;
+        let request =
+            headed(Method::POST, path.to_owned(), &authority, headers, body).ok_or(Unwell::Question)?;
         let (head, body) = line.send(&mut Some(request)).await?.into_parts();
         if head.status != StatusCode::OK {
             return Err(Unwell::Status(head.status.as_u16()));

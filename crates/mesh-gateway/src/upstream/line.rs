@@ -6,7 +6,7 @@
 use super::{
     Body,
     dial::{DialError, Scheme, Stream, dial},
-    first::{First, HEAD_BYTES_MAX},
+    first::{First, FirstError, HEAD_BYTES_MAX},
     transport::Transport,
 };
 use hyper::{
@@ -15,7 +15,7 @@ use hyper::{
     client::conn::http2,
     header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{
     collections::VecDeque,
     error::Error,
@@ -44,7 +44,9 @@ pub(crate) enum SendError {
     #[error("no connection")]
     Dial(#[from] DialError),
     #[error("the server broke off, or its answer is none")]
-    Broken(#[source] hyper::Error),
+    Broken(#[from] FirstError),
+    #[error("the stream of the answer broke off, or its answer is none")]
+    Stream(#[source] hyper::Error),
     #[error("the server did not answer within {0:?}")]
     Slow(Duration),
     #[error("the request cannot be sent")]
@@ -70,7 +72,7 @@ impl SendError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::Request => StatusCode::BAD_REQUEST,
-            Self::Dial(_) | Self::Broken(_) => StatusCode::BAD_GATEWAY,
+            Self::Dial(_) | Self::Broken(_) | Self::Stream(_) => StatusCode::BAD_GATEWAY,
         }
     }
 }
@@ -99,40 +101,6 @@ pub(crate) struct Line {
 struct Idle {
     connection: First,
     since: Instant,
-}
-
-/// A connection that still brings an answer's body, and is given back afterwards.
-pub(crate) struct Lender {
-    /// None of one that is shared.
-    connection: Option<First>,
-    line: Weak<Line>,
-}
-
-impl Lender {
-    /// Has more of the body come.
-    pub(super) fn carry_on(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection {
-            connection.carry_on(cx);
-        }
-    }
-
-    pub(super) fn give_back(self) {
-        if let (Some(line), Some(connection)) = (self.line.upgrade(), self.connection) {
-            line.keep(connection);
-        }
-    }
-
-    /// Whether it is a stream of a shared connection.
-    pub(super) fn is_shared(&self) -> bool {
-        self.connection.is_none()
-    }
-
-    /// That the server did not send its answer to the end.
-    pub(super) fn broke_off(&self, error: &(dyn Error + 'static)) {
-        if let Some(line) = self.line.upgrade() {
-            line.broke_off(error);
-        }
-    }
 }
 
 impl fmt::Debug for Line {
@@ -196,34 +164,30 @@ impl Line {
         // Whoever goes on with something else needs a connection of its own.
         let alone = request.as_ref().is_some_and(|request| request.headers().contains_key(UPGRADE));
         if self.scheme == Scheme::H2c && !alone {
-            let sender = self.second().await?;
-            return self.send_second(sender, request).await;
+            let sender = Box::pin(self.second()).await?;
+            return Box::pin(self.send_second(sender, request)).await;
         }
         if !alone && let Some(sender) = self.known_second().await {
-            return self.send_second(sender, request).await;
+            return Box::pin(self.send_second(sender, request)).await;
         }
+        let asked = request.as_mut().ok_or(SendError::Request)?;
         while let Some(connection) = self.take() {
-            let replay = request.as_ref().and_then(copied);
-            let sent = self.send_first(connection, request).await;
-            match &sent {
+            let replays = asked.method().is_safe() && asked.body().is_empty();
+            match connection.send(asked, &self.own).await {
                 // The connection ended before it took the request.
-                Err(_) if request.is_some() => continue,
+                Err(FirstError::Unsent) => continue,
                 // Its server had ended it when the request was on its way. Asking once more changes nothing there
                 // (RFC 9110, section 9.2.2), and a new connection says whether anybody is there.
-                Err(SendError::Broken(error)) if replay.is_some() && is_unanswered(error) => {
-                    *request = replay;
-                    break;
-                }
-                _ => return sent,
+                Err(FirstError::Unanswered(_)) if replays => break,
+                sent => return Ok(sent?),
             }
         }
         let scheme = if self.scheme == Scheme::H2c { Scheme::Http } else { self.scheme };
-        let stream = self.dial(scheme, !alone).await?;
+        let stream = Box::pin(self.dial(scheme, !alone)).await?;
         if !stream.is_h2() {
-            let connection = First::greet(stream).await.map_err(|source| self.no_http(source))?;
-            return self.send_first(connection, request).await;
+            return Ok(First::new(stream).send(asked, &self.own).await?);
         }
-        let sender = self.greet_second(stream).await?;
+        let sender = Box::pin(self.greet_second(stream)).await?;
         let mut shared = self.shared.lock().await;
         let sender = match shared.as_ref().filter(|known| !known.is_closed()) {
             // Somebody else was faster; the new connection ends.
@@ -231,52 +195,14 @@ impl Line {
             None => shared.insert(sender).clone(),
         };
         drop(shared);
-        self.send_second(sender, request).await
-    }
-
-    async fn send_first(
-        &self,
-        mut connection: First,
-        request: &mut Option<Request<Body>>,
-    ) -> Result<Response<Body>, SendError> {
-        let mut taken = request.take().ok_or(SendError::Request)?;
-        *taken.version_mut() = Version::HTTP_11;
-        match connection.send(taken).await {
-            Ok(answer) => Ok(self.lend(answer, connection)),
-            Err(mut error) => {
-                *request = error.take_message();
-                Err(SendError::Broken(error.into_error()))
-            }
-        }
-    }
-
-    /// The answer, whose connection comes back when it has ended.
-    fn lend(&self, answer: Response<Incoming>, connection: First) -> Response<Body> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let stop = self.stop.clone();
-            self.tasks.spawn(async move {
-                tokio::select! {
-                    () = connection.switched() => {}
-                    () = stop.cancelled() => {}
-                }
-            });
-            return answer.map(Body::Incoming);
-        }
-        let lender = Lender { connection: Some(connection), line: self.own.clone() };
-        if answer.body().is_end_stream() {
-            lender.give_back();
-            // A length that was told for an answer without a body (to HEAD) stays in its headers.
-            return answer.map(Body::Incoming);
-        }
-        answer.map(|body| Body::Lent(body, Some(lender)))
+        Box::pin(self.send_second(sender, request)).await
     }
 
     /// The answer of a shared connection.
     fn share(&self, answer: Response<Incoming>) -> Response<Body> {
-        let lender = Lender { connection: None, line: self.own.clone() };
         match answer.body().is_end_stream() {
             true => answer.map(Body::Incoming),
-            false => answer.map(|body| Body::Lent(body, Some(lender))),
+            false => answer.map(|body| Body::Second(body, self.own.clone())),
         }
     }
 
@@ -296,7 +222,7 @@ impl Line {
                         taken = unsent;
                         sender = self.second().await?;
                     }
-                    None => return Err(SendError::Broken(error.into_error())),
+                    None => return Err(SendError::Stream(error.into_error())),
                 },
             }
         }
@@ -362,7 +288,8 @@ impl Line {
         if let Some((every, limit)) = self.transport.ping {
             builder.keep_alive_interval(every).keep_alive_timeout(limit).keep_alive_while_idle(true);
         }
-        let (sender, connection) = builder.handshake(stream).await.map_err(|source| self.no_http(source))?;
+        let (sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|source| self.no_http(source))?;
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -374,7 +301,7 @@ impl Line {
     }
 
     /// Tells that an answer broke off, but not of each.
-    fn broke_off(&self, error: &(dyn Error + 'static)) {
+    pub(super) fn broke_off(&self, error: &(dyn Error + 'static)) {
         let (server, error) = (&self.authority, crate::chain(error));
         match () {
             // The gateway did.
@@ -401,10 +328,7 @@ impl Line {
         None
     }
 
-    fn keep(&self, mut connection: First) {
-        if !connection.is_free() {
-            return;
-        }
+    pub(super) fn keep(&self, connection: First) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.transport.idle_connections {
             idle.push_back(Idle { connection, since: Instant::now() });
@@ -433,26 +357,6 @@ fn is_due(told: &Mutex<Option<Instant>>, now: Instant) -> bool {
         *told = Some(now);
     }
     due
-}
-
-/// The same request, if it has no body and only asks.
-fn copied(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_safe() || !request.body().is_empty() {
-        return None;
-    }
-    let mut copy = Request::new(Body::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-/// Whether a connection ended where an answer's head should have come.
-fn is_unanswered(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let broken =
-        [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionAborted];
-    error.is_incomplete_message() || cause.is_some_and(|cause| broken.contains(&cause.kind()))
 }
 
 /// A body that says when it has gone.
@@ -498,12 +402,15 @@ impl hyper::body::Body for Noticed {
 /// The head of a request to a server.
 pub(crate) fn headed(
     method: hyper::Method,
-    target: &str,
+    target: String,
     host: &str,
     mut headers: HeaderMap,
     body: Body,
 ) -> Option<Request<Body>> {
-    headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    let mut said = headers.get_all(HOST).iter();
+    if said.next().is_none_or(|said| said != host) || said.next().is_some() {
+        headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+    }
     headers.remove(HeaderName::from_static("proxy-connection"));
     let mut request = Request::new(body);
     *request.method_mut() = method;

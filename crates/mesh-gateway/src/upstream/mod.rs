@@ -20,6 +20,7 @@ mod suite;
 
 pub(crate) use body::{Body, BodyError};
 pub(crate) use dial::{Scheme, keep_alive, reach};
+pub(crate) use first::Switched;
 pub(crate) use health::{Check, Checker, Health, Passive, ServerState};
 pub(crate) use line::{Line, SendError, headed};
 pub(crate) use pool::Pool;

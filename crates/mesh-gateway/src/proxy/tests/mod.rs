@@ -5,6 +5,7 @@ mod certs;
 mod faults;
 mod hostile;
 mod layers;
+mod plain;
 mod servers;
 mod tcp;
 mod tls;
