@@ -99,11 +99,7 @@ impl Client {
     ) -> Result<Answer, CallError> {
         let registry = self.registry.clone().filter(|_| request.may_fetch());
         let envelope = Envelope { version: VERSION, registry, request };
-        let mut line = serde_json::to_vec(&envelope).map_err(CallError::Encode)?;
-        if line.len() > frame::LINE_BYTES_MAX {
-            return Err(CallError::TooLarge);
-        }
-        line.push(b'\n');
+        let line = frame::encode(&envelope)?;
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|source| CallError::Connect { socket: self.socket.clone(), source })?;
@@ -119,9 +115,7 @@ impl Client {
                 // A refusal may have come although the request did not leave whole; none did.
                 (_, Err(_)) => break,
             };
-            let message = serde_json::from_slice(&line)
-                .map_err(|error| CallError::Unreadable { what: error.to_string() })?;
-            match message {
+            match frame::decode(&line)? {
                 Message::Answer(answer) => return Ok(answer),
                 Message::Error(error) => return Err(CallError::Refused(error)),
                 message => on_message(message),

@@ -1,5 +1,6 @@
 //! Lines on the socket: bounded, and with descriptors beside the first byte of a request.
 
+use crate::{client::CallError, message::Message, request::Envelope};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
@@ -42,21 +43,34 @@ impl LineReader {
     /// The next line without its line feed; `None` at the end of the connection.
     pub(crate) async fn line(&mut self, stream: &UnixStream) -> Result<Option<Vec<u8>>, LineError> {
         loop {
-            if let Some(at) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let rest = self.buffer.split_off(self.searched + at + 1);
-                let mut line = std::mem::replace(&mut self.buffer, rest);
-                line.pop();
-                self.searched = 0;
+            if let Some(line) = self.take_line() {
                 return Ok(Some(line));
             }
-            self.searched = self.buffer.len();
-            if self.searched > LINE_BYTES_MAX {
+            if self.is_too_long() {
                 return Err(LineError::TooLong);
             }
-            if self.fill(stream).await? == 0 {
+            if stream.async_io(Interest::READABLE, || self.receive(stream.as_fd())).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(LineError::Torn) };
             }
         }
+    }
+
+    /// The next line of what came.
+    pub(crate) fn take_line(&mut self) -> Option<Vec<u8>> {
+        let Some(at) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let rest = self.buffer.split_off(self.searched + at + 1);
+        let mut line = std::mem::replace(&mut self.buffer, rest);
+        line.pop();
+        self.searched = 0;
+        Some(line)
+    }
+
+    /// Whether what came without a line feed is more than a line may be.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.searched > LINE_BYTES_MAX
     }
 
     /// The descriptors that came so far.
@@ -64,10 +78,10 @@ impl LineReader {
         std::mem::take(&mut self.descriptors)
     }
 
-    async fn fill(&mut self, stream: &UnixStream) -> io::Result<usize> {
+    /// Takes what is there, once; 0 at the end of the connection.
+    pub(crate) fn receive(&mut self, connection: BorrowedFd<'_>) -> io::Result<usize> {
         let mut block = [0; BLOCK_BYTES];
-        let (read, mut descriptors) =
-            stream.async_io(Interest::READABLE, || receive(stream.as_fd(), &mut block)).await?;
+        let (read, mut descriptors) = receive(connection, &mut block)?;
         // More than a request can use are closed here.
         descriptors.truncate(DESCRIPTORS.saturating_sub(self.descriptors.len()));
         self.descriptors.append(&mut descriptors);
@@ -98,13 +112,7 @@ pub(crate) async fn send(
 ) -> io::Result<()> {
     if let Some(descriptors) = descriptors {
         let sent = stream
-            .async_io(Interest::WRITABLE, || {
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-                let mut ancillary = SendAncillaryBuffer::new(&mut space);
-                ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-                let slices = [IoSlice::new(line)];
-                Ok(rustix::net::sendmsg(stream.as_fd(), &slices, &mut ancillary, SendFlags::NOSIGNAL)?)
-            })
+            .async_io(Interest::WRITABLE, || send_part(stream.as_fd(), line, Some(descriptors)))
             .await?;
         line = &line[sent..];
     }
@@ -117,6 +125,35 @@ pub(crate) async fn send(
         }
     }
     Ok(())
+}
+
+/// Sends as much of a line as there is room for, with descriptors beside its first byte; the number of bytes.
+pub(crate) fn send_part(
+    connection: BorrowedFd<'_>,
+    line: &[u8],
+    descriptors: Option<&[BorrowedFd<'_>; DESCRIPTORS]>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if let Some(descriptors) = descriptors {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    Ok(rustix::net::sendmsg(connection, &[IoSlice::new(line)], &mut ancillary, SendFlags::NOSIGNAL)?)
+}
+
+/// A request as a line.
+pub(crate) fn encode(envelope: &Envelope) -> Result<Vec<u8>, CallError> {
+    let mut line = serde_json::to_vec(envelope).map_err(CallError::Encode)?;
+    if line.len() > LINE_BYTES_MAX {
+        return Err(CallError::TooLarge);
+    }
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// What a line says.
+pub(crate) fn decode(line: &[u8]) -> Result<Message, CallError> {
+    serde_json::from_slice(line).map_err(|error| CallError::Unreadable { what: error.to_string() })
 }
 
 /// Resolves when the other side closed the connection; what it still sends is dropped.

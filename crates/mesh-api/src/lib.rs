@@ -5,6 +5,7 @@
 //! is an answer or an error. `run` also passes three descriptors with its request. Wire types live
 //! here and are converted at the border; the model itself travels as it is.
 
+pub mod at_once;
 pub mod client;
 mod frame;
 pub mod handler;
@@ -13,3 +14,4 @@ pub mod options;
 pub mod request;
 pub mod server;
 pub mod status;
+mod tagged;

@@ -1,6 +1,7 @@
 //! What a client asks.
 
 use crate::options::{CreateOptions, DownOptions, ExecOptions, FileOperation, RunOptions, UpOptions};
+use crate::tagged;
 use mesh_model::{project::Project, registry::RegistryVariables};
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +17,14 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<RegistryVariables>,
     /// The request.
+    #[serde(with = "tagged")]
     pub request: Request,
 }
 
-/// One request. `services` empty means all services of the project.
+/// One request. `services` empty means all services of the project. On the wire it is a field of an [`Envelope`], and
+/// has the name of its method among its fields.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "method")]
+#[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Is somebody there? Answered with the version of the binary.
     Ping,

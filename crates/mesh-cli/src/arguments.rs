@@ -37,22 +37,6 @@ impl OwnCommand {
     }
 }
 
-/// The command line of `exec` alone: building the definition of all verbs takes a part of its time that is
-/// worth saving where programs call it in loops.
-#[derive(Debug, Parser)]
-#[command(name = "mesh")]
-struct ExecLine {
-    #[command(flatten)]
-    global: Global,
-    #[command(subcommand)]
-    verb: ExecVerb,
-}
-
-#[derive(Debug, Subcommand)]
-enum ExecVerb {
-    Exec(verbs::exec::Arguments),
-}
-
 impl CommandLine {
     /// Reads the process's arguments; help and wrong usage are told here, and end the process.
     pub(crate) fn read() -> Self {
@@ -79,13 +63,12 @@ impl CommandLine {
         }
     }
 
-    /// A sound line that begins with `exec`; what is wrong with others is told by the whole definition.
+    /// A plain line that begins with `exec`; others are read by the whole definition.
     fn read_exec(words: &[OsString]) -> Option<Self> {
-        if words.get(1)? != "exec" {
-            return None;
-        }
-        let ExecLine { global, verb: ExecVerb::Exec(arguments) } = ExecLine::try_parse_from(words).ok()?;
-        Some(Self { global, verb: Verb::Exec(arguments), own: None })
+        let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
+        let [_, "exec", rest @ ..] = words.as_slice() else { return None };
+        let verb = Verb::Exec(verbs::exec::line::read(rest)?);
+        Some(Self { global: Global::default(), verb, own: None })
     }
 }
 
@@ -100,7 +83,7 @@ fn tell(error: &clap::Error) -> ! {
 }
 
 /// Options of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Global {
     /// Compose file; may be given several times, `-` is standard input
     #[arg(short, long = "file", value_name = "FILE")]
@@ -444,17 +427,50 @@ mod tests {
 
     #[test]
     fn exec_is_read_alone_as_among_all_verbs() {
-        let words = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let among = |line: &str| CommandLine::try_parse_from(words(line));
         for line in [
+            "mesh exec db ls",
             "mesh exec -T -u root -w /tmp -e A=b --index 2 --privileged db psql -U x -c select",
-            "mesh exec --ansi never --substitute always --progress json db ls -T --ansi",
+            "mesh exec --no-tty --user root --workdir /tmp --env A=b --env A --detach db ls -T --ansi never --index 3",
+            "mesh exec --no-TTY -e A=b -e A=b -id db sh -c a=b  x",
+            "mesh exec -it db ls -",
+            "mesh exec -iT --tty db ls",
+            "mesh exec --interactive --index 0 db =",
         ] {
-            let (Some(alone), Ok(among)) = (CommandLine::read_exec(&words(line)), check(line)) else {
+            let (Some(alone), Ok(among)) = (CommandLine::read_exec(&words(line)), among(line)) else {
                 panic!("{line} is not understood")
             };
             assert_eq!(format!("{alone:?}"), format!("{among:?}"), "{line}");
         }
-        for line in ["mesh", "mesh up", "mesh exec db", "mesh exec --help", "mesh -p a exec db ls"] {
+        // For the definition, which refuses some of them.
+        for line in [
+            "mesh",
+            "mesh up",
+            "mesh exec",
+            "mesh exec db",
+            "mesh exec --help",
+            "mesh exec -h db ls",
+            "mesh -p a exec db ls",
+            "mesh exec --ansi never db ls",
+            "mesh exec --user=root db ls",
+            "mesh exec -uroot db ls",
+            "mesh exec -Tu root db ls",
+            "mesh exec -T -T db ls",
+            "mesh exec -u a --user b db ls",
+            "mesh exec -u -T db ls",
+            "mesh exec -u  db ls",
+            "mesh exec --index x db ls",
+            "mesh exec -n 1 db ls",
+            "mesh exec -p db ls",
+            "mesh exec - db ls",
+            "mesh exec -- db ls",
+            "mesh exec --T db ls",
+            "mesh exec db -T ls",
+            "mesh exec db ls -- x",
+            "mesh exec  ls x",
+            "mesh exec -x db ls",
+        ] {
             assert!(CommandLine::read_exec(&words(line)).is_none(), "{line}");
         }
     }

@@ -361,14 +361,19 @@ impl Target {
         request: Request,
         pipe: Option<BorrowedFd<'_>>,
     ) -> Result<Option<Answer>, CliError> {
-        let descriptors = pipe.map(|pipe| [pipe; 3]);
-        if let Some(answer) = supervisor::answer_at_once(&self.paths, request.clone(), descriptors).await {
+        if let Some(answer) = self.answer_at_once(&request, pipe) {
             return Ok(Some(answer));
         }
+        let descriptors = pipe.map(|pipe| [pipe; 3]);
         match self.attend().await? {
             Some(client) => client.call(request, &mut |_| {}, descriptors).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The same as far as it can be said at once.
+    pub(crate) fn answer_at_once(&self, request: &Request, pipe: Option<BorrowedFd<'_>>) -> Option<Answer> {
+        supervisor::answer_at_once(&self.paths, request.clone(), pipe.map(|pipe| [pipe; 3]))
     }
 
     /// The project's supervisor, started where there is none.

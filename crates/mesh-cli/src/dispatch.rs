@@ -79,6 +79,12 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Tag(arguments) => return verbs::image::perform(&context, Action::Tag(arguments)),
         Verb::Rmi(arguments) => return verbs::image::perform(&context, Action::Rm(arguments)),
         Verb::Prune(arguments) => return verbs::image::perform(&context, Action::Prune(arguments)),
+        Verb::Exec(arguments) if !context.settings.dry_run => {
+            match verbs::exec::run_at_once(&context, &arguments)? {
+                Some(code) => return Ok(code),
+                None => Verb::Exec(arguments),
+            }
+        }
         verb => verb,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

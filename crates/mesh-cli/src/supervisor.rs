@@ -114,20 +114,14 @@ pub(crate) async fn fitting(project: &str, paths: &ProjectPaths) -> Result<Optio
 
 /// The orders that a supervisor of this very binary gives for a request that changes nothing. In every other
 /// case `None`: then a look finds out what is the matter, and the request can be made again.
-pub(crate) async fn answer_at_once(
+pub(crate) fn answer_at_once(
     paths: &ProjectPaths,
     request: Request,
     descriptors: Option<[BorrowedFd<'_>; 3]>,
 ) -> Option<Answer> {
-    let client = mesh_api::client::Client::new(&paths.socket);
-    let mut ignore = |_: Message| {};
-    let call = client.call(request, &mut ignore, descriptors);
-    match timeout(Duration::from_secs(READY_SECONDS_MAX), call).await {
-        Ok(Ok(answer)) => {
-            matches!(&answer, Answer::Invocation { version, .. } if version == VERSION).then_some(answer)
-        }
-        _ => None,
-    }
+    let within = Duration::from_secs(READY_SECONDS_MAX);
+    let answer = mesh_api::at_once::call(&paths.socket, request, descriptors, within).ok()?;
+    matches!(&answer, Answer::Invocation { version, .. } if version == VERSION).then_some(answer)
 }
 
 /// A running one, with the version of its binary.
@@ -355,14 +349,16 @@ mod tests {
             let home = Home { data: at("data"), state: at("state"), runtime: at("run") };
             home.create().unwrap();
             let paths = home.project("p");
-            assert!(answer_at_once(&paths, Request::Containers, None).await.is_none(), "nobody is there");
+            assert!(answer_at_once(&paths, Request::Containers, None).is_none(), "nobody is there");
             let (handler, stop) = (Ending { version, refusals: 0.into() }, CancellationToken::new());
             let listener = server::listen(&paths.socket).await.unwrap();
             let serving = server::serve_on(listener, &paths.socket, Arc::new(handler), stop.clone());
             let asking = async {
-                let answer = answer_at_once(&paths, Request::Containers, None).await;
+                let paths = paths.clone();
+                let ask = move || answer_at_once(&paths, Request::Containers, None).is_some();
+                let answered = tokio::task::spawn_blocking(ask).await.unwrap();
                 stop.cancel();
-                answer.is_some()
+                answered
             };
             assert_eq!(tokio::join!(asking, serving).0, taken, "{version}");
         }

@@ -5,7 +5,7 @@
 //! numbers is in another one.
 
 use nix::sys::socket::{getsockopt, sockopt};
-use std::{fs, os::fd::AsFd};
+use std::{fs, os::fd::AsFd, sync::OnceLock};
 
 /// Whether the process at the other end of a connection was in this process's pid namespace when it connected.
 pub(crate) fn is_from_outside(connection: impl AsFd) -> bool {
@@ -16,7 +16,13 @@ pub(crate) fn is_from_outside(connection: impl AsFd) -> bool {
 /// sees: 0 is one that it cannot see.
 pub(crate) fn is_outside(pid: i32) -> bool {
     // What is to be seen from here is here or further in.
-    pid > 0 && depth(&pid.to_string()).is_some_and(|theirs| depth("self") == Some(theirs))
+    pid > 0 && depth(&pid.to_string()).is_some_and(|theirs| own_depth() == Some(theirs))
+}
+
+/// That of this process, which stays where it is.
+fn own_depth() -> Option<usize> {
+    static OWN: OnceLock<Option<usize>> = OnceLock::new();
+    *OWN.get_or_init(|| depth("self"))
 }
 
 /// How many pid namespaces a process has a number in, of those that `/proc` knows.

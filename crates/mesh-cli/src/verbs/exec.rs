@@ -1,15 +1,22 @@
 //! `exec`: the program runs from our own process, so that terminal, pipes and signals are ours.
 
+pub(crate) mod line;
+
 use crate::{
-    context::Context,
+    context::{Context, Target},
     environment::Environment,
     failure::CliError,
     invocation::{become_command, command_told, through_door, with_terminal},
     terminal,
 };
 use clap::{ArgAction, Args};
-use mesh_api::{options::ExecOptions, request::Request};
-use std::{collections::BTreeMap, io, os::fd::AsFd, process::Stdio};
+use mesh_api::{message::Answer, options::ExecOptions, request::Request};
+use std::{
+    collections::BTreeMap,
+    io::{self, PipeWriter},
+    os::fd::AsFd,
+    process::Stdio,
+};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -51,6 +58,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether the program gets a terminal.
+    fn has_terminal(&self) -> bool {
+        self.interactive && self.tty && !self.no_tty && !self.detach && terminal::is_interactive()
+    }
+
     /// Those of a program alone, at a terminal where there is one.
     pub(super) fn of_program(
         service: String,
@@ -74,30 +86,25 @@ impl Arguments {
     }
 }
 
+/// Does it where it needs no terminal and the supervisor has an answer at once, which is nearly always so: without a
+/// runtime, which takes longer to make than the answer. `None`: nothing was done.
+pub(crate) fn run_at_once(context: &Context, arguments: &Arguments) -> Result<Option<u8>, CliError> {
+    let (target, request) = asked(context, arguments)?;
+    if arguments.has_terminal() {
+        return Ok(None);
+    }
+    let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
+    let Some(answer) = target.answer_at_once(&request, Some(ended.as_fd())) else { return Ok(None) };
+    drop(ended);
+    without_terminal(context, arguments, answer, ending).map(Some)
+}
+
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let target = context.own_target()?;
-    target.check_services(std::slice::from_ref(&arguments.service))?;
+    let (target, request) = asked(context, &arguments)?;
     let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
-    let tty = arguments.interactive
-        && arguments.tty
-        && !arguments.no_tty
-        && !arguments.detach
-        && terminal::is_interactive();
-    let environment = variables(&arguments.env, &context.environment)?;
-    check_directory(arguments.workdir.as_deref())?;
+    let tty = arguments.has_terminal();
     let keys = if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() };
-    let request = Request::Exec(ExecOptions {
-        service: arguments.service.clone(),
-        index: arguments.index.filter(|index| *index > 0),
-        command: arguments.command,
-        environment,
-        user: arguments.user,
-        working_dir: arguments.workdir,
-        tty,
-        privileged: arguments.privileged,
-        detach: arguments.detach,
-    });
     // The supervisor tells those who listen to events how the program ends; it does not see that itself.
     let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
     let answer = target.ask_at_once(request, Some(ended.as_fd())).await?.ok_or_else(not_running)?;
@@ -105,6 +112,36 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     if tty {
         return with_terminal(answer, &keys, Some(ending)).await;
     }
+    without_terminal(context, &arguments, answer, ending)
+}
+
+/// Whom to ask, and for what.
+fn asked(context: &Context, arguments: &Arguments) -> Result<(Target, Request), CliError> {
+    let target = context.own_target()?;
+    target.check_services(std::slice::from_ref(&arguments.service))?;
+    let environment = variables(&arguments.env, &context.environment)?;
+    check_directory(arguments.workdir.as_deref())?;
+    let request = Request::Exec(ExecOptions {
+        service: arguments.service.clone(),
+        index: arguments.index.filter(|index| *index > 0),
+        command: arguments.command.clone(),
+        environment,
+        user: arguments.user.clone(),
+        working_dir: arguments.workdir.clone(),
+        tty: arguments.has_terminal(),
+        privileged: arguments.privileged,
+        detach: arguments.detach,
+    });
+    Ok((target, request))
+}
+
+/// Has the program run on our streams as they are.
+fn without_terminal(
+    context: &Context,
+    arguments: &Arguments,
+    answer: Answer,
+    ending: PipeWriter,
+) -> Result<u8, CliError> {
     let run = context.hooks.run_through_door;
     if let Some(code) = through_door(run, &answer, arguments.interactive, &ending) {
         return Ok(code);
