@@ -177,6 +177,6 @@ mod tests {
         }
         give("sys/rekey/verify", &made["keys"][1], &made["verification_nonce"])
             .await
-            .refused(400, "no barrier rekey in progress");
+            .refused(400, "no rekey verification in progress");
     }
 }
