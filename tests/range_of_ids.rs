@@ -103,6 +103,29 @@ fn each_id_of_a_container_is_another_one_of_the_machine() {
         let owner = fs::metadata(volume.join("_data").join(name)).expect("a file").uid();
         assert!(owner != uid && owner > 65_535, "{name} belongs to {owner}");
     }
+
+    // Data comes back with its owners, and of what took its place nothing stays.
+    let line = |line: &str| {
+        let told = run(&stack, &["exec", "-T", "owners", "sh", "-c", line]).succeeded().stdout;
+        told.trim_end().to_owned()
+    };
+    line(
+        "mkdir /many/kept && touch /many/kept/file && chown -R 7:8 /many/kept && chmod 4750 /many/kept/file",
+    );
+    run(&stack, &["backup"]).succeeded();
+    line(
+        "rm -r /many/kept && mkdir -m 700 /many/later && touch /many/later/file && chown -R 9:9 /many/later",
+    );
+    let restored = run(&stack, &["restore", "-y"]).succeeded();
+    assert!(!restored.text().contains("could be removed"), "{}", restored.text());
+    assert_eq!(
+        line("stat -c '%u:%g %a' /many/kept /many/kept/file; ls /many"),
+        "7:8 755\n7:8 4750\na\nb\nc\nkept"
+    );
+    let inside: Vec<_> =
+        fs::read_dir(&volume).expect("a volume").flatten().map(|one| one.file_name()).collect();
+    assert!(!inside.iter().any(|name| name.to_string_lossy().starts_with("_data.")), "{inside:?}");
+
     run(&stack, &["down", "--volumes", "--timeout", "5"]).succeeded();
     assert_eq!(fs::read_dir(&volumes).expect("volumes").count(), 0);
 }

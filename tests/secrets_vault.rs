@@ -380,3 +380,46 @@ fn a_restore_that_replaces_the_vault_loses_no_value() {
     up(&stack);
     assert_eq!((get(&stack, "token"), in_vault(&stack, "token")), (token.clone(), token));
 }
+
+#[test]
+fn a_vault_that_does_not_open_keeps_the_rest_from_starting() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new(STACK);
+    up(&stack);
+    let token = get(&stack, "token");
+    stack.mesh(&["down"]).succeeded();
+    let keys = stack.home().join("data/volumes").join(format!("{}_keys/_data/keys.json", stack.name()));
+    let whole = fs::read_to_string(&keys).expect("the keys");
+    let change = |change: &dyn Fn(&mut Vec<serde_json::Value>)| {
+        let mut keys: serde_json::Value = serde_json::from_str(&whole).expect("JSON");
+        change(keys["unseal_keys_b64"].as_array_mut().expect("keys"));
+        keys.to_string()
+    };
+    let of_another =
+        change(&|keys| keys.iter_mut().for_each(|key| *key = format!("{}A=", "AQID".repeat(11)).into()));
+    let few = change(&|keys| keys.truncate(2));
+    for (text, words) in [
+        (Some(of_another), &["do not open the vault", "keys.json"][..]),
+        (Some(few), &["has 2 keys, and 3 open the vault"]),
+        (Some("{".to_owned()), &["keys.json"]),
+        (None, &["is in the project's vault", "its keys are not in", "put its keys.json back"]),
+    ] {
+        match &text {
+            Some(text) => fs::write(&keys, text).expect("written"),
+            None => fs::remove_file(&keys).expect("removed"),
+        }
+        let said = stack.mesh(&["up", "-d", "--wait"]).failed_saying(words);
+        // The vault itself, which somebody has to see to, and nothing that needs what it has.
+        let there = stack.containers();
+        let others: Vec<_> = there.iter().filter(|one| one["Service"] == "cache").collect();
+        assert!(others.is_empty(), "{others:?}\n{}", said.text());
+        assert!(!said.text().contains(&token), "{}", said.text());
+        stack.mesh(&["secrets", "get", "token"]).failed_saying(&[]);
+        stack.mesh(&["down"]).succeeded();
+    }
+    fs::write(&keys, whole).expect("written");
+    up(&stack);
+    assert_eq!(stack.shell("cache", "cat /run/secrets/token"), token);
+}

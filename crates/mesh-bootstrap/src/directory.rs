@@ -1,10 +1,11 @@
 //! Files of what a service needs to log in, and of what everybody may have. Written beside and renamed; a file is
 //! there whole or not at all.
 
+use mesh_store::beside::{Beside, sweep_directory};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -92,6 +93,11 @@ impl Directory {
         }
     }
 
+    /// Removes what writes of a folder's files left that were killed; the folder may not be there.
+    pub(crate) fn sweep(&self, folder: &str) {
+        sweep_directory(&self.path.join(folder));
+    }
+
     /// Keeps others out who lock it too, waiting for one that is at work, for as long as what it gives lives.
     ///
     /// # Errors
@@ -105,7 +111,11 @@ impl Directory {
         let until = Instant::now() + LOCK_WAIT_MAX;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => {
+                    // A write that was killed may have left keys, and no other write of that file may come.
+                    sweep_directory(&self.path);
+                    return Ok(Lock(file));
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_LOOK),
                 Err(TryLockError::WouldBlock) => {
                     return Err(failed(io::Error::other(
@@ -177,28 +187,15 @@ impl Directory {
         };
         let parent = path.parent().unwrap_or(&self.path);
         self.make(parent).map_err(failed("make the directory of"))?;
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)
-            .map_err(failed("write"))?;
-        let written = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&beside, &path))
-            // The name is on disk with the directory that has it.
-            .and_then(|()| File::open(parent)?.sync_all());
-        written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(failed("write"))
+        let mut fresh = Beside::begin(&path).map_err(failed("write"))?;
+        fresh.write(text.as_bytes(), mode).and_then(|()| fresh.replace()).map_err(failed("write"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn two_at_once_take_turns() {
@@ -229,5 +226,20 @@ mod tests {
             assert_eq!(mode(&home.path().join(path)), expected, "{path}");
         }
         assert_eq!(directory.read("c/secret").unwrap().as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn what_killed_writes_left_goes_with_the_next_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::private(home.path().join("keys"));
+        directory.write_secret("keys.json", "whole").unwrap();
+        for left in ["keys.json.new-4999999-0", "keys.new-4999999", "root-token.new-4999999-3"] {
+            fs::write(directory.path().join(left), "half of a key").unwrap();
+        }
+        drop(directory.lock().unwrap());
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [LOCK_FILE, "keys.json"]);
     }
 }

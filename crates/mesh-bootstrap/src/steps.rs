@@ -37,6 +37,11 @@ impl Bench<'_> {
     pub fn run(&self, dry: bool, tell: &mut dyn FnMut(&Outcome)) -> Result<(), BootstrapError> {
         let Self { vault, token, wanted, logins, authorities } = *self;
         let at = At { vault, token, wanted, logins, authorities };
+        if !dry {
+            // A write that was killed may have left what somebody logs in with.
+            wanted.services.keys().for_each(|service| logins.sweep(service));
+            authorities.sweep("");
+        }
         for step in steps(wanted) {
             let found = step.look(&at)?;
             if found != Found::There && !dry {

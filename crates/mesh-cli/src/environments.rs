@@ -12,10 +12,10 @@ use crate::{
     failure::CliError,
 };
 use mesh_compose::FILE_NAMES;
+use mesh_store::beside::{self, Beside};
 use std::{
     fs,
-    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, BufRead as _, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -59,12 +59,15 @@ pub(crate) fn choose(
     }
     let project = project_directory(global, directory);
     let file = project.join(".env");
+    let keeps = matches!(verb, Verb::Up(_) | Verb::Create(_) | Verb::Run(_)) && !own && !global.dry_run;
     // A link that leads nowhere is somebody's too.
     if file.symlink_metadata().is_ok() {
+        if keeps {
+            beside::sweep(&file);
+        }
         return global.environment.as_ref().map_or(Ok(()), |wanted| agree(&file, wanted));
     }
     let templates = templates(&project.join(FOLDER));
-    let keeps = matches!(verb, Verb::Up(_) | Verb::Create(_) | Verb::Run(_)) && !own && !global.dry_run;
     let chosen = match &global.environment {
         Some(name) => name.clone(),
         None if templates.is_empty() || !keeps => return Ok(()),
@@ -189,17 +192,12 @@ enum Kept {
 /// Makes `.env` whole or not at all; one that is there stays.
 fn keep(template: &Path, file: &Path, name: &str) -> Result<Kept, CliError> {
     let text = format!("{MADE_OF}{name}\n{}", read(template)?);
-    let fresh = file.with_file_name(format!(".env.{}.new", std::process::id()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::hard_link(&fresh, file));
-    // Whether or not it got its name, this one has done what it was for.
-    let _ = fs::remove_file(&fresh);
-    match written {
+    let made = || -> io::Result<()> {
+        let mut fresh = Beside::begin(file)?;
+        fresh.write(text.as_bytes(), 0o600)?;
+        fresh.put()
+    };
+    match made() {
         Ok(()) => Ok(Kept::Made),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Kept::There),
         Err(error) => Err(CliError::io(format!("write {}", file.display()))(error)),

@@ -33,6 +33,7 @@ use mesh_store::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -74,7 +75,7 @@ pub(crate) async fn settle(
     let known = secrets.read()?;
     let moved = |name: &&String| known.get(*name).is_some_and(|kept| kept.value().is_none());
     if let Some(name) = missing.keys().filter(|name| !fetched.contains_key(*name)).find(moved) {
-        return Err(out_of_reach(name, known.get(name).map(|kept| &kept.at)));
+        return Err(out_of_reach(name, known.get(name).map(|kept| &kept.at), project, &context.home.data));
     }
     let to_make = missing.iter().filter(|(name, _)| !fetched.contains_key(*name));
     secrets.ensure(&to_make.map(|(name, missing)| (name.clone(), missing.recipe.clone())).collect())?;
@@ -92,18 +93,28 @@ fn recipes(missing: &BTreeMap<String, Missing>) -> BTreeMap<String, Option<Recip
     missing.iter().map(|(name, missing)| (name.clone(), Some(missing.recipe.clone()))).collect()
 }
 
-fn out_of_reach(name: &str, at: Option<&At>) -> CliError {
+/// Of a value that is in a vault which is not among the files, or whose keys are not where they were.
+fn out_of_reach(name: &str, at: Option<&At>, project: &Project, data: &Path) -> CliError {
     let path = match at {
         Some(At::Vault(path)) => path.as_str(),
         _ => "its path",
     };
-    CliError::said(format!(
-        "the value of {name} is in the project's vault, at {path}, and there is no vault with keys of this project"
-    ))
-    .with_hint(format!(
-        "is its service in a profile that was not named? Where the vault is gone for good, `mesh secrets rm {name}` \
-         forgets the value, and `mesh up` makes another one"
-    ))
+    let (why, remedy) = match ProjectVault::of(project, data) {
+        None => (
+            "there is no vault with keys of this project".to_owned(),
+            "is its service in a profile that was not named?",
+        ),
+        Some(vault) => (
+            format!("its keys are not in {}", vault.keys.path().display()),
+            "put its keys.json back there, from a copy.",
+        ),
+    };
+    CliError::said(format!("the value of {name} is in the project's vault, at {path}, and {why}")).with_hint(
+        format!(
+            "{remedy} Where the vault is gone for good, `mesh secrets rm {name}` forgets the value, and `mesh up` \
+             makes another one"
+        ),
+    )
 }
 
 /// Values that the vault's own services are started with are in the file: made there, or brought back while it runs.
@@ -309,7 +320,7 @@ impl<'a> Desk<'a> {
             (Ok(Some(mut values)), _) => Ok(values.remove(name)),
             // Of one of which nothing is known the vault need not be asked.
             (Ok(None) | Err(_), None) => Ok(None),
-            (Ok(None), Some(kept)) => Err(out_of_reach(name, Some(&kept.at))),
+            (Ok(None), Some(kept)) => Err(self.out_of_reach(name, Some(&kept.at))),
             (Err(error), Some(_)) => Err(in_vault(name, error)),
         }
     }
@@ -320,7 +331,7 @@ impl<'a> Desk<'a> {
             let renewed = self.at_vault(|shelf| generated::renew(shelf, &self.secrets, name, value)).await;
             return match renewed {
                 Ok(Some(())) => Ok(()),
-                Ok(None) => Err(out_of_reach(name, self.secrets.read()?.get(name).map(|kept| &kept.at))),
+                Ok(None) => Err(self.out_of_reach(name, self.secrets.read()?.get(name).map(|kept| &kept.at))),
                 Err(error) => Err(in_vault(name, error)),
             };
         }
@@ -353,6 +364,10 @@ impl<'a> Desk<'a> {
             Ok(None) => Ok(self.secrets.remove(name)?),
             Err(error) => Err(in_vault(name, error)),
         }
+    }
+
+    fn out_of_reach(&self, name: &str, at: Option<&At>) -> CliError {
+        out_of_reach(name, at, self.project, &self.context.home.data)
     }
 
     /// Asks the project's vault; `None`: there is none with keys of this project.

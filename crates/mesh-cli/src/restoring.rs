@@ -6,7 +6,12 @@
 use crate::{console, context::Target, failure::CliError, supervisor::Client};
 use mesh_api::{message::Message, request::Request};
 use mesh_store::aside::{Aside, Stage};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// Attempts to start what ran: a copy of a container's files that was just killed may still be in its way.
@@ -20,7 +25,7 @@ pub(crate) async fn put_back(client: &Client, aside: Aside) -> Result<(), CliErr
     let services = aside.services().to_vec();
     let stop = Request::Stop { services: Vec::new(), timeout_seconds: None };
     client.call(stop, &mut ignore, None).await?;
-    tell_staying(&aside.put_back()?);
+    remove_staying(&aside.put_back()?);
     console::err_line("note: the restore was not finished; the data is what it was before");
     if services.is_empty() {
         return Ok(());
@@ -43,7 +48,7 @@ pub(crate) async fn finish(target: &Target, client: &Client) -> Result<(), CliEr
     match Aside::left(&target.paths.aside)? {
         None => Ok(()),
         Some(aside) if aside.stage() == Stage::Kept => {
-            tell_staying(&aside.keep()?);
+            remove_staying(&aside.keep()?);
             Ok(())
         }
         Some(aside) => put_back(client, aside).await,
@@ -64,9 +69,17 @@ pub(crate) async fn settle(target: &Target) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What could not be removed.
-pub(crate) fn tell_staying(paths: &[PathBuf]) {
-    for path in paths {
+/// Removes what an ordinary user's rights did not suffice for, with those of a user namespace, and tells what stays.
+pub(crate) fn remove_staying(paths: &[PathBuf]) {
+    let volumes: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    if !volumes.is_empty() && !rustix::process::geteuid().is_root() {
+        // A namespace is entered by a process that has one thread. What it could not do is seen by what is there.
+        let mut remover = Command::new("/proc/self/exe");
+        remover.args(["supervisor", "--remove"]).args(volumes);
+        remover.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = remover.status();
+    }
+    for path in paths.iter().filter(|path| path.symlink_metadata().is_ok()) {
         console::err_line(&format!(
             "warning: {} is of no use any more, and not all of it could be removed",
             path.display()

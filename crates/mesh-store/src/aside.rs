@@ -107,7 +107,8 @@ impl Hold {
         // What an earlier change left would be taken for what this one put aside.
         for volume in &volumes {
             retire(volume)?;
-            sweep(volume);
+            // What stays is under a name that is in nobody's way.
+            let _ = sweep(volume);
         }
         let journal = Journal { version: VERSION, stage: Stage::Begun, volumes, services };
         write(&self.path, &journal)?;
@@ -176,7 +177,8 @@ impl Aside {
         Ok(())
     }
 
-    /// The new volumes count from now on, once all of them is on the disk; the old ones are removed. Gives those directories of which something stays.
+    /// The new volumes count from now on, once all of them is on the disk; the old ones are removed. Gives those
+    /// directories of which something stays.
     ///
     /// # Errors
     /// See [`AsideError`]: then the old ones count.
@@ -248,8 +250,10 @@ fn free(volume: &Path) -> Result<PathBuf, AsideError> {
     free.ok_or_else(|| disk("remove", &first)(io::ErrorKind::DirectoryNotEmpty.into()))
 }
 
-/// Removes what is of no use in a volume's directory. Gives what stays.
-fn sweep(volume: &Path) -> Vec<PathBuf> {
+/// Removes what is of no use in a volume's directory, whoever is at work on the volume. Gives what stays: files of other
+/// users, where an ordinary user has not entered the namespace in which they are its own.
+#[must_use]
+pub fn sweep(volume: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(volume).into_iter().flatten().flatten();
     let gone = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -261,7 +265,7 @@ fn sweep(volume: &Path) -> Vec<PathBuf> {
     gone.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect()
 }
 
-/// Files of other users stay, where an ordinary user may not remove them: that is told by who looks.
+/// What cannot be removed is told by who looks.
 fn discard(path: &Path) {
     let _ = fs::remove_dir_all(path);
 }

@@ -1,7 +1,8 @@
 //! Mesh: a Compose file brought up on a bare machine.
 //!
-//! The binary is the composition root and three programs in one: the command line, the supervisor of
-//! one project (`mesh supervisor --project NAME`), and the shim of one container (`mesh shim ...`).
+//! The binary is the composition root and several programs in one: the command line, the supervisor of
+//! one project (`mesh supervisor --project NAME`), the shim of one container (`mesh shim ...`), what removes files that
+//! are an ordinary user's in a namespace alone (`mesh supervisor --remove DIRECTORY...`), and the embedded services.
 //! Which one it is, is decided before anything else happens: a shim must stay small and have one
 //! thread, and a supervisor must enter its namespaces before it has a second one.
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["vault-cli", ..] => vault(&arguments[2..]),
         ["service", ..] => service::main(&arguments[2..]),
         ["shim", ..] => exit_code(mesh_sandbox::main(&arguments[2..])),
+        ["supervisor", "--remove", ..] => remover(&arguments[3..]),
         ["supervisor", ..] => supervise::main(&arguments[2..]),
         _ => mesh_cli::main(Hooks {
             version: env!("CARGO_PKG_VERSION"),
@@ -93,6 +95,16 @@ fn image_uses(state: &Path) -> Vec<mesh_image::Use> {
 fn enter_user_namespace() -> Result<(), String> {
     let entered = mesh_native::image_use::enter_user_namespace(Path::new("/proc/self/exe"));
     entered.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+/// Removes what restores left in directories of volumes, in a user namespace: an ordinary user's containers own some of
+/// it.
+fn remover(directories: &[String]) -> ExitCode {
+    if enter_user_namespace().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let stays = directories.iter().filter(|it| !mesh_store::aside::sweep(Path::new(it)).is_empty()).count();
+    if stays == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A container's shim as the command line sees it.

@@ -1,10 +1,13 @@
 //! A file on a thread of its own, because a pipe nobody reads, or a full disk, blocks whoever writes.
+//!
+//! A record is a line, whatever was written before it: half of one, of a disk that was full or a server that was killed,
+//! gets an end of its own first.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::PathBuf,
+    os::unix::fs::{FileExt as _, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,7 +49,7 @@ impl Writer {
     /// `stdout` and `discard` are no files.
     pub(super) fn new(path: &str, mode: Option<u32>, prefix: &str) -> Self {
         let (orders, inbox) = mpsc::channel(QUEUE_RECORDS_MAX);
-        let sink = Sink { path: path.to_owned(), mode, file: None };
+        let sink = Sink { path: path.to_owned(), mode, file: None, torn: false };
         // Without a thread the inbox is dropped, and every write fails as closed.
         if let Err(error) = std::thread::Builder::new().name("audit".to_owned()).spawn(|| sink.run(inbox)) {
             tracing::error!(%error, "an audit device has no thread");
@@ -74,6 +77,8 @@ struct Sink {
     path: String,
     mode: Option<u32>,
     file: Option<File>,
+    /// The file ends in half a line.
+    torn: bool,
 }
 
 impl Sink {
@@ -100,14 +105,26 @@ impl Sink {
             "stdout" => return io::stdout().lock().write_all(line),
             _ => {}
         }
-        self.open()?;
-        let Some(file) = &mut self.file else { return Ok(()) };
-        if file.write_all(line).is_ok() {
+        if self.append(line).is_ok() {
             return Ok(());
         }
         self.file = None;
+        let again = self.append(line);
+        if again.is_err() {
+            // What there is of it is looked at before the next one.
+            self.file = None;
+        }
+        again
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.open()?;
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(line))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if self.torn {
+            file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        file.write_all(line)
     }
 
     fn open(&mut self) -> io::Result<()> {
@@ -127,8 +144,43 @@ impl Sink {
             if metadata.permissions().mode() & 0o777 != wanted {
                 file.set_permissions(std::fs::Permissions::from_mode(wanted))?;
             }
+            self.torn = metadata.len() > 0 && ends_in_half_a_line(&path, metadata.len());
+        } else {
+            self.torn = false;
         }
         self.file = Some(file);
         Ok(())
+    }
+}
+
+/// A file that may be written and not read is taken for whole.
+fn ends_in_half_a_line(path: &Path, bytes: u64) -> bool {
+    let mut last = [0];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, bytes.saturating_sub(1)));
+    read.is_ok() && last != *b"\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Writer;
+
+    #[tokio::test]
+    async fn half_a_line_that_is_there_takes_no_record_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.log");
+        let writer = |prefix: &str| Writer::new(path.to_str().unwrap(), None, prefix);
+        let lines = || std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, "whole\nhal").unwrap();
+        let first = writer("");
+        first.write(b"one\n".to_vec()).await.unwrap();
+        first.write(b"two\n".to_vec()).await.unwrap();
+        assert_eq!(lines(), "whole\nhal\none\ntwo\n");
+        // Moved away and made anew, as a rotation does it.
+        std::fs::rename(&path, home.path().join("audit.log.1")).unwrap();
+        first.reopen().await.unwrap();
+        first.write(b"three\n".to_vec()).await.unwrap();
+        assert_eq!(lines(), "three\n");
+        writer("@cee: ").write(b"four\n".to_vec()).await.unwrap();
+        assert_eq!(lines(), "three\n@cee: four\n");
     }
 }

@@ -33,8 +33,10 @@ const RING_PATH: &str = "core/keyring";
 pub(crate) const SEAL_PATH: &str = "core/seal-config";
 /// Where the answer to the initialization is kept for its caller until the first unseal, sealed by the caller's key.
 pub(crate) const KEPT_ANSWER_PATH: &str = "core/kept-answer";
+/// Says that an initialization is under way whose answer nobody has: nobody can open what it made so far.
+const UNDER_WAY_PATH: &str = "core/initializing";
 /// Entries that are no ciphertext of a term's key. Nothing above may read or write them.
-const RESERVED: [&str; 3] = [RING_PATH, SEAL_PATH, KEPT_ANSWER_PATH];
+const RESERVED: [&str; 4] = [RING_PATH, SEAL_PATH, KEPT_ANSWER_PATH, UNDER_WAY_PATH];
 /// A key is replaced after this many encryptions: NIST SP 800-38D, 8.3, allows 2^32 with random nonces.
 const ENCRYPTIONS_MAX: u64 = 3_865_470_566;
 /// The ring is stored again once this many encryptions have come since, so that a restart forgets few.
@@ -94,12 +96,22 @@ impl Barrier {
         &self.under
     }
 
-    /// Whether there is a key ring.
+    /// Whether there is a key ring, and somebody who may have the shares of what opens it.
     ///
     /// # Errors
     /// Those of the store.
     pub fn initialized(&self) -> Result<bool, StorageError> {
-        Ok(self.under.get(RING_PATH)?.is_some())
+        Ok(self.under.get(RING_PATH)?.is_some() && self.under.get(UNDER_WAY_PATH)?.is_none())
+    }
+
+    /// The entry that has a key ring count for nothing until [`Self::initialized_from_now`].
+    pub(crate) fn under_way() -> Batch {
+        Batch { writes: [(UNDER_WAY_PATH.to_owned(), Some(Vec::new()))].into() }
+    }
+
+    /// The key ring counts: its shares are about to be given away.
+    pub(crate) async fn initialized_from_now(&self) -> Result<(), StorageError> {
+        self.under.commit(Batch { writes: [(UNDER_WAY_PATH.to_owned(), None)].into() }).await
     }
 
     /// Makes a key ring. The barrier stays sealed.
@@ -111,12 +123,34 @@ impl Barrier {
     }
 
     /// The same, with entries below the barrier written in the same batch.
-    pub(crate) async fn initialize_with(&self, root: &RootKey, beside: Batch) -> Result<(), BarrierError> {
+    pub(crate) async fn initialize_with(
+        &self,
+        root: &RootKey,
+        mut beside: Batch,
+    ) -> Result<(), BarrierError> {
         let _turn = self.changing.lock().await;
         if self.initialized()? {
             return Err(BarrierError::AlreadyInitialized);
         }
+        // What one made that was cut off opens under no key that anybody has.
+        if self.under.get(UNDER_WAY_PATH)?.is_some() {
+            for key in self.keys()? {
+                beside.writes.entry(key).or_insert(None);
+            }
+        }
         self.store(&Ring::first(root.clone())?, beside).await
+    }
+
+    /// All that is below.
+    fn keys(&self) -> Result<Vec<String>, StorageError> {
+        let (mut keys, mut folders) = (Vec::new(), vec![String::new()]);
+        while let Some(folder) = folders.pop() {
+            for name in self.under.list(&folder)? {
+                let path = format!("{folder}{name}");
+                if path.ends_with('/') { folders.push(path) } else { keys.push(path) }
+            }
+        }
+        Ok(keys)
     }
 
     /// Opens the key ring.

@@ -155,6 +155,7 @@ impl Core {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.barrier.seal();
         *self.root_generation.lock().await = None;
+        self.seal.rekey_forget().await;
     }
 
     /// Opens audit files anew: to be called on SIGHUP.

@@ -156,7 +156,8 @@ impl Seal {
     }
 
     fn known_config(&self) -> Result<SealConfig, SealError> {
-        self.config()?.ok_or(SealError::Barrier(BarrierError::NotInitialized))
+        let config = if self.barrier.initialized()? { self.config()? } else { None };
+        config.ok_or(SealError::Barrier(BarrierError::NotInitialized))
     }
 
     /// Makes the key ring and the shares of its root key. The barrier stays sealed.

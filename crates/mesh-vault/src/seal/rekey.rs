@@ -82,9 +82,10 @@ impl Seal {
     /// # Errors
     /// When sealed, or one is under way.
     pub async fn rekey_start(&self, config: SealConfig, verify: bool) -> Result<RekeyStatus, SealError> {
-        self.check_open()?;
         config.check()?;
         let mut rekeying = self.rekeying.lock().await;
+        // In its turn: whoever seals forgets afterwards what was begun.
+        self.check_open()?;
         if rekeying.is_some() {
             return Err(SealError::Begun);
         }
@@ -109,6 +110,11 @@ impl Seal {
         self.check_open()?;
         *self.rekeying.lock().await = None;
         Ok(())
+    }
+
+    /// Forgets it because of a sealing: shares and a new root key are not kept where nothing is open.
+    pub(crate) async fn rekey_forget(&self) {
+        *self.rekeying.lock().await = None;
     }
 
     /// Takes a present share.

@@ -22,10 +22,11 @@ pub(crate) struct Generation {
 
 /// Begins, tells, cancels.
 pub(super) async fn attempt(plain: &Plain<'_>) -> Answer {
+    let mut generation = plain.core.root_generation.lock().await;
+    // In its turn: whoever seals forgets afterwards what was begun.
     if plain.core.sealed() {
         return Answer::errors(503, &["Vault is sealed"]);
     }
-    let mut generation = plain.core.root_generation.lock().await;
     match plain.call.method {
         Method::Get => status(plain.core, generation.as_ref(), None),
         Method::Delete => {
@@ -95,6 +96,9 @@ async fn take(plain: &Plain<'_>) -> Result<Answer, Answer> {
     }
     let share = decode_share(&key).map_err(|error| seal_refusal(&error))?;
     let mut slot = plain.core.root_generation.lock().await;
+    if plain.core.sealed() {
+        return Err(Answer::errors(503, &["Vault is sealed"]));
+    }
     let generation = slot.as_mut().ok_or_else(|| Answer::errors(400, &["no root generation in progress"]))?;
     let nonce = generation.quorum.nonce().to_owned();
     if plain.text("nonce") != nonce {

@@ -5,6 +5,7 @@ use super::{
     kept_answer::{CallerKey, KEY_LETTERS_MAX, KEY_LETTERS_MIN},
 };
 use crate::{
+    barrier::Barrier,
     core::{Answer, Core, random, work::Work},
     moment, policy,
     seal::{SealConfig, SealError, Share},
@@ -48,14 +49,17 @@ impl Core {
         config: SealConfig,
         root_token: Option<Secret<String>>,
     ) -> Result<InitKeys, InitError> {
-        let made = self.seal.initialize(config).await?;
+        // Cut off before its end, it can be asked for again: nobody has its shares.
+        let made = self.seal.initialize_beside(config, |_, _| Ok(Barrier::under_way())).await?;
         self.barrier.unseal(&made.root).map_err(SealError::from)?;
         let token = match self.prepare().await {
             Ok(()) => self.new_root_token(root_token).await,
             Err(error) => Err(error),
         };
         self.seal().await;
-        Ok(InitKeys { shares: made.shares, root_token: token? })
+        let root_token = token?;
+        self.barrier.initialized_from_now().await?;
+        Ok(InitKeys { shares: made.shares, root_token })
     }
 
     /// What every vault has, before its first root token.
@@ -192,4 +196,45 @@ pub(super) fn encoded(shares: &[Share]) -> (Vec<String>, Vec<String>) {
         shares.iter().map(|share| random::hex(share)).collect(),
         shares.iter().map(|share| BASE64_STANDARD.encode(share.as_slice())).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::{Settings, testing::Client},
+        storage::Memory,
+    };
+
+    #[tokio::test]
+    async fn one_that_was_cut_off_before_its_answer_can_be_asked_for_again() {
+        let core = Core::new(Arc::new(Memory::default()), Settings::default());
+        let client = Client { core: Arc::clone(&core), token: None, wrap: None, remote: None };
+        // As a kill leaves it that comes just before the answer is ready to leave.
+        let begun = core
+            .seal
+            .initialize_beside(SealConfig::new(1, 1).unwrap(), |_, _| Ok(Barrier::under_way()))
+            .await
+            .unwrap();
+        core.barrier.unseal(&begun.root).unwrap();
+        core.prepare().await.unwrap();
+        let lost = core.new_root_token(None).await.unwrap();
+        core.seal().await;
+
+        assert_eq!(client.get("sys/init").await.ok()["initialized"], false);
+        assert_eq!(client.get("sys/health?uninitcode=299").await.status, 299);
+        let share = random::hex(&begun.shares[0]);
+        client.post("sys/unseal", json!({ "key": share })).await.refused(400, "not initialized");
+        let made = client.post("sys/init", json!({ "secret_shares": 2, "secret_threshold": 2 })).await.ok();
+        client
+            .post("sys/init", json!({ "secret_shares": 1, "secret_threshold": 1 }))
+            .await
+            .refused(400, "already initialized");
+        for key in made["keys"].as_array().unwrap() {
+            client.post("sys/unseal", json!({ "key": key })).await.ok();
+        }
+        let with = |token: &str| Client { token: Some(token.to_owned()), ..client.clone() };
+        with(made["root_token"].as_str().unwrap()).get("sys/mounts").await.ok();
+        with(lost.expose()).get("sys/mounts").await.refused(403, "permission denied");
+    }
 }

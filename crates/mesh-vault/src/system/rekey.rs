@@ -138,3 +138,45 @@ pub(super) async fn verify(plain: &Plain<'_>) -> Answer {
     };
     done.map_or_else(|error| seal_refusal(&error), |done| verifying(&done))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::testing::Vault;
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn a_sealing_forgets_what_shares_were_given_for() {
+        let vault = Vault::new().await;
+        let (root, nobody) = (vault.root(), vault.client(""));
+        let new = json!({ "secret_shares": 2, "secret_threshold": 2, "require_verification": true });
+        let begun = nobody.post("sys/rekey/init", new.clone()).await.ok();
+        let give = |path: &'static str, share: &Value, nonce: &Value| {
+            nobody.post(path, json!({ "key": share, "nonce": nonce }))
+        };
+        let old: Vec<Value> = vault.shares.iter().map(|share| json!(share)).collect();
+        give("sys/rekey/update", &old[0], &begun["nonce"]).await.ok();
+        let made = give("sys/rekey/update", &old[1], &begun["nonce"]).await.ok();
+        give("sys/rekey/verify", &made["keys"][0], &made["verification_nonce"]).await.ok();
+        let generation = nobody.post("sys/generate-root/attempt", json!({})).await.ok();
+        give("sys/generate-root/update", &old[0], &generation["nonce"]).await.ok();
+
+        root.post("sys/seal", json!({})).await.ok();
+        for path in ["sys/rekey/verify", "sys/rekey/update", "sys/generate-root/update"] {
+            give(path, &old[1], &begun["nonce"]).await.refused(503, "Vault is sealed");
+        }
+        for path in ["sys/rekey/init", "sys/generate-root/attempt"] {
+            nobody.post(path, new.clone()).await.refused(503, "Vault is sealed");
+        }
+        // The old shares are those that count.
+        for share in &old[..2] {
+            nobody.post("sys/unseal", json!({ "key": share })).await.ok();
+        }
+        for path in ["sys/rekey/init", "sys/generate-root/attempt"] {
+            let status = nobody.get(path).await.ok();
+            assert_eq!((&status["started"], &status["progress"]), (&json!(false), &json!(0)), "{path}");
+        }
+        give("sys/rekey/verify", &made["keys"][1], &made["verification_nonce"])
+            .await
+            .refused(400, "no rekey verification in progress");
+    }
+}

@@ -105,7 +105,7 @@ pub(crate) async fn run(context: &Context, arguments: RestoreArguments) -> Resul
     }
     let staying = aside.keep()?;
     settings.settle(context, &target, &of_vault)?;
-    restoring::tell_staying(&staying);
+    restoring::remove_staying(&staying);
     console::err_line(&format!(" Backup {}  Restored", work.backup.name));
     Ok(0)
 }

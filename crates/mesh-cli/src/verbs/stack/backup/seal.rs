@@ -14,10 +14,11 @@ use aws_lc_rs::{
     hmac, rand,
 };
 use mesh_redact::Secret;
+use mesh_store::beside::{self, Beside};
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, ErrorKind, Read, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs,
+    io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -52,6 +53,8 @@ impl Key {
     /// The one of a file; with `makes` it is made where there is none. Gives whether it was.
     pub(super) fn of(path: &Path, makes: bool) -> Result<(Self, bool), CliError> {
         let named = |what: &str| format!("{what} the key {}", path.display());
+        // One that was killed in the making may have left the key under another name.
+        beside::sweep(path);
         let file = match fs::File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && makes => {
                 return Self::make(path).map(|key| (key, true));
@@ -80,18 +83,8 @@ impl Key {
         let key: [u8; KEY_BYTES] = random()?;
         let text = Secret::new(format!("{}\n", hexadecimal(&key)));
         // Beside it, so that a kill leaves no key that is none; whoever made one at the same time keeps theirs.
-        let beside = path.with_added_extension(format!("new-{}", std::process::id()));
-        let write = || -> io::Result<()> {
-            let mut open = OpenOptions::new();
-            let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-            file.write_all(text.expose().as_bytes())?;
-            file.sync_all()?;
-            fs::hard_link(&beside, path)?;
-            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-            fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        let written = write();
-        let _ = fs::remove_file(&beside);
+        let mut fresh = Beside::begin(path).map_err(CliError::io(named()))?;
+        let written = fresh.write(text.expose().as_bytes(), 0o600).and_then(|()| fresh.put());
         written.map_err(CliError::io(named()))?;
         Ok(Self(Secret::new(key)))
     }
@@ -296,6 +289,19 @@ mod tests {
             text.extend(chunk);
         }
         Ok(text)
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_what_a_killed_one_left_of_it_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("backup.key");
+        let (made, was_made) = Key::of(&path, true).unwrap();
+        fs::hard_link(&path, home.path().join("backup.key.new-4999999-0")).unwrap();
+        let (read, was_made_again) = Key::of(&path, true).unwrap();
+        assert_eq!((was_made, was_made_again), (true, false));
+        assert_eq!(made.0.expose(), read.0.expose());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
     }
 
     #[test]
