@@ -92,55 +92,68 @@ fn wait_until(connection: &OwnedFd, which: Timeout, deadline: Instant) -> io::Re
 mod tests {
     use super::*;
     use crate::message::{ApiError, ErrorKind, Level, Progress};
-    use std::{io::Write, os::unix::net::UnixListener};
+    use std::{
+        io::Write,
+        os::unix::net::{UnixListener, UnixStream},
+    };
 
-    /// What comes of a call to someone who says this and hangs up; `None`: who says nothing and stays.
-    fn called(said: Option<&str>, within: Duration) -> Result<Answer, CallError> {
+    /// What comes of a call to someone who says this and hangs up.
+    fn called(said: &str) -> Result<Answer, CallError> {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
         let listener = UnixListener::bind(&socket).unwrap();
-        let said = said.map(str::to_owned);
+        let said = said.to_owned();
         let other = std::thread::spawn(move || {
             let (mut connection, _) = listener.accept().unwrap();
-            let Some(said) = said else { return Some(connection) };
             // The request is read first: whoever hangs up on it breaks the connection.
             let mut byte = [0];
             while byte != *b"\n" {
                 io::Read::read_exact(&mut connection, &mut byte).unwrap();
             }
             connection.write_all(said.as_bytes()).unwrap();
-            None
         });
-        let answer = call(&socket, Request::Ping, None, within);
+        let answer = call(&socket, Request::Ping, None, Duration::from_secs(30));
+        // Where the call did not get that far, this is what the other one waits for.
+        drop(UnixStream::connect(&socket));
         drop(other.join());
         answer
     }
 
     #[test]
     fn an_answer_is_found_behind_what_is_said_before() {
-        let long = Duration::from_secs(30);
         let line = |message: &Message| serde_json::to_string(message).unwrap();
         let note = Progress::Note { level: Level::Warning, text: "x".to_owned() };
         let (progress, done) = (line(&Message::Progress(note)), line(&Message::Answer(Answer::Done)));
         let (kind, message) = (ErrorKind::Ending, "x".to_owned());
         let refused = line(&Message::Error(ApiError { kind, message, hint: None, failures: Vec::new() }));
         for before in ["", &format!("{progress}\n")] {
-            let answer = called(Some(&format!("{before}{done}\n{refused}\n")), long);
+            let answer = called(&format!("{before}{done}\n{refused}\n"));
             assert!(matches!(answer, Ok(Answer::Done)), "{answer:?}");
-            let refusal = called(Some(&format!("{before}{refused}\n{done}\n")), long);
+            let refusal = called(&format!("{before}{refused}\n{done}\n"));
             assert!(matches!(refusal, Err(CallError::Refused(_))), "{refusal:?}");
         }
         for torn in ["", &done] {
-            assert!(matches!(called(Some(torn), long), Err(CallError::Ended)), "{torn:?}");
+            assert!(matches!(called(torn), Err(CallError::Ended)), "{torn:?}");
         }
-        assert!(matches!(called(Some("?\n"), long), Err(CallError::Unreadable { .. })));
+        assert!(matches!(called("?\n"), Err(CallError::Unreadable { .. })));
     }
 
     #[test]
     fn a_silent_supervisor_is_left_at_the_deadline() {
+        let within = Duration::from_millis(500);
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        // It takes connections by being there, and nobody looks at them.
+        let _listener = UnixListener::bind(&socket).unwrap();
         let begun = Instant::now();
-        assert!(matches!(called(None, Duration::from_millis(50)), Err(CallError::Ended)));
-        assert!(begun.elapsed() >= Duration::from_millis(50));
+        let answer = call(&socket, Request::Ping, None, within);
+        let took = begun.elapsed();
+        // Where this process was kept waiting itself, the time is over before anything is sent.
+        assert!(
+            matches!(answer, Err(CallError::Ended | CallError::Send(_) | CallError::Connect { .. })),
+            "{answer:?}"
+        );
+        assert!(took >= within / 2, "{took:?}");
         let nobody = call(Path::new("/nowhere/s"), Request::Ping, None, Duration::from_secs(1));
         assert!(nobody.is_err_and(|error| error.is_nobody()));
     }

@@ -1,6 +1,7 @@
 //! Files of what a service needs to log in, and of what everybody may have. Written beside and renamed; a file is
 //! there whole or not at all.
 
+use crate::keys::Keys;
 use mesh_store::beside::{Beside, sweep_directory};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -93,9 +94,9 @@ impl Directory {
         }
     }
 
-    /// Removes what writes of a folder's files left that were killed; the folder may not be there.
-    pub(crate) fn sweep(&self, folder: &str) {
-        sweep_directory(&self.path.join(folder));
+    /// Removes what writes of these files of a folder left that were killed; the folder may not be there.
+    pub(crate) fn sweep(&self, folder: &str, names: &[&str]) {
+        sweep_directory(&self.path.join(folder), names);
     }
 
     /// Keeps others out who lock it too, waiting for one that is at work, for as long as what it gives lives.
@@ -113,7 +114,7 @@ impl Directory {
             match file.try_lock() {
                 Ok(()) => {
                     // A write that was killed may have left keys, and no other write of that file may come.
-                    sweep_directory(&self.path);
+                    self.sweep("", &Keys::FILES);
                     return Ok(Lock(file));
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_LOOK),
@@ -233,13 +234,18 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let directory = Directory::private(home.path().join("keys"));
         directory.write_secret("keys.json", "whole").unwrap();
-        for left in ["keys.json.new-4999999-0", "keys.new-4999999", "root-token.new-4999999-3"] {
+        for left in
+            [".keys.json.mesh-new-1-0", ".root-token.mesh-new-4999999-3", ".keys.pending.json.mesh-new-1-0"]
+        {
             fs::write(directory.path().join(left), "half of a key").unwrap();
+        }
+        for others in [".mine.mesh-new-1-0", "keys.json.new-2026"] {
+            fs::write(directory.path().join(others), "mine").unwrap();
         }
         drop(directory.lock().unwrap());
         let entries = fs::read_dir(directory.path()).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, [LOCK_FILE, "keys.json"]);
+        assert_eq!(names, [LOCK_FILE, ".mine.mesh-new-1-0", "keys.json", "keys.json.new-2026"]);
     }
 }

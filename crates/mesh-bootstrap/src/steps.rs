@@ -39,8 +39,8 @@ impl Bench<'_> {
         let at = At { vault, token, wanted, logins, authorities };
         if !dry {
             // A write that was killed may have left what somebody logs in with.
-            wanted.services.keys().for_each(|service| logins.sweep(service));
-            authorities.sweep("");
+            wanted.services.keys().for_each(|service| logins.sweep(service, &login::FILES));
+            authorities.sweep("", &authority::FILES);
         }
         for step in steps(wanted) {
             let found = step.look(&at)?;

@@ -364,6 +364,15 @@ impl Target {
         if let Some(answer) = self.answer_at_once(&request, pipe) {
             return Ok(Some(answer));
         }
+        self.ask_after_a_look(request, pipe).await
+    }
+
+    /// The same where it is known that nothing can be said at once.
+    pub(crate) async fn ask_after_a_look(
+        &self,
+        request: Request,
+        pipe: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Answer>, CliError> {
         let descriptors = pipe.map(|pipe| [pipe; 3]);
         match self.attend().await? {
             Some(client) => client.call(request, &mut |_| {}, descriptors).await.map(Some),

@@ -11,7 +11,7 @@ use crate::{
     loading,
     settings::{Settings, Terminals},
     supervisor,
-    verbs::{self, image::Action},
+    verbs::{self, exec::AtOnce, image::Action},
 };
 use mesh_store::home::Home;
 use std::{
@@ -72,6 +72,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         verbs::own::check(&context, own);
     }
     // The store of images is worked on by this process, which may have to enter a namespace first.
+    let mut unanswered = None;
     let verb = match verb {
         Verb::Image(arguments) => return verbs::image::run(&context, arguments),
         Verb::Load(arguments) => return verbs::image::perform(&context, Action::Load(arguments)),
@@ -81,9 +82,11 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Prune(arguments) => return verbs::image::perform(&context, Action::Prune(arguments)),
         Verb::Exec(arguments) if !context.settings.dry_run => {
             match verbs::exec::run_at_once(&context, &arguments)? {
-                Some(code) => return Ok(code),
-                None => Verb::Exec(arguments),
+                AtOnce::Ran(code) => return Ok(code),
+                AtOnce::Unasked => {}
+                AtOnce::Unanswered(asked) => unanswered = Some(asked),
             }
+            Verb::Exec(arguments)
         }
         verb => verb,
     };
@@ -91,7 +94,12 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::io("start the runtime"))?;
-    runtime.block_on(perform(&context, verb))
+    match (verb, unanswered) {
+        (Verb::Exec(arguments), Some(asked)) => {
+            runtime.block_on(boxed(|| verbs::exec::run_unanswered(&context, arguments, asked)))
+        }
+        (verb, _) => runtime.block_on(perform(&context, verb)),
+    }
 }
 
 async fn perform(context: &Context, verb: Verb) -> Result<u8, CliError> {

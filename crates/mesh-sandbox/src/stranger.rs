@@ -19,10 +19,14 @@ pub(crate) fn is_outside(pid: i32) -> bool {
     pid > 0 && depth(&pid.to_string()).is_some_and(|theirs| own_depth() == Some(theirs))
 }
 
-/// That of this process, which stays where it is.
+/// That of this process, which stays where it is. What could not be read is read again.
 fn own_depth() -> Option<usize> {
-    static OWN: OnceLock<Option<usize>> = OnceLock::new();
-    *OWN.get_or_init(|| depth("self"))
+    static OWN: OnceLock<usize> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Some(*own);
+    }
+    let own = depth("self")?;
+    Some(*OWN.get_or_init(|| own))
 }
 
 /// How many pid namespaces a process has a number in, of those that `/proc` knows.

@@ -158,7 +158,7 @@ pub(super) struct Files;
 
 /// `root-ca.pem`, `ca-chain.pem` (intermediate and root: what a server sends and a client checks) and `full-chain.pem`,
 /// the same under the name that some look for.
-const FILES: [&str; 3] = ["root-ca.pem", "ca-chain.pem", "full-chain.pem"];
+pub(super) const FILES: [&str; 3] = ["root-ca.pem", "ca-chain.pem", "full-chain.pem"];
 
 impl Files {
     fn texts(at: &At<'_>) -> Result<Option<[String; 3]>, BootstrapError> {

@@ -10,6 +10,12 @@ use std::time::SystemTime;
 
 /// The file that names the mount which signs.
 const SIGNS: &str = "signs";
+/// The file of the role's id.
+const ROLE_ID: &str = "role-id";
+/// The file of what proves that one may have the role.
+const SECRET_ID: &str = "secret-id";
+/// All files of a service's folder.
+pub(super) const FILES: [&str; 3] = [ROLE_ID, SECRET_ID, SIGNS];
 /// A secret id with less than so much of its life left is made anew, or than half of it where that is shorter.
 const SECRET_ID_LEFT_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -87,7 +93,7 @@ impl Step for Files {
         let id = at.read(&format!("{}/role-id", role(&self.service)))?;
         let id = id.as_ref().and_then(|data| data.get("role_id")).and_then(Value::as_str);
         let (role_id, secret_id) =
-            (at.logins.read(&self.name("role-id"))?, at.logins.read(&self.name("secret-id"))?);
+            (at.logins.read(&self.name(ROLE_ID))?, at.logins.read(&self.name(SECRET_ID))?);
         let (Some(role_id), Some(secret_id)) = (role_id, secret_id) else { return Ok(Found::Missing) };
         if id != Some(role_id.trim()) {
             return Ok(Found::Behind("of another role".to_owned()));
@@ -112,8 +118,8 @@ impl Step for Files {
         let role_id = text(at.read(&path)?, &format!("read {path}"), "role_id")?;
         let path = format!("{}/secret-id", role(&self.service));
         let secret_id = text(at.write(&path, &json!({}))?, &format!("write {path}"), "secret_id")?;
-        at.logins.write_secret(&self.name("role-id"), &role_id)?;
-        at.logins.write_secret(&self.name("secret-id"), &secret_id)?;
+        at.logins.write_secret(&self.name(ROLE_ID), &role_id)?;
+        at.logins.write_secret(&self.name(SECRET_ID), &secret_id)?;
         match signs(at, &self.service) {
             Some(mount) => at.logins.write_secret(&self.name(SIGNS), mount)?,
             None => at.logins.remove(&self.name(SIGNS))?,

@@ -86,28 +86,46 @@ impl Arguments {
     }
 }
 
+/// What became of a program that was to be run at once.
+pub(crate) enum AtOnce {
+    /// It ran, and ended by this code.
+    Ran(u8),
+    /// Nobody was asked, and nothing was read.
+    Unasked,
+    /// Nobody had an answer to this at once.
+    Unanswered(Box<Asked>),
+}
+
+/// Whom to ask, and for what.
+pub(crate) struct Asked {
+    target: Target,
+    request: Request,
+}
+
 /// Does it where it needs no terminal and the supervisor has an answer at once, which is nearly always so: without a
-/// runtime, which takes longer to make than the answer. `None`: nothing was done.
-pub(crate) fn run_at_once(context: &Context, arguments: &Arguments) -> Result<Option<u8>, CliError> {
-    let (target, request) = asked(context, arguments)?;
+/// runtime, which takes longer to make than the answer.
+pub(crate) fn run_at_once(context: &Context, arguments: &Arguments) -> Result<AtOnce, CliError> {
     if arguments.has_terminal() {
-        return Ok(None);
+        return Ok(AtOnce::Unasked);
     }
+    let asked = asked(context, arguments)?;
     let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
-    let Some(answer) = target.answer_at_once(&request, Some(ended.as_fd())) else { return Ok(None) };
+    let Some(answer) = asked.target.answer_at_once(&asked.request, Some(ended.as_fd())) else {
+        return Ok(AtOnce::Unanswered(Box::new(asked)));
+    };
     drop(ended);
-    without_terminal(context, arguments, answer, ending).map(Some)
+    without_terminal(context, arguments, answer, ending).map(AtOnce::Ran)
 }
 
 /// Does it.
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, CliError> {
-    let (target, request) = asked(context, &arguments)?;
-    let not_running = || CliError::said(format!("service `{}` is not running", arguments.service));
+    let Asked { target, request } = asked(context, &arguments)?;
     let tty = arguments.has_terminal();
     let keys = if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() };
     // The supervisor tells those who listen to events how the program ends; it does not see that itself.
     let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
-    let answer = target.ask_at_once(request, Some(ended.as_fd())).await?.ok_or_else(not_running)?;
+    let answer = target.ask_at_once(request, Some(ended.as_fd())).await?;
+    let answer = answer.ok_or_else(|| not_running(&arguments))?;
     drop(ended);
     if tty {
         return with_terminal(answer, &keys, Some(ending)).await;
@@ -115,8 +133,25 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     without_terminal(context, &arguments, answer, ending)
 }
 
-/// Whom to ask, and for what.
-fn asked(context: &Context, arguments: &Arguments) -> Result<(Target, Request), CliError> {
+/// Does it where nobody had an answer at once.
+pub(crate) async fn run_unanswered(
+    context: &Context,
+    arguments: Arguments,
+    asked: Box<Asked>,
+) -> Result<u8, CliError> {
+    let Asked { target, request } = *asked;
+    let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
+    let answer = target.ask_after_a_look(request, Some(ended.as_fd())).await?;
+    let answer = answer.ok_or_else(|| not_running(&arguments))?;
+    drop(ended);
+    without_terminal(context, &arguments, answer, ending)
+}
+
+fn not_running(arguments: &Arguments) -> CliError {
+    CliError::said(format!("service `{}` is not running", arguments.service))
+}
+
+fn asked(context: &Context, arguments: &Arguments) -> Result<Asked, CliError> {
     let target = context.own_target()?;
     target.check_services(std::slice::from_ref(&arguments.service))?;
     let environment = variables(&arguments.env, &context.environment)?;
@@ -132,7 +167,7 @@ fn asked(context: &Context, arguments: &Arguments) -> Result<(Target, Request), 
         privileged: arguments.privileged,
         detach: arguments.detach,
     });
-    Ok((target, request))
+    Ok(Asked { target, request })
 }
 
 /// Has the program run on our streams as they are.

@@ -53,8 +53,10 @@ impl Key {
     /// The one of a file; with `makes` it is made where there is none. Gives whether it was.
     pub(super) fn of(path: &Path, makes: bool) -> Result<(Self, bool), CliError> {
         let named = |what: &str| format!("{what} the key {}", path.display());
-        // One that was killed in the making may have left the key under another name.
-        beside::sweep(path);
+        if makes {
+            // One that was killed in the making may have left the key under another name.
+            beside::sweep(path);
+        }
         let file = match fs::File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && makes => {
                 return Self::make(path).map(|key| (key, true));
@@ -296,11 +298,18 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("backup.key");
         let (made, was_made) = Key::of(&path, true).unwrap();
-        fs::hard_link(&path, home.path().join("backup.key.new-4999999-0")).unwrap();
+        let beside = |name: &str| fs::hard_link(&path, home.path().join(name)).unwrap();
+        let count = || fs::read_dir(home.path()).unwrap().count();
+        beside(".backup.key.mesh-new-1-0");
+        beside("backup.key.new-2");
+        // Who only reads it removes nothing.
+        Key::of(&path, false).unwrap();
+        assert_eq!(count(), 3);
         let (read, was_made_again) = Key::of(&path, true).unwrap();
         assert_eq!((was_made, was_made_again), (true, false));
         assert_eq!(made.0.expose(), read.0.expose());
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        assert_eq!(count(), 2);
+        assert!(home.path().join("backup.key.new-2").exists(), "another's");
         assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
     }
 
