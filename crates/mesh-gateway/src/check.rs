@@ -81,7 +81,7 @@ pub fn answer(bytes: &[u8], step: usize) -> Result<Option<(u16, Vec<u8>, bool)>,
 #[must_use]
 pub fn request(bytes: &[u8]) -> Option<usize> {
     let mut read = BytesMut::from(bytes);
-    let asked = http1::request(&mut read);
+    let asked = http1::request(&mut read, &mut 0, usize::MAX);
     matches!(asked, Asked::Plain(_)).then(|| bytes.len() - read.len())
 }
 

@@ -67,15 +67,30 @@ pub(crate) enum HeadError {
     Length,
 }
 
-/// Takes the head of a plain request from the bytes of a client.
-pub(crate) fn request(bytes: &mut BytesMut) -> Asked {
-    let Some(end) = memmem::find(bytes, END) else {
+/// Takes the head of a plain request from the bytes of a client; one of more than `bytes_max` bytes is something else.
+/// `searched` is how many of them were seen before, and is kept up to date.
+pub(crate) fn request(bytes: &mut BytesMut, searched: &mut usize, bytes_max: usize) -> Asked {
+    // An end may have begun in what was seen.
+    let seen = std::mem::take(searched).saturating_sub(END.len() - 1);
+    let new = bytes.get(seen..).unwrap_or_default();
+    let Some(end) = memmem::find(new, END).map(|at| seen + at + END.len()) else {
+        if bytes.len() >= bytes_max {
+            return Asked::Other;
+        }
         // Lines may end otherwise, or mean nothing at all: whoever reads on knows.
-        let mut fields = [EMPTY_HEADER; ASKED_FIELDS_MAX];
-        let parsed = httparse::Request::new(&mut fields).parse(bytes);
-        return if matches!(parsed, Ok(Status::Partial)) { Asked::Partial } else { Asked::Other };
+        if seen == 0 || memmem::find(new, b"\n\n").is_some() || memmem::find(new, b"\n\r\n").is_some() {
+            let mut fields = [EMPTY_HEADER; ASKED_FIELDS_MAX];
+            if !matches!(httparse::Request::new(&mut fields).parse(bytes), Ok(Status::Partial)) {
+                return Asked::Other;
+            }
+        }
+        *searched = bytes.len();
+        return Asked::Partial;
     };
-    let head = Bytes::copy_from_slice(bytes.get(..end + END.len()).unwrap_or_default());
+    if end > bytes_max {
+        return Asked::Other;
+    }
+    let head = Bytes::copy_from_slice(bytes.get(..end).unwrap_or_default());
     match plain(&head) {
         Some(asked) => {
             bytes.advance(head.len());
@@ -119,9 +134,11 @@ fn is_any(value: &HeaderValue, words: &[&[u8]]) -> bool {
     words.iter().any(|word| value.as_bytes().eq_ignore_ascii_case(word))
 }
 
-/// Whether a plain request is its client's last one.
+/// Whether a message says that it is the last one of its connection.
 pub(crate) fn is_last(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| is_any(value, &[b"close"]))
+    let mut tokens =
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// Takes the head of an answer from the bytes of a server; none if it is not whole yet. `bodiless` says that none of its
@@ -158,8 +175,11 @@ fn told(head: &Bytes, bodiless: bool) -> Result<(Told, usize), HeadError> {
     let headers = collected(head, parsed.headers, 2)?;
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let ends = match () {
-        () if bodiless || status.is_informational() => Ends::After(0),
-        () if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Ends::After(0),
+        () if status.is_informational() || status == StatusCode::NO_CONTENT => Ends::After(0),
+        // What its body would have had is handed on: it has to be something.
+        () if bodiless || status == StatusCode::NOT_MODIFIED => {
+            ends(&headers, version).map(|_| Ends::After(0))?
+        }
         () => ends(&headers, version)?,
     };
     let stays = ends != Ends::WithConnection && stays(&headers, version);
@@ -249,7 +269,7 @@ mod tests {
 
     fn asked(text: &str) -> (Asked, String) {
         let mut bytes = BytesMut::from(text.as_bytes());
-        let asked = request(&mut bytes);
+        let asked = request(&mut bytes, &mut 0, 1 << 20);
         (asked, String::from_utf8(bytes.to_vec()).expect("text"))
     }
 
@@ -301,6 +321,25 @@ mod tests {
         assert!(matches!(asked(&many).0, Asked::Other));
         for text in ["", "G", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r"] {
             assert!(matches!(asked(text).0, Asked::Partial), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn heads_are_found_however_they_come_and_bounded() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET";
+        let (mut bytes, mut searched) = (BytesMut::new(), 0);
+        for (at, byte) in text.bytes().enumerate() {
+            bytes.extend_from_slice(&[byte]);
+            let found = request(&mut bytes, &mut searched, 1_000);
+            let whole = at + 1 == text.len() - "GET".len();
+            assert_eq!(matches!(found, Asked::Plain(_)), whole, "{at}: {found:?}");
+        }
+        assert_eq!(bytes, "GET");
+        for (max, other) in [(text.len(), false), (20, true)] {
+            let mut bytes = BytesMut::from(text.as_bytes());
+            assert_eq!(matches!(request(&mut bytes, &mut 0, max), Asked::Other), other, "{max}");
+            let mut half = BytesMut::from(&text.as_bytes()[..25]);
+            assert_eq!(matches!(request(&mut half, &mut 0, max), Asked::Other), other, "{max}");
         }
     }
 

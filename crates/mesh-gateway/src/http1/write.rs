@@ -1,5 +1,6 @@
 //! Messages as bytes.
 
+use super::head::is_last;
 use crate::clock;
 use hyper::{
     HeaderMap, Method, StatusCode, Uri,
@@ -60,7 +61,7 @@ impl Length {
     /// Whether a field is to be left out, because this says what it would.
     fn replaces(self, name: &HeaderName) -> bool {
         match self {
-            Self::Said => false,
+            Self::Said => name == TRANSFER_ENCODING,
             Self::None | Self::Bytes(_) | Self::Chunked => {
                 name == CONTENT_LENGTH || name == TRANSFER_ENCODING
             }
@@ -126,7 +127,7 @@ pub(crate) fn response_head(
     out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
     out.extend_from_slice(b"\r\n");
     fields(headers, length, out);
-    if last {
+    if last && !is_last(headers) {
         out.extend_from_slice(b"connection: close\r\n");
     }
     if !headers.contains_key(DATE) {

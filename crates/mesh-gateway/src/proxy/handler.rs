@@ -35,6 +35,9 @@ use std::sync::{
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// How long connections that are cut may take to end.
+const CUT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What all entry points share.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -118,7 +121,9 @@ impl Site {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).cancel();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             self.stop.cancel();
-            self.tasks.wait().await;
+            if tokio::time::timeout(CUT_MAX, self.tasks.wait()).await.is_err() {
+                tracing::warn!(connections = self.tasks.len(), "some connections do not end");
+            }
         }
         self.pool.close().await;
     }

@@ -28,9 +28,10 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context as Wakes, Poll, ready},
+    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
@@ -40,6 +41,9 @@ const READ_BYTES: usize = 8 << 10;
 const COLLECTED_BYTES_MAX: usize = 64 << 10;
 /// Parts of bodies from this size on are sent from where they are.
 const PART_BYTES: usize = 8 << 10;
+
+/// How long a client may take to take its last bytes.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
 
 /// Who asks, over a connection.
 #[derive(Debug)]
@@ -70,7 +74,9 @@ where
         read: BytesMut::new(),
         unsent: Unsent::default(),
         part: Bytes::new(),
+        searched: 0,
         last: false,
+        cut: false,
         ends,
     };
     while let Ok(asked) = talk.asked(client).await {
@@ -85,8 +91,15 @@ where
             break;
         }
     }
+    if talk.cut {
+        return None;
+    }
     // Whoever is told of the end and sends no more sees it as such, and not as a connection that broke.
-    let _ = talk.stream.shutdown().await;
+    let leaving = poll_fn(|cx| match Pin::new(&mut talk.stream).poll_shutdown(cx) {
+        Poll::Pending if talk.poll_over(cx).is_ok() => Poll::Pending,
+        _ => Poll::Ready(()),
+    });
+    let _ = tokio::time::timeout(LEAVE_MAX, leaving).await;
     None
 }
 
@@ -97,8 +110,11 @@ struct Talk<'e, S, E> {
     unsent: Unsent,
     /// What comes behind that.
     part: Bytes,
-    /// Whether nothing is asked any more.
+    /// How much of what was read is known to be no whole head.
+    searched: usize,
+    /// Whether nothing is asked any more, and whether it ends at once.
     last: bool,
+    cut: bool,
     ends: &'e mut E,
 }
 
@@ -114,11 +130,7 @@ where
         poll_fn(|cx| {
             loop {
                 if !self.read.is_empty() {
-                    match http1::request(&mut self.read) {
-                        // Whoever says so much before a request is told what is wrong with it.
-                        Asked::Partial if self.read.len() > head_bytes_max(options) => {
-                            return Poll::Ready(Ok(Asked::Other));
-                        }
+                    match http1::request(&mut self.read, &mut self.searched, head_bytes_max(options)) {
                         Asked::Partial => {}
                         asked => return Poll::Ready(Ok(asked)),
                     }
@@ -162,6 +174,9 @@ where
     /// Sends an answer. One that breaks off ends the connection where it does.
     async fn tell(&mut self, told: Told, heads_only: bool) -> Result<(), Ended> {
         let (head, mut body) = told.into_parts();
+        // It may have come while nothing was waited for.
+        poll_fn(|cx| Poll::Ready(self.poll_over(cx))).await?;
+        self.last |= http1::is_last(&head.headers);
         let status = head.status;
         let bodiless = heads_only || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         // What is made of a body as it comes may have kept its length.
@@ -293,16 +308,17 @@ where
 
     /// Notes when the end has come; whether what is under way may be finished.
     fn poll_over(&mut self, cx: &mut Wakes<'_>) -> Result<(), Ended> {
-        if self.ends.is_terminated() {
-            return Ok(());
-        }
-        match self.ends.poll_next_unpin(cx) {
-            Poll::Ready(Some(Over::Cut)) => Err(Ended),
-            Poll::Ready(Some(Over::Close)) => {
-                self.last = true;
-                Ok(())
+        // All of them are looked at: one that never was would not wake anybody.
+        while !self.ends.is_terminated() {
+            match self.ends.poll_next_unpin(cx) {
+                Poll::Ready(Some(Over::Cut)) => {
+                    self.cut = true;
+                    return Err(Ended);
+                }
+                Poll::Ready(Some(Over::Close)) => self.last = true,
+                Poll::Ready(None) | Poll::Pending => break,
             }
-            Poll::Ready(None) | Poll::Pending => Ok(()),
         }
+        Ok(())
     }
 }

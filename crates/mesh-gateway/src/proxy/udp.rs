@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{
     net::{UdpSocket, lookup_host},
-    sync::{mpsc, watch},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 
@@ -26,8 +26,11 @@ const SESSIONS_MAX: usize = 8_192;
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// Datagrams that wait for a session; further ones are lost.
 const WAITING_MAX: usize = 64;
-/// How long a server's name may take to be found.
+/// Bytes of datagrams that wait for all sessions of an entry point together.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+/// How long a server's name may take to be found, and for how long the answer holds.
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
+const RESOLVED_FOR: Duration = Duration::from_secs(1);
 /// How long a session lasts in which nobody says anything, where nothing is configured or no time at all.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How often it is told at most that datagrams are lost.
@@ -42,6 +45,8 @@ pub(crate) struct UdpEntry {
     socket: Arc<UdpSocket>,
     silence: Duration,
     sessions_max: usize,
+    room: Arc<Semaphore>,
+    addresses: Addresses,
     site: Arc<Site>,
 }
 
@@ -49,7 +54,42 @@ pub(crate) struct UdpEntry {
 struct Session {
     /// Tells it from an earlier one of the same client.
     number: u64,
-    said: mpsc::Sender<Bytes>,
+    said: mpsc::Sender<Waiting>,
+}
+
+/// A datagram that waits, and the room that it takes.
+struct Waiting {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Where names of servers lead. Whoever opens sessions by the thousand has a name looked for once at a time, and once a
+/// second: others need the threads that do it.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<String, Found>>>);
+
+/// When a name was looked for, and where it leads.
+type Found = (Instant, Vec<SocketAddr>);
+
+impl Addresses {
+    async fn of(&self, server: &str) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = server.parse() {
+            return Ok(vec![address]);
+        }
+        let mut known = self.0.clone().lock_owned().await;
+        known.retain(|_, (at, _)| at.elapsed() < RESOLVED_FOR);
+        if let Some((_, found)) = known.get(server) {
+            return Ok(found.clone());
+        }
+        let name = server.to_owned();
+        // It goes on when nobody waits for it any more, and nobody else begins meanwhile.
+        let looked = tokio::spawn(async move {
+            let found = lookup_host(&name).await.map(Iterator::collect).unwrap_or_default();
+            known.insert(name, (Instant::now(), Vec::clone(&found)));
+            found
+        });
+        looked.await.map_err(io::Error::other)
+    }
 }
 
 impl UdpEntry {
@@ -69,6 +109,8 @@ impl UdpEntry {
             socket: Arc::new(socket),
             silence: options.udp.timeout.get().unwrap_or(SILENCE_MAX),
             sessions_max: SESSIONS_MAX,
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
+            addresses: Addresses::default(),
             site,
         })
     }
@@ -104,11 +146,16 @@ impl UdpEntry {
                     continue;
                 }
             };
-            let said = Bytes::copy_from_slice(&datagram[..size]);
-            let said = match sessions.get(&client).map(|session| session.said.try_send(said.clone())) {
-                Some(Ok(()) | Err(mpsc::error::TrySendError::Full(_))) => continue,
-                // It has ended just now.
-                Some(Err(mpsc::error::TrySendError::Closed(_))) | None => said,
+            let taken = u32::try_from(size).unwrap_or(u32::MAX);
+            let Ok(room) = self.room.clone().try_acquire_many_owned(taken) else { continue };
+            let said = Waiting { bytes: Bytes::copy_from_slice(&datagram[..size]), _room: room };
+            let said = match sessions.get(&client) {
+                None => said,
+                Some(session) => match session.said.try_send(said) {
+                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => continue,
+                    // It has ended just now.
+                    Err(mpsc::error::TrySendError::Closed(said)) => said,
+                },
             };
             sessions.remove(&client);
             let Some((route, server)) = self.place(sessions.len(), &mut told) else { continue };
@@ -118,10 +165,10 @@ impl UdpEntry {
             let _ = sender.try_send(said);
             sessions.insert(client, Session { number, said: sender });
             let (socket, site, silence) = (self.socket.clone(), self.site.clone(), self.silence);
-            let (ended, this) = (ended.clone(), number);
+            let (ended, this, addresses) = (ended.clone(), number, self.addresses.clone());
             self.site.tasks.spawn(async move {
                 let ending = tokio::select! {
-                    ending = session(&socket, client, &server, receiver, silence) => ending,
+                    ending = session(&socket, client, (&server, &addresses), receiver, silence) => ending,
                     () = site.stop.cancelled() => Ok(()),
                 };
                 if let Err(error) = ending {
@@ -157,18 +204,18 @@ impl UdpEntry {
 async fn session(
     socket: &UdpSocket,
     client: SocketAddr,
-    server: &str,
-    mut said: mpsc::Receiver<Bytes>,
+    (server, addresses): (&str, &Addresses),
+    mut said: mpsc::Receiver<Waiting>,
     silence: Duration,
 ) -> io::Result<()> {
-    let upstream = connect(server).await?;
+    let upstream = connect(server, addresses).await?;
     // Whoever gives out no more datagrams lets the session end by itself.
     let mut open = true;
     loop {
         let next = async {
             tokio::select! {
                 from_client = said.recv(), if open => match from_client {
-                    Some(bytes) => upstream.send(&bytes).await.map(drop),
+                    Some(waiting) => upstream.send(&waiting.bytes).await.map(drop),
                     None => {
                         open = false;
                         Ok(())
@@ -195,8 +242,8 @@ async fn session(
     }
 }
 
-async fn connect(server: &str) -> io::Result<UdpSocket> {
-    let found = timeout(RESOLVE_MAX, lookup_host(server)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+async fn connect(server: &str, addresses: &Addresses) -> io::Result<UdpSocket> {
+    let found = timeout(RESOLVE_MAX, addresses.of(server)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in found {
         let own: SocketAddr = match address {

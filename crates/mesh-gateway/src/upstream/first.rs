@@ -21,11 +21,14 @@ use hyper::{
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Weak,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    task::unconstrained,
+};
 use tokio_util::io::poll_read_buf;
 
 /// Most bytes of an answer's head.
@@ -67,6 +70,8 @@ pub(super) struct First {
     unsent: Unsent,
     /// What is left of a request's body.
     sending: Option<Sending>,
+    /// Whether its server has only got a part of a request.
+    spoiled: bool,
 }
 
 /// A request's body on its way.
@@ -80,20 +85,25 @@ struct Sending {
 
 impl First {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), unsent: Unsent::default(), sending: None }
+        Self { stream, read: BytesMut::new(), unsent: Unsent::default(), sending: None, spoiled: false }
     }
 
     /// Whether a request can be sent, as far as is known on this side. What comes unasked is no answer.
     pub(super) fn is_free(&mut self) -> bool {
+        if !self.is_done() {
+            return false;
+        }
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
-        self.is_done() && Pin::new(&mut self.stream).poll_read(&mut cx, &mut buffer).is_pending()
+        let stream = &mut self.stream;
+        // A task that has done much already would be told to wait, which says nothing of the connection.
+        let look = unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)));
+        pin!(look).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether nothing of the last request, or of its answer, is left.
     fn is_done(&self) -> bool {
-        self.read.is_empty() && self.unsent.is_empty() && self.sending.is_none()
+        !self.spoiled && self.read.is_empty() && self.unsent.is_empty() && self.sending.is_none()
     }
 
     /// Sends a request, and waits for the answer's head. Its body is taken once something of it was sent; a request
@@ -127,6 +137,7 @@ impl First {
 
     /// Sends no more of a request.
     fn give_up(&mut self) {
+        self.spoiled = true;
         self.unsent.clear();
         self.sending = None;
     }
@@ -314,10 +325,7 @@ impl Rest {
         let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
         // A server may answer before it has got all of the request.
         match connection.poll_send(cx) {
-            Poll::Ready(Err(FirstError::Unanswered(_))) => {
-                connection.give_up();
-                self.stays = false;
-            }
+            Poll::Ready(Err(FirstError::Unanswered(_))) => connection.give_up(),
             Poll::Ready(Err(error)) => return self.broken(error),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
@@ -394,7 +402,8 @@ impl Rest {
 
     fn broken(&mut self, error: FirstError) -> Poll<Option<Result<Frame<Bytes>, FirstError>>> {
         self.connection = None;
-        if let Some(line) = self.line.upgrade() {
+        let by_server = !matches!(error, FirstError::Body(_) | FirstError::Length);
+        if let Some(line) = self.line.upgrade().filter(|_| by_server) {
             line.broke_off(&error);
         }
         Poll::Ready(Some(Err(error)))

@@ -56,7 +56,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// Whether the server can have got anything of the request.
     pub(crate) fn reached(&self) -> bool {
-        !matches!(self, Self::Dial(_) | Self::Request)
+        !matches!(self, Self::Dial(_) | Self::Request | Self::Broken(FirstError::Unsent))
     }
 
     /// The status that stands for it, as Traefik chooses it.

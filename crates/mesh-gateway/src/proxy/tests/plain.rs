@@ -1,6 +1,6 @@
 //! Connections with several requests, and answers in every shape.
 
-use super::{PATIENCE, Running, dynamic, head, running, server};
+use super::{PATIENCE, Running, dynamic, head, running, running_as, server};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -218,5 +218,47 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
     stream.write_all(&[b'x'; 10_000]).await.expect("written");
     let said = until(&mut stream, "big").await;
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_at_once_counts_too() {
+    let app = server(|_, mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1").await.expect("written");
+    })
+    .await;
+    let running = running_as(&dynamic(app.address), |statics| {
+        let entry = statics.entry_points.get_mut("web").expect("an entry point");
+        entry.transport.keep_alive_max_requests = 3;
+    })
+    .await;
+    let mut stream = connected(&running).await;
+    // Nobody routes these: nothing is ever waited for.
+    let nowhere = "GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n";
+    stream.write_all(nowhere.repeat(20).as_bytes()).await.expect("written");
+    let said = rest(&mut stream).await;
+    assert_eq!(said.matches("HTTP/1.1 404 ").count(), 3, "{said}");
+    assert_eq!(said.matches("connection: close\r\n").count(), 1, "{said}");
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_a_layer_announces_is_one() {
+    let app = server(|_, mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1").await.expect("written");
+    })
+    .await;
+    let text = format!(
+        "http:\n  routers: {{r: {{rule: 'Host(`app.test`)', service: s, middlewares: [m]}}}}\n  \
+         middlewares: {{m: {{headers: {{customResponseHeaders: {{Connection: close}}}}}}}}\n  \
+         services: {{s: {{loadBalancer: {{servers: [{{url: 'http://{}'}}]}}}}}}\n",
+        app.address
+    );
+    let running = running(&text).await;
+    let mut stream = connected(&running).await;
+    stream.write_all(request("GET", "/", "").as_bytes()).await.expect("written");
+    let said = rest(&mut stream).await;
+    assert_eq!(said.to_lowercase().matches("connection: close").count(), 1, "{said}");
+    assert!(said.ends_with("\r\n\r\n1"), "{said}");
     running.gateway.stop().await;
 }

@@ -2,13 +2,7 @@
 
 use super::*;
 use crate::config::{duration::Span, statics::UdpSessions};
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeSet;
 use tokio::net::UdpSocket;
 
 /// A server that says its name and gives back what it gets, as often as a datagram's first byte says.
@@ -122,35 +116,36 @@ async fn a_silent_client_is_forgotten_and_a_new_configuration_is_for_new_session
 async fn sessions_are_bounded_and_end() {
     let server = echo("one").await;
     let running = gateway(&[&server], 60_000).await;
-    let site = running.gateway.site();
-    let options = EntryPoint {
-        address: "127.0.0.1:0/udp".to_owned(),
-        udp: UdpSessions { timeout: Span::milliseconds(300) },
-        ..EntryPoint::default()
-    };
-    let entry = super::super::UdpEntry::bind("dns", &options, site).await.expect("listens").with_sessions(2);
-    let address = entry.address().expect("an address");
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let task = tokio::spawn(entry.serve(stopped));
-    let held = [client(address).await, client(address).await];
-    for one in &held {
-        assert_eq!(asked(one, "1").await, "one1");
-    }
-    // A third one gets its answer when a place is free again, and not before; the two go on until they are silent.
-    let (third, answers) = (client(address).await, Arc::new(AtomicUsize::new(0)));
-    for _ in 0..5 {
-        third.send(b"1").await.expect("sent");
+    // Nobody falls silent, or everybody does soon.
+    for (silence, ends) in [(60_000, false), (300, true)] {
+        let options = EntryPoint {
+            address: "127.0.0.1:0/udp".to_owned(),
+            udp: UdpSessions { timeout: Span::milliseconds(silence) },
+            ..EntryPoint::default()
+        };
+        let site = running.gateway.site();
+        let entry =
+            super::super::UdpEntry::bind("dns", &options, site).await.expect("listens").with_sessions(2);
+        let address = entry.address().expect("an address");
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let task = tokio::spawn(entry.serve(stopped));
+        let held = [client(address).await, client(address).await];
         for one in &held {
             assert_eq!(asked(one, "1").await, "one1");
         }
-        let mut datagram = [0; 10];
-        if third.try_recv(&mut datagram).is_ok() {
-            answers.fetch_add(1, Ordering::Relaxed);
+        let third = client(address).await;
+        if ends {
+            assert_eq!(asked(&third, "1").await, "one1");
+        } else {
+            third.send(b"1").await.expect("sent");
+            for one in &held {
+                assert_eq!(asked(one, "1").await, "one1");
+            }
+            // What came before theirs was taken before theirs.
+            assert!(third.try_recv(&mut [0; 10]).is_err());
         }
+        stop.send(true).expect("it listens");
+        tokio::time::timeout(PATIENCE, task).await.expect("an end in time").expect("no fault");
     }
-    assert_eq!(answers.load(Ordering::Relaxed), 0);
-    assert_eq!(asked(&third, "1").await, "one1");
-    stop.send(true).expect("it listens");
-    tokio::time::timeout(PATIENCE, task).await.expect("an end in time").expect("no fault");
     running.gateway.stop().await;
 }
