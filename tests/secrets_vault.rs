@@ -400,11 +400,13 @@ fn a_vault_that_does_not_open_keeps_the_rest_from_starting() {
     let of_another =
         change(&|keys| keys.iter_mut().for_each(|key| *key = format!("{}A=", "AQID".repeat(11)).into()));
     let few = change(&|keys| keys.truncate(2));
-    for (text, words) in [
-        (Some(of_another), &["do not open the vault", "keys.json"][..]),
-        (Some(few), &["has 2 keys, and 3 open the vault"]),
-        (Some("{".to_owned()), &["keys.json"]),
-        (None, &["is in the project's vault", "its keys are not in", "put its keys.json back"]),
+    let sealed = &["the project's vault is sealed", "mesh vault unseal"][..];
+    let lost = &["is in the project's vault", "its keys are not in", "put its keys.json back"][..];
+    for (text, words, refused) in [
+        (Some(of_another), &["do not open the vault", "keys.json"][..], sealed),
+        (Some(few), &["has 2 keys, and 3 open the vault"], sealed),
+        (Some("{".to_owned()), &["keys.json"], &["keys.json"]),
+        (None, lost, lost),
     ] {
         match &text {
             Some(text) => fs::write(&keys, text).expect("written"),
@@ -416,7 +418,8 @@ fn a_vault_that_does_not_open_keeps_the_rest_from_starting() {
         let others: Vec<_> = there.iter().filter(|one| one["Service"] == "cache").collect();
         assert!(others.is_empty(), "{others:?}\n{}", said.text());
         assert!(!said.text().contains(&token), "{}", said.text());
-        stack.mesh(&["secrets", "get", "token"]).failed_saying(&[]);
+        let refused = stack.mesh(&["secrets", "get", "token"]).failed_saying(refused);
+        assert!(!refused.text().contains(&token), "{}", refused.text());
         stack.mesh(&["down"]).succeeded();
     }
     fs::write(&keys, whole).expect("written");
