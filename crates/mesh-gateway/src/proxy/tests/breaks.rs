@@ -95,7 +95,8 @@ async fn an_answer_that_breaks_off_is_never_whole() {
         let answer = ask(running.web, request).await;
         // What breaks off at once may do so before anything of it was handed on.
         let begun = answer.starts_with("HTTP/1.1 200") && answer.contains("hello");
-        assert!(begun || answer.is_empty(), "{breaks:?}: {answer}");
+        let stands_for_it = scheme == "h2c" && answer.starts_with("HTTP/1.1 502");
+        assert!(begun || stands_for_it || answer.is_empty(), "{breaks:?}: {answer}");
         let lower = answer.to_lowercase();
         // Its length is more than came, or its last chunk did not.
         let whole = !lower.contains("content-length: 9") && lower.ends_with("0\r\n\r\n");
@@ -111,10 +112,13 @@ async fn an_answer_that_breaks_off_is_never_whole() {
         // Nor has it to have a head then.
         let answered = sender.send_request(request.expect("a request"));
         if let Ok(answer) = tokio::time::timeout(PATIENCE, answered).await.expect("in time") {
-            assert_eq!(answer.status(), 200);
+            let status = answer.status().as_u16();
             let collected =
                 tokio::time::timeout(PATIENCE, answer.into_body().collect()).await.expect("in time");
-            assert!(collected.is_err(), "{breaks:?}: {collected:?}");
+            // A stream that was reset before its head was looked at has no answer at all.
+            let stands_for_it = scheme == "h2c" && status == 502;
+            let broken = status == 200 && collected.is_err();
+            assert!(broken || stands_for_it, "{breaks:?}: {status} {collected:?}");
         }
         // The connection serves others.
         let request = hyper::Request::get("https://nobody.test/").body(Empty::<bytes::Bytes>::new());
