@@ -10,6 +10,7 @@ use crate::{
     log::{Log, LogError, LogWriter},
     server::{Exchange, Gateway, ServerError},
 };
+use mesh_linux::process::{release_free_memory, release_program_pages};
 use std::{
     io::{self, Read as _, Write as _},
     net::TcpStream,
@@ -183,6 +184,9 @@ async fn serve(statics: Statics, log: Arc<LogWriter>) -> Result<(), ProcessError
     for (name, address) in gateway.addresses() {
         tracing::info!(entry = %name, %address, "listening");
     }
+    // What only the start needed: of its text, of the program, and of what memory was for it.
+    release_free_memory();
+    release_program_pages();
     loop {
         tokio::select! {
             biased;

@@ -19,6 +19,7 @@ use crate::{
     snapshot::{self, Snapshot, State},
     watch::{Hints, directory_of},
 };
+use mesh_linux::process::release_free_memory;
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -271,7 +272,11 @@ async fn watch_providers(
         providers = back;
         match found {
             Ok(None) => {}
-            Ok(Some(found)) => take(found, &site, &certificates),
+            Ok(Some(found)) => {
+                take(found, &site, &certificates);
+                // What was read, and what was in force before, is not needed any more. Done or not, nothing depends on it.
+                drop(tokio::task::spawn_blocking(release_free_memory));
+            }
             Err(error) => tracing::error!(error = %crate::chain(&error), "the configuration stays as it was"),
         }
     }
