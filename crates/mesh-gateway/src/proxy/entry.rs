@@ -23,8 +23,8 @@ use crate::{
 };
 use bytes::BytesMut;
 use futures_util::{
-    StreamExt as _,
-    stream::{FusedStream, FuturesUnordered},
+    Stream, StreamExt as _,
+    stream::{self, FusedStream, SelectAll},
 };
 use hyper::{Method, service::service_fn};
 use hyper_util::{
@@ -301,24 +301,19 @@ async fn converse<S>(
     agreed: Option<Agreed>,
     is_h2: bool,
     stream: S,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let lasting = Lasting::new(&context.options.transport);
-    let (lasts, cancelled) = (lasting.clone(), context.site.stop.clone());
-    let over: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Over::Close,
-            over = lasts.over() => over,
-        }
-    });
-    let cut: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
+    let over: Pin<Box<dyn Stream<Item = Over> + Send>> = Box::pin(lasting.ends(stop));
+    let cancelled = context.site.stop.clone();
+    let cut: Pin<Box<dyn Stream<Item = Over> + Send>> = Box::pin(stream::once(async move {
         cancelled.cancelled_owned().await;
         Over::Cut
-    });
+    }));
     // Looked at only when they have happened: a connection goes on many times for each request.
-    let mut ends = FuturesUnordered::from_iter([over, cut]);
+    let mut ends = SelectAll::from_iter([over, cut]);
     let client = Client { context, from, agreed, lasting };
     let stream = Rewound { read: BytesMut::new(), stream };
     if is_h2 {

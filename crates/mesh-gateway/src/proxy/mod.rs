@@ -8,6 +8,7 @@ mod announced;
 mod answer;
 mod around;
 mod call;
+mod datagram;
 mod deliver;
 mod entry;
 mod forwarded;

@@ -8,7 +8,7 @@ use super::{
     entry::{head_bytes_max, head_max},
     forwarded::Connected,
     handler::{Context, answer},
-    lasting::{Lasting, Over, Underway},
+    lasting::{Lasting, Over},
     uploaded::Blame,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ended;
 
-type Told = Response<Watched<Body, Underway>>;
+type Told = Response<Watched<Body, ()>>;
 
 /// Serves a connection for as long as its requests are plain; what is left for others to go on with, if anything is.
 pub(super) async fn serve<S>(
@@ -86,6 +86,8 @@ where
         let request = request.map(|()| Body::Empty);
         talk.last |= http1::is_last(request.headers());
         let heads_only = request.method() == Method::HEAD;
+        // Until its last byte is sent: it is what the client has to take in time.
+        let _underway = client.lasting.begin();
         let Ok(told) = talk.answered(client, request).await else { return None };
         if talk.tell(told, heads_only).await.is_err() || talk.last {
             break;
@@ -156,8 +158,7 @@ where
 
     /// The answer to a request; none if the client has left, or took too long.
     async fn answered(&mut self, client: &Client, request: Request<Body>) -> Result<Told, Ended> {
-        let Client { context, from, agreed, lasting } = client;
-        let underway = lasting.begin();
+        let Client { context, from, agreed, .. } = client;
         let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
         let heads_only = request.method() == Method::HEAD;
         let mut answering = pin!(answer(context, from.clone(), watch.clone(), request, Blame::default()));
@@ -168,7 +169,7 @@ where
         })
         .await?;
         let answer = if heads_only { head_of(answer) } else { answer };
-        Ok(watch.end(answer, underway))
+        Ok(watch.end(answer, ()))
     }
 
     /// Sends an answer. One that breaks off ends the connection where it does.
