@@ -2,7 +2,7 @@
 
 use super::{Status, provider_of, qualified, service::Services};
 use crate::{
-    config::model::{Middleware, Named},
+    config::model::{Middleware, Named, Shown},
     middleware::{Kind, Layer},
 };
 use std::sync::Arc;
@@ -116,8 +116,7 @@ impl<'c> Layers<'c> {
             match self.made.get(name) {
                 Some(Ok(made)) if let Made::Chain(names) = &**made => left.extend(names.iter().rev()),
                 Some(Ok(made)) if matches!(**made, Made::Layer(_)) && all.len() < LAYERS_MAX => {
-                    let config =
-                        self.configured.get(name).and_then(|config| serde_json::to_value(config).ok());
+                    let config = self.configured.get(name).map(Shown::shown);
                     let kind = config.as_ref().and_then(serde_json::Value::as_object);
                     let kind = kind.and_then(|fields| fields.keys().next().cloned());
                     all.push((name.clone(), kind.unwrap_or_default()));

@@ -1,5 +1,6 @@
 //! How servers are spoken to: times, trust and what is shown to them.
 
+use super::waiting::Bounds;
 use crate::config::model::{Certificate, ForwardingTimeouts, San, ServersTransport};
 use mesh_tls::{Client, Identity, Pem, PemError, TlsError, Trust};
 use rustls::{
@@ -23,6 +24,8 @@ use std::{
 
 /// How many connections to a server stay open without a request, where nothing is said.
 const IDLE_CONNECTIONS: usize = 200;
+/// How long more of them do, after as many requests at a time.
+const IDLE_SURPLUS: Duration = Duration::from_secs(1);
 /// Longest that a connection waits for its next request, whatever is configured: many servers close theirs sooner, and
 /// a request that meets such an end cannot always be sent again.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -58,8 +61,8 @@ pub(crate) struct Transport {
     pub(crate) dial: Option<Duration>,
     /// How long a server may take for its answer's head.
     pub(crate) answer: Option<Duration>,
-    pub(crate) idle: Duration,
-    pub(crate) idle_connections: usize,
+    /// Connections that wait for a request.
+    pub(super) waiting: Bounds,
     /// After which silence a server of HTTP/2 is asked whether it is there, and how long it may take to say so.
     pub(crate) ping: Option<(Duration, Duration)>,
     /// Read when the first server asks for it: most need none.
@@ -98,13 +101,18 @@ impl Transport {
             read_idle_timeout,
             ping_timeout,
         } = settings.forwarding_timeouts.clone().unwrap_or_default();
+        // A number that somebody chose is kept to: the server may have no more workers than that.
+        let (count, surplus) = match settings.max_idle_conns_per_host {
+            0 => (IDLE_CONNECTIONS, IDLE_SURPLUS),
+            count => (usize::try_from(count).unwrap_or(0), Duration::ZERO),
+        };
         let transport = Self {
             dial: dial_timeout.get(),
             answer: response_header_timeout.get(),
-            idle: idle_conn_timeout.get().unwrap_or(IDLE_MAX).min(IDLE_MAX),
-            idle_connections: match settings.max_idle_conns_per_host {
-                0 => IDLE_CONNECTIONS,
-                count => usize::try_from(count).unwrap_or(0),
+            waiting: Bounds {
+                count,
+                surplus,
+                longest: idle_conn_timeout.get().unwrap_or(IDLE_MAX).min(IDLE_MAX),
             },
             ping: read_idle_timeout.get().map(|every| (every, ping_timeout.get().unwrap_or(every))),
             tls: OnceLock::new(),
