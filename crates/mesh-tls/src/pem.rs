@@ -106,7 +106,8 @@ impl Pem {
     /// # Errors
     /// When it is a file that cannot be read, or is too large.
     pub fn given(given: &str) -> Result<Self, PemError> {
-        if given.trim_start().starts_with(BEGIN) {
+        // What has lines is no name of a file, and a broken key must not be told as one.
+        if given.trim_start().starts_with(BEGIN) || given.contains('\n') {
             return Ok(Self { bytes: given.as_bytes().to_vec(), place: Place::Text });
         }
         Self::file(Path::new(given))

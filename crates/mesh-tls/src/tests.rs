@@ -1,6 +1,6 @@
 //! Handshakes between configurations, in memory, and files that change.
 
-use crate::{Client, Identity, PemError, ServerFiles, Trust, certificates, server};
+use crate::{Client, Identity, Pem, PemError, ServerFiles, Trust, certificates, server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConnection, Connection, ServerConnection, pki_types::CertificateDer};
 use std::{fs, path::PathBuf, sync::Arc};
@@ -183,6 +183,7 @@ fn what_is_no_pem_is_told_without_its_content() {
     for (given, want) in [
         ("-----BEGIN CERTIFICATE-----", "in the configuration is no PEM that can be read"),
         ("\n-----BEGIN X-----\nAAAA\n-----END X-----", "there is no certificate in the configuration"),
+        ("hunter2\nhunter2", "there is no certificate in the configuration"),
         ("/nowhere/a.pem", "could not read /nowhere/a.pem"),
         ("", "could not read "),
     ] {

@@ -291,7 +291,7 @@ async fn whoever_does_not_read_is_cut_on_the_last_request_of_a_connection_too() 
         let site = running.gateway.site();
         let cut = async {
             // Nothing is read: only the gateway can end this.
-            while site.tasks.len() > 0 {
+            while !site.tasks.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
