@@ -4,7 +4,7 @@ use super::{
     announced::Announced,
     answer::head_of,
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, Underscores, answer, uploaded},
+    handler::{Context, Site, Underscores, answer, routed, uploaded},
     lasting::{Lasting, Over},
     plain::{self, Client},
     relayed::Relays,
@@ -350,7 +350,8 @@ async fn by_hyper<S>(
             let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
             let asks_for_head = request.method() == Method::HEAD;
             let (request, blame) = uploaded(context, from, request);
-            let answer = answer(context, from.clone(), watch.clone(), request, blame).await;
+            let mut routed = routed(context, from.clone(), watch.clone(), request, blame);
+            let answer = answer(context, &mut routed).await;
             let answer = if asks_for_head { head_of(answer) } else { answer };
             Ok::<_, Infallible>(watch.end(answer, underway))
         }

@@ -7,13 +7,13 @@ use super::{
     answer::{Answer, head_of},
     entry::{head_bytes_max, head_max},
     forwarded::Connected,
-    handler::{Context, answer},
+    handler::{Context, Routed, answer, routed},
     lasting::{Lasting, Over, Underway},
     uploaded::Blame,
 };
 use crate::{
     http1::{self, Asked, Length, Unsent},
-    observe::{Agreed, Watched},
+    observe::{Agreed, Watch, Watched},
     rewound::Rewound,
     turn,
     upstream::Body,
@@ -60,6 +60,31 @@ struct Ended;
 
 type Told = Response<Watched<Body, Underway>>;
 
+/// A request, from its head to its answer.
+struct Question {
+    routed: Result<Routed, Box<Answer>>,
+    watch: Watch,
+    underway: Underway,
+    asks_for_head: bool,
+    is_last: bool,
+}
+
+impl Question {
+    fn begin(client: &Client, request: Request<Body>) -> Self {
+        let Client { context, from, agreed, lasting } = client;
+        let underway = lasting.begin();
+        let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
+        let (asks_for_head, is_last) = (request.method() == Method::HEAD, http1::is_last(request.headers()));
+        let routed = routed(context, from.clone(), watch.clone(), request, Blame::default());
+        Self { routed, watch, underway, asks_for_head, is_last }
+    }
+
+    fn end(self, answer: Answer) -> Told {
+        let answer = if self.asks_for_head { head_of(answer) } else { answer };
+        self.watch.end(answer, self.underway)
+    }
+}
+
 /// Serves a connection for as long as its requests are plain; what is left for others to go on with, if anything is.
 pub(super) async fn serve<S>(
     client: &Client,
@@ -79,15 +104,16 @@ where
         cut: false,
         ends,
     };
-    while let Ok(asked) = talk.asked(client).await {
-        let Asked::Plain(request) = asked else {
-            return Some(Rewound { read: talk.read, stream: talk.stream });
+    loop {
+        let mut question = match talk.asked(client).await {
+            Ok(Asked::Plain(request)) => Question::begin(client, request.map(|()| Body::Empty)),
+            Ok(_) => return Some(Rewound { read: talk.read, stream: talk.stream }),
+            Err(Ended) => break,
         };
-        let request = request.map(|()| Body::Empty);
-        talk.last |= http1::is_last(request.headers());
-        let heads_only = request.method() == Method::HEAD;
-        let Ok(told) = talk.answered(client, request).await else { return None };
-        if talk.tell(told, heads_only).await.is_err() || talk.last {
+        talk.last |= question.is_last;
+        let Ok(answer) = talk.answered(client, &mut question).await else { return None };
+        let heads_only = question.asks_for_head;
+        if talk.tell(question.end(answer), heads_only).await.is_err() || talk.last {
             break;
         }
     }
@@ -155,46 +181,39 @@ where
     }
 
     /// The answer to a request; none if the client has left, or took too long.
-    async fn answered(&mut self, client: &Client, request: Request<Body>) -> Result<Told, Ended> {
-        let Client { context, from, agreed, lasting } = client;
-        let underway = lasting.begin();
-        let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
-        let heads_only = request.method() == Method::HEAD;
-        let mut answering = pin!(answer(context, from.clone(), watch.clone(), request, Blame::default()));
-        let answer: Answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
+    async fn answered(&mut self, client: &Client, question: &mut Question) -> Result<Answer, Ended> {
+        let mut answering = pin!(answer(&client.context, &mut question.routed));
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending if self.poll_over(cx).is_err() || self.is_gone(cx) => Poll::Ready(Err(Ended)),
             Poll::Pending => Poll::Pending,
         })
-        .await?;
-        let answer = if heads_only { head_of(answer) } else { answer };
-        Ok(watch.end(answer, underway))
+        .await
     }
 
     /// Sends an answer. One that breaks off ends the connection where it does.
-    async fn tell(&mut self, told: Told, heads_only: bool) -> Result<(), Ended> {
-        let (head, mut body) = told.into_parts();
+    async fn tell(&mut self, mut told: Told, heads_only: bool) -> Result<(), Ended> {
         // It may have come while nothing was waited for.
         poll_fn(|cx| Poll::Ready(self.poll_over(cx))).await?;
-        self.last |= http1::is_last(&head.headers);
-        let status = head.status;
+        self.last |= http1::is_last(told.headers());
+        let status = told.status();
         let bodiless = heads_only || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         // What is made of a body as it comes may have kept its length.
-        let exact = body.size_hint().exact().or_else(|| http1::announced(&head.headers));
+        let exact = told.body().size_hint().exact().or_else(|| http1::announced(told.headers()));
         let length = match exact {
             _ if status == StatusCode::NO_CONTENT => Length::None,
             _ if bodiless => Length::Said,
             Some(count) => Length::Bytes(count),
             None => Length::Chunked,
         };
-        http1::response_head(status, &head.headers, length, self.last, self.unsent.bytes());
+        http1::response_head(status, told.headers(), length, self.last, self.unsent.bytes());
         let mut left = exact;
         loop {
             if bodiless {
                 break;
             }
             let frame = poll_fn(|cx| {
-                let frame = Pin::new(&mut body).poll_frame(cx);
+                let frame = Pin::new(told.body_mut()).poll_frame(cx);
                 if frame.is_ready() {
                     return frame.map(Ok);
                 }
@@ -230,6 +249,7 @@ where
             _ => {}
         }
         // Whoever watches it sees its end, and the answer is over, before the client may ask again.
+        let (head, body) = told.into_parts();
         drop(body);
         http1::recycle(head.headers);
         turn::to_send().await;
