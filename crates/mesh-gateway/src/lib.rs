@@ -8,7 +8,7 @@
 //! What is told becomes an immutable [`snapshot`]; a request sees one of them from its beginning to its end. A broken
 //! configuration never takes the place of a sound one.
 //!
-//! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
+//! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, HTTP/3, plugins.
 
 mod api;
 mod certificates;

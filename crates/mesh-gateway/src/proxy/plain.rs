@@ -5,6 +5,7 @@
 
 use super::{
     answer::{Answer, head_of},
+    endings::Endings,
     entry::{head_bytes_max, head_max},
     forwarded::Connected,
     handler::{Context, Routed, answer, routed},
@@ -19,7 +20,6 @@ use crate::{
     upstream::Body,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream::FusedStream};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Body as _};
 use std::{
     future::poll_fn,
@@ -58,7 +58,7 @@ pub(super) struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ended;
 
-type Told = Response<Watched<Body, Underway>>;
+type Told = Response<Watched<Body, ()>>;
 
 /// A request, from its head to its answer.
 struct Question {
@@ -79,18 +79,14 @@ impl Question {
         Self { routed, watch, underway, asks_for_head, is_last }
     }
 
-    fn end(self, answer: Answer) -> Told {
+    fn end(self, answer: Answer) -> (Told, Underway) {
         let answer = if self.asks_for_head { head_of(answer) } else { answer };
-        self.watch.end(answer, self.underway)
+        (self.watch.end(answer, ()), self.underway)
     }
 }
 
 /// Serves a connection for as long as its requests are plain; what is left for others to go on with, if anything is.
-pub(super) async fn serve<S>(
-    client: &Client,
-    stream: S,
-    ends: &mut (impl FusedStream<Item = Over> + Unpin),
-) -> Option<Rewound<S>>
+pub(super) async fn serve<S>(client: &Client, stream: S, endings: &mut Endings) -> Option<Rewound<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -102,7 +98,7 @@ where
         searched: 0,
         last: false,
         cut: false,
-        ends,
+        endings,
     };
     loop {
         let mut question = match talk.asked(client).await {
@@ -113,7 +109,9 @@ where
         talk.last |= question.is_last;
         let Ok(answer) = talk.answered(client, &mut question).await else { return None };
         let heads_only = question.asks_for_head;
-        if talk.tell(question.end(answer), heads_only).await.is_err() || talk.last {
+        // Under way until its last byte is sent: it is what the client has to take in time.
+        let (told, _underway) = question.end(answer);
+        if talk.tell(told, heads_only).await.is_err() || talk.last {
             break;
         }
     }
@@ -130,7 +128,7 @@ where
 }
 
 /// A connection, while it is spoken over.
-struct Talk<'e, S, E> {
+struct Talk<'e, S> {
     stream: S,
     read: BytesMut,
     unsent: Unsent,
@@ -141,13 +139,12 @@ struct Talk<'e, S, E> {
     /// Whether nothing is asked any more, and whether it ends at once.
     last: bool,
     cut: bool,
-    ends: &'e mut E,
+    endings: &'e mut Endings,
 }
 
-impl<S, E> Talk<'_, S, E>
+impl<S> Talk<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    E: FusedStream<Item = Over> + Unpin,
 {
     /// The next request, or something else.
     async fn asked(&mut self, client: &Client) -> Result<Asked, Ended> {
@@ -328,15 +325,13 @@ where
 
     /// Notes when the end has come; whether what is under way may be finished.
     fn poll_over(&mut self, cx: &mut Wakes<'_>) -> Result<(), Ended> {
-        // All of them are looked at: one that never was would not wake anybody.
-        while !self.ends.is_terminated() {
-            match self.ends.poll_next_unpin(cx) {
-                Poll::Ready(Some(Over::Cut)) => {
+        while let Poll::Ready(over) = self.endings.poll(cx) {
+            match over {
+                Over::Close => self.last = true,
+                Over::Cut => {
                     self.cut = true;
                     return Err(Ended);
                 }
-                Poll::Ready(Some(Over::Close)) => self.last = true,
-                Poll::Ready(None) | Poll::Pending => break,
             }
         }
         Ok(())
