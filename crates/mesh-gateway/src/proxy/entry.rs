@@ -3,8 +3,9 @@
 use super::{
     announced::Announced,
     answer::head_of,
+    endings::Endings,
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, Underscores, answer, uploaded},
+    handler::{Context, Site, Underscores, answer, routed, uploaded},
     lasting::{Lasting, Over},
     plain::{self, Client},
     relayed::Relays,
@@ -23,10 +24,7 @@ use crate::{
     upstream::keep_alive,
 };
 use bytes::BytesMut;
-use futures_util::{
-    Stream, StreamExt as _,
-    stream::{self, FusedStream, SelectAll},
-};
+use futures_util::stream;
 use hyper::{
     Method, Request, StatusCode, Version,
     body::Incoming,
@@ -38,14 +36,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use rustls::server::Acceptor;
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -312,31 +303,25 @@ async fn converse<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let lasting = Lasting::new(&context.options.transport);
-    let over: Pin<Box<dyn Stream<Item = Over> + Send>> = Box::pin(lasting.ends(stop));
     let cancelled = context.site.stop.clone();
-    let cut: Pin<Box<dyn Stream<Item = Over> + Send>> = Box::pin(stream::once(async move {
+    let cut = stream::once(async move {
         cancelled.cancelled_owned().await;
         Over::Cut
-    }));
-    // Looked at only when they have happened: a connection goes on many times for each request.
-    let mut ends = SelectAll::from_iter([over, cut]);
+    });
+    let mut endings = Endings::new(vec![Box::pin(lasting.ends(stop)), Box::pin(cut)]);
     let client = Client { context, from, agreed, lasting };
     let stream = Rewound { read: BytesMut::new(), stream };
     if is_h2 {
-        return Box::pin(by_hyper(client, true, stream, ends)).await;
+        return Box::pin(by_hyper(client, true, stream, endings)).await;
     }
-    if let Some(rest) = plain::serve(&client, stream.stream, &mut ends).await {
-        Box::pin(by_hyper(client, false, rest, ends)).await;
+    if let Some(rest) = plain::serve(&client, stream.stream, &mut endings).await {
+        Box::pin(by_hyper(client, false, rest, endings)).await;
     }
 }
 
 /// Serves what is not plain: whatever hyper understands.
-async fn by_hyper<S>(
-    client: Client,
-    is_h2: bool,
-    stream: Rewound<S>,
-    mut ends: impl FusedStream<Item = Over> + Unpin,
-) where
+async fn by_hyper<S>(client: Client, is_h2: bool, stream: Rewound<S>, mut endings: Endings)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&client.context.options);
@@ -356,7 +341,8 @@ async fn by_hyper<S>(
             let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
             let asks_for_head = request.method() == Method::HEAD;
             let (request, blame) = uploaded(context, from, request, &leftover);
-            let answer = answer(context, from.clone(), watch.clone(), request, blame).await;
+            let mut routed = routed(context, from.clone(), watch.clone(), request, blame);
+            let answer = answer(context, &mut routed).await;
             let mut answer = if asks_for_head { head_of(answer) } else { answer };
             if is_first && lasting.is_spent() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // What was sent ahead is not answered any more.
@@ -371,7 +357,7 @@ async fn by_hyper<S>(
             biased;
             // An error here is the client's: it broke off, or spoke no HTTP.
             _ = connection.as_mut() => return,
-            Some(over) = ends.next() => match over {
+            over = poll_fn(|cx| endings.poll(cx)) => match over {
                 Over::Close => connection.as_mut().graceful_shutdown(),
                 Over::Cut => return,
             },

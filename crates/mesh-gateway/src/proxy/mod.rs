@@ -10,6 +10,7 @@ mod around;
 mod call;
 mod datagram;
 mod deliver;
+mod endings;
 mod entry;
 mod forwarded;
 mod handler;

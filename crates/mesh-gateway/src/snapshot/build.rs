@@ -355,7 +355,7 @@ fn route(
         told: Arc::new(told),
         rule,
         place,
-        layers: chained,
+        layers: chained.into(),
         destination: services.find(&router.service)?,
         options: None,
     })

@@ -200,7 +200,7 @@ pub(crate) struct Route {
     pub(crate) told: Arc<Told>,
     rule: HttpRule,
     place: Place,
-    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) layers: Arc<[Arc<Layer>]>,
     pub(crate) destination: Arc<Destination>,
     /// The TLS options that its requests have to come by; none if they may come by any.
     pub(crate) options: Option<Arc<str>>,

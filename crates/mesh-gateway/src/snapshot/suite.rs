@@ -19,6 +19,8 @@ use std::{collections::HashSet, net::IpAddr, time::Duration};
 struct Game {
     names: Vec<String>,
     choice: Choice,
+    /// Where those that are chosen from are balancers themselves: the servers of each.
+    within: Vec<(Vec<String>, Choice)>,
     down: HashSet<String>,
     busy: Vec<Busy>,
     headers: HeaderMap,
@@ -38,7 +40,12 @@ impl Game {
             (server["name"].as_str().unwrap_or_default().to_owned(), server["weight"].as_i64().unwrap_or(1))
         };
         let members: Vec<_> = case.items("servers").iter().map(member).collect();
+        let inner = |names: &Value| {
+            let members: Vec<_> = texts(names).into_iter().map(|name| (name, 1)).collect();
+            (texts(names), Choice::new(strategy, &members, None))
+        };
         Ok(Self {
+            within: case.items("within").iter().map(inner).collect(),
             names: members.iter().map(|(name, _)| name.clone()).collect(),
             choice: Choice::new(strategy, &members, cookie(&case.fields["cookie"])?),
             down: HashSet::new(),
@@ -88,11 +95,19 @@ impl Game {
         for turn in 0..times {
             let client = clients.get(turn).copied().or_else(|| "192.0.2.1".parse().ok());
             let asker = Asker { headers: &self.headers, client };
-            let Some(chosen) = self.choice.choose(asker, |at| !self.down.contains(&self.names[at])) else {
-                continue;
+            let up = |name: &String| !self.down.contains(name);
+            let is_up = |at: usize| match self.within.get(at) {
+                Some((names, _)) => names.iter().any(up),
+                None => up(&self.names[at]),
             };
-            let name = &self.names[chosen.at];
-            let load = self.choice.load(chosen.at).expect("a load");
+            let Some(mut chosen) = self.choice.choose(asker, is_up) else { continue };
+            let (mut names, mut choice) = (&self.names, &self.choice);
+            if let Some(inner) = self.within.get(chosen.at) {
+                (names, choice) = (&inner.0, &inner.1);
+                chosen = choice.choose(asker, |at| up(&names[at])).expect("a server of one that is up");
+            }
+            let name = &names[chosen.at];
+            let load = choice.load(chosen.at).expect("a load");
             if let Some(time) = step["takes"][name].as_u64() {
                 load.took(Duration::from_millis(time));
             }
