@@ -11,6 +11,7 @@ use super::{
     relayed::Relays,
     shortage::Shortage,
     tcp::{self, Way},
+    unwanted::{Leftover, Lingering, Unread},
 };
 use crate::{
     config::statics::{EntryPoint, HEADER_BYTES},
@@ -24,7 +25,12 @@ use crate::{
 };
 use bytes::BytesMut;
 use futures_util::stream;
-use hyper::{Method, service::service_fn};
+use hyper::{
+    Method, Request, StatusCode, Version,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -322,18 +328,27 @@ where
     // Whoever has agreed on HTTP/2 is not understood in anything else.
     let builder = if is_h2 { builder.http2_only() } else { builder };
     let client = Arc::new(client);
-    let service = service_fn(move |request| {
-        let client = client.clone();
+    let unread = Unread::default();
+    let stream = Lingering::new(stream, unread.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (client, unread) = (client.clone(), unread.clone());
         async move {
             let Client { context, from, agreed, lasting } = &*client;
             let underway = lasting.begin();
+            let Site { tasks, stop, .. } = &*context.site;
+            let leftover = Leftover::new(request.version(), &unread, tasks, stop);
+            let is_first = request.version() != Version::HTTP_2;
             let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
             let asks_for_head = request.method() == Method::HEAD;
-            let (request, blame) = uploaded(context, from, request);
+            let (request, blame) = uploaded(context, from, request, &leftover);
             let mut routed = routed(context, from.clone(), watch.clone(), request, blame);
             let answer = answer(context, &mut routed).await;
-            let answer = if asks_for_head { head_of(answer) } else { answer };
-            Ok::<_, Infallible>(watch.end(answer, underway))
+            let mut answer = if asks_for_head { head_of(answer) } else { answer };
+            if is_first && lasting.is_spent() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // What was sent ahead is not answered any more.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(watch.end(answer, (leftover.answering(), underway)))
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));

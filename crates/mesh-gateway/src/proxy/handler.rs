@@ -10,6 +10,7 @@ use super::{
     normal::{normalised, resolved},
     pass::{Way, walk},
     relayed::Relays,
+    unwanted::Leftover,
     uploaded::{Admitted, Blame, Uploaded},
 };
 use crate::{
@@ -182,6 +183,7 @@ pub(super) fn uploaded(
     context: &Context,
     from: &Connected,
     request: Request<Incoming>,
+    leftover: &Leftover,
 ) -> (Request<Body>, Blame) {
     let blame = Blame::default();
     let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(from) };
@@ -189,7 +191,7 @@ pub(super) fn uploaded(
         (request.version(), context.options.transport.responding_timeouts.read_timeout.get());
     let request = request.map(|body| match body.is_end_stream() {
         true => Body::Incoming(body),
-        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted)),
+        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted, leftover.clone())),
     });
     (request, blame)
 }

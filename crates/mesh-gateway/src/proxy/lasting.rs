@@ -87,6 +87,11 @@ impl Lasting {
         Underway { of: self.clone(), number }
     }
 
+    /// Whether it has brought as many requests as it may.
+    pub(super) fn is_spent(&self) -> bool {
+        self.limits.requests.is_some_and(|most| self.state().requests >= most)
+    }
+
     /// What is to be done now, or when to ask again.
     fn verdict(&self, now: Instant) -> Result<Over, Option<Instant>> {
         let state = self.state();

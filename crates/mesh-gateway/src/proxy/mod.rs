@@ -27,6 +27,7 @@ mod shortage;
 mod tcp;
 mod tunnel;
 mod udp;
+mod unwanted;
 mod uploaded;
 
 #[cfg(test)]

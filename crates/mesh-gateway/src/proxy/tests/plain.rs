@@ -300,3 +300,22 @@ async fn whoever_does_not_read_is_cut_on_the_last_request_of_a_connection_too() 
         running.gateway.stop().await;
     }
 }
+
+/// What was sent ahead of a connection's last answer is not answered, whoever serves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_brings_as_many_requests_as_it_may() {
+    let running = running_as("{}", |statics| {
+        for entry in statics.entry_points.values_mut() {
+            entry.transport.keep_alive_max_requests = 2;
+        }
+    })
+    .await;
+    for more in ["", "TE: trailers\r\n"] {
+        let mut client = connected(&running).await;
+        client.write_all(request("GET", "/", more).repeat(5).as_bytes()).await.expect("sent");
+        let answers = rest(&mut client).await;
+        assert_eq!(answers.matches("HTTP/1.1 404").count(), 2, "{more:?}: {answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{more:?}: {answers}");
+    }
+    running.gateway.stop().await;
+}
