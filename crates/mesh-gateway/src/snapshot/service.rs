@@ -197,7 +197,7 @@ impl<'c> Services<'c> {
         way.push(name.to_owned());
         let made = self.make(name, service, way).map(Arc::new);
         way.pop();
-        let status = self.statuses.entry(name.to_owned()).or_default();
+        let status = self.statuses.get_or_default(name);
         if let Err(error) = &made {
             status.error(error.clone(), true);
         }
