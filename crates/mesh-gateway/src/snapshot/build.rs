@@ -169,7 +169,7 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
         }
     }
     for name in gathered.tcp.services.keys() {
-        let status = snapshot.tcp_services.entry(name.clone()).or_default();
+        let status = snapshot.tcp_services.get_or_default(name);
         if let Err(message) = tcp_services.find(name) {
             status.error(message, true);
         }
@@ -270,7 +270,7 @@ fn place_tcp_router(
     match made {
         Ok(route) => {
             for entry in &known {
-                tables.entry(entry.clone()).or_default().tcp.push(route.clone());
+                tables.get_or_default(entry).tcp.push(route.clone());
             }
         }
         Err(message) => status.error(message, true),
@@ -306,7 +306,7 @@ fn place_router(
         let Some(options) = statics.entry_points.get(&entry) else { continue };
         match route(name, router, options, statics, layers, services) {
             Ok(route) => {
-                let table = tables.entry(entry).or_default();
+                let table = tables.get_or_default(&entry);
                 let tls = router.tls.is_some() || options.http.tls.is_some();
                 if tls { &mut table.tls } else { &mut table.plain }.push(route);
             }
