@@ -376,8 +376,8 @@ impl Providers {
             return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
-        let found: Vec<containers::Container> = serde_json::from_str(&text)
-            .map_err(|source| ProviderError::Form { path: path.clone(), source })?;
+        let found =
+            containers::read(&text).map_err(|source| ProviderError::Form { path: path.clone(), source })?;
         Ok((containers::configuration(&found, options, warnings), names::of_containers(&found, options)))
     }
 

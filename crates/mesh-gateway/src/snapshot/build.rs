@@ -156,24 +156,17 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     }
     place_tcp(&gathered, statics, &mut snapshot);
     let mut layers = Layers::new(&gathered.middlewares);
-    let mut services = Services::new(
+    let services = Services::new(
         &gathered.services,
         &gathered.transports,
         &statics.servers_transport,
         own::services(statics),
+        &mut layers,
     );
-    layers.join(&mut services);
+    layers.join(&services);
     for (name, router) in &gathered.routers {
         let mut status = Status::default();
-        place_router(
-            name,
-            router,
-            statics,
-            &mut layers,
-            &mut services,
-            &mut snapshot.entry_points,
-            &mut status,
-        );
+        place_router(name, router, statics, &mut layers, &services, &mut snapshot.entry_points, &mut status);
         wanted.judge(name, &mut status, &mut snapshot.entry_points);
         snapshot.routers.insert(name.clone(), status);
     }
@@ -296,7 +289,7 @@ fn place_router(
     router: &Router,
     statics: &Statics,
     layers: &mut Layers<'_>,
-    services: &mut Services<'_>,
+    services: &Services<'_>,
     tables: &mut Named<Table>,
     status: &mut Status,
 ) {
@@ -333,7 +326,7 @@ fn route(
     entry: &EntryPoint,
     statics: &Statics,
     layers: &mut Layers<'_>,
-    services: &mut Services<'_>,
+    services: &Services<'_>,
 ) -> Result<Route, String> {
     let own = provider_of(name) == INTERNAL;
     if !own && router.priority > USER_PRIORITY_MAX {
@@ -367,7 +360,7 @@ fn route(
         told: Arc::new(told),
         rule,
         place,
-        layers: chained,
+        layers: chained.into(),
         destination: services.find(&router.service)?,
         options: None,
     })

@@ -18,7 +18,7 @@ const ONE_OF_A_LIST: &str = "server";
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DecodeError {
+pub struct DecodeError {
     /// From the inside outwards.
     path: Vec<String>,
     line: u32,
@@ -57,7 +57,10 @@ impl DecodeError {
 }
 
 /// Reads a value.
-pub(crate) fn decode<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, DecodeError> {
+///
+/// # Errors
+/// The first thing in it that it cannot be, with its place.
+pub fn decode<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, DecodeError> {
     T::deserialize(Reader { node, named: false })
 }
 
