@@ -129,6 +129,30 @@ fn exec_run_cp_and_their_exit_codes() {
 }
 
 #[test]
+fn exec_reads_the_files_again_once_they_changed() {
+    if !is_root() {
+        return;
+    }
+    let compose = "services:\n  a: {image: busybox, command: [sleep, infinity]}\n";
+    let stack = Stack::new(compose);
+    stack.up();
+    let readings = stack.home().join("run/readings");
+    let is_kept = || readings.read_dir().is_ok_and(|mut kept| kept.next().is_some());
+    assert!(within(10, || stack.shell("a", "echo read") == "read" && is_kept()), "nothing is kept");
+    assert_eq!(stack.shell("a", "echo known"), "known");
+    assert_eq!(stack.mesh(&["exec", "-T", "a", "sh", "-c", "exit 7"]).code, 7);
+    stack.mesh(&["exec", "-T", "b", "true"]).failed_saying(&["no such service: b"]);
+    stack.write("compose.yaml", "services: [\n");
+    stack.mesh(&["exec", "-T", "a", "true"]).failed_saying(&["not valid YAML"]);
+    stack.write("compose.yaml", compose);
+    assert_eq!(stack.shell("a", "echo whole"), "whole");
+    stack.write("compose.override.yaml", "services: {a: {user: \"${ABSENT:?asked for}\"}}\n");
+    stack.mesh(&["exec", "-T", "a", "true"]).failed_saying(&["asked for"]);
+    stack.write(".env", "ABSENT=0\n");
+    assert_eq!(stack.shell("a", "echo given"), "given");
+}
+
+#[test]
 fn stop_start_kill_pause_rm() {
     if !is_root() {
         return;

@@ -19,6 +19,9 @@ pub(crate) struct CommandLine {
     /// Where the verb was none: it may be a command of the project's own.
     #[arg(skip)]
     pub(crate) own: Option<OwnCommand>,
+    /// A verb with its own arguments alone.
+    #[arg(skip)]
+    pub(crate) is_plain: bool,
 }
 
 /// A word in a verb's place that is none of Mesh's.
@@ -68,7 +71,7 @@ impl CommandLine {
         let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
         let [_, "exec", rest @ ..] = words.as_slice() else { return None };
         let verb = Verb::Exec(verbs::exec::line::read(rest)?);
-        Some(Self { global: Global::default(), verb, own: None })
+        Some(Self { global: Global::default(), verb, own: None, is_plain: true })
     }
 }
 

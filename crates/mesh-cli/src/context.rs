@@ -25,11 +25,12 @@ use mesh_store::{
     checkout,
     home::{Home, ProjectPaths},
     record,
+    secrets::Secrets,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::BorrowedFd,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -59,6 +60,8 @@ pub(crate) struct Target {
     pub(crate) orphans: OrphanDefaults,
     /// The environment with `.env`.
     pub(crate) environment: Secret<BTreeMap<String, String>>,
+    /// Files whose content it follows from, or that they are not there.
+    pub(crate) looked_at: BTreeSet<PathBuf>,
 }
 
 /// `COMPOSE_REMOVE_ORPHANS` and `COMPOSE_IGNORE_ORPHANS`.
@@ -107,6 +110,7 @@ impl Context {
             refusals: Refusals::default(),
             orphans: OrphanDefaults::of(self.environment.all()),
             environment: Secret::new(self.environment.all().clone()),
+            looked_at: BTreeSet::new(),
         }
     }
 
@@ -246,7 +250,10 @@ impl Context {
     }
 
     pub(crate) fn target_of(&self, loaded: Loaded) -> Target {
-        let Loaded { project, refusals, environment, .. } = loaded;
+        let Loaded { project, refusals, environment, wishes, mut looked_at, .. } = loaded;
+        if !wishes.is_empty() {
+            looked_at.insert(Secrets::of(&self.home.data, &project.name).path().to_owned());
+        }
         let project = Box::new(project);
         if self.settings.verbose {
             let files: Vec<String> = project.files.iter().map(|file| file.display().to_string()).collect();
@@ -267,6 +274,7 @@ impl Context {
             refusals,
             orphans: OrphanDefaults::of(environment.expose()),
             environment,
+            looked_at,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     environments,
     failure::CliError,
     loading,
+    reading::Circumstances,
     settings::{Settings, Terminals},
     supervisor,
     verbs::{self, exec::AtOnce, image::Action},
@@ -40,6 +41,13 @@ pub(crate) fn main(hooks: Hooks) -> ExitCode {
 
 fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
     let environment = Environment::read();
+    let circumstances = line.is_plain.then(|| Circumstances::now(&environment)).flatten();
+    if let (Verb::Exec(arguments), Some(circumstances)) = (&line.verb, &circumstances) {
+        let run = hooks.run_through_door;
+        if let Some(code) = verbs::exec::run_as_known(run, arguments, &environment, circumstances)? {
+            return Ok(code);
+        }
+    }
     // Verbs that need neither a project nor directories.
     let verb = match line.verb {
         Verb::Version(arguments) => return verbs::version::run(&arguments, hooks),
@@ -81,7 +89,7 @@ fn execute(line: CommandLine, hooks: Hooks) -> Result<u8, CliError> {
         Verb::Rmi(arguments) => return verbs::image::perform(&context, Action::Rm(arguments)),
         Verb::Prune(arguments) => return verbs::image::perform(&context, Action::Prune(arguments)),
         Verb::Exec(arguments) if !context.settings.dry_run => {
-            match verbs::exec::run_at_once(&context, &arguments)? {
+            match verbs::exec::run_at_once(&context, &arguments, circumstances.as_ref())? {
                 AtOnce::Ran(code) => return Ok(code),
                 AtOnce::Unasked => {}
                 AtOnce::Unanswered(asked) => unanswered = Some(asked),

@@ -1,9 +1,7 @@
 //! Running what the supervisor told us to run: this binary again, with orders on descriptor 3 and our
 //! own standard streams.
 
-use crate::{
-    RunThroughDoor, ThroughDoor, console, context::unexpected, failure::CliError, terminal::KeptMode,
-};
+use crate::{ThroughDoor, console, context::unexpected, failure::CliError, terminal::KeptMode};
 use mesh_api::message::Answer;
 use mesh_linux::{
     command::{Inheritance, inherit, read_only},
@@ -12,7 +10,7 @@ use mesh_linux::{
 use std::{
     fs::File,
     io::{self, PipeReader, PipeWriter, Write as _},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, ExitStatus},
@@ -79,7 +77,7 @@ pub(crate) fn detach_argument(keys: &[u8]) -> String {
 /// Has the container's own shim run what an answer says, on our standard streams, where it is there for that; the
 /// code. `ending` is told of it.
 pub(crate) fn through_door(
-    run: RunThroughDoor,
+    run: impl Fn(&Path, &[u8], [BorrowedFd<'_>; 3]) -> Option<ThroughDoor>,
     answer: &Answer,
     stdin: bool,
     mut ending: &PipeWriter,

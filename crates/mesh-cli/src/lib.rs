@@ -25,6 +25,7 @@ mod menu;
 mod moment;
 mod progress;
 mod provider;
+mod reading;
 mod restoring;
 mod settings;
 mod supervisor;

@@ -8,6 +8,7 @@ use mesh_diag::{FINDINGS_MAX, Finding, Findings, Place, Severity};
 use mesh_redact::Secret;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) generated: BTreeMap<String, Secret<String>>,
     /// Notes about a variable that is asked for.
     pub(crate) watch: Option<Watch>,
+    /// Files that were read, or of which it was asked whether they are there.
+    pub(crate) looked_at: BTreeSet<PathBuf>,
 }
 
 impl Context {
@@ -54,6 +57,13 @@ impl Context {
     pub(crate) fn add_source(&mut self, name: &str, text: &str) -> u32 {
         self.sources.push(SourceText { name: name.into(), text: text.into() });
         u32::try_from(self.sources.len()).unwrap_or(0)
+    }
+
+    /// Notes a file that is read, or of which it is asked whether it is there.
+    pub(crate) fn look_at(&mut self, path: &Path) {
+        if !self.looked_at.contains(path) {
+            self.looked_at.insert(path.to_owned());
+        }
     }
 
     /// Gives a file of variables its number. Its text is not kept: lines of it hold secrets.

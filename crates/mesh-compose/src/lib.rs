@@ -40,7 +40,12 @@ pub use refusals::Refusals;
 use mesh_diag::Findings;
 use mesh_model::project::Project;
 use mesh_redact::Secret;
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// What is loaded, and under which circumstances.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +136,9 @@ pub struct Loaded {
     pub environment: Secret<BTreeMap<String, String>>,
     /// Where the value of the variable comes from that was asked for.
     pub explanation: Option<Explanation>,
+    /// Files that were read, and those of which it was asked whether they are there: as long as these, the options and
+    /// what the keeper has stay as they are, loading gives the same again.
+    pub looked_at: BTreeSet<PathBuf>,
 }
 
 /// A variable that a file uses.

@@ -100,10 +100,21 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     if options.interpolate && !options.all_resources {
         document.prune();
     }
+    let looked_at = std::mem::take(&mut cx.looked_at);
     let (findings, refusals) = cx.into_parts();
     let environment = Secret::new(environment);
     let wishes = wishes.all;
-    Ok(Loaded { project, document, findings, refusals, variables, wishes, environment, explanation })
+    Ok(Loaded {
+        project,
+        document,
+        findings,
+        refusals,
+        variables,
+        wishes,
+        environment,
+        explanation,
+        looked_at,
+    })
 }
 
 /// The last `name:` of the files, with its variables replaced; what is wrong with it is reported when

@@ -43,7 +43,7 @@ pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located,
     let early = given.clone().or_else(|| first.as_deref().map(first_directory));
     let mut environment = environment(options, early.as_ref().unwrap_or(working), cx)?;
     if !options.files.is_empty() {
-        let texts = options.files.iter().map(|file| read(file, working)).collect::<Result<_, _>>()?;
+        let texts = options.files.iter().map(|file| read(file, working, cx)).collect::<Result<_, _>>()?;
         let directory = early.unwrap_or_else(|| working.clone());
         return Ok(Located { texts, directory: normal(&directory), environment });
     }
@@ -63,8 +63,8 @@ pub(crate) fn locate(options: &LoadOptions, cx: &mut Context) -> Result<Located,
         both.extend(environment);
         environment = both;
     }
-    let texts =
-        paths.into_iter().map(|path| read(&InputFile::Path(path), working)).collect::<Result<_, _>>()?;
+    let read = |path| read(&InputFile::Path(path), working, cx);
+    let texts = paths.into_iter().map(read).collect::<Result<_, _>>()?;
     Ok(Located { texts, directory: normal(&directory), environment })
 }
 
@@ -93,13 +93,14 @@ fn normal(path: &Path) -> PathBuf {
     absolute(&path.to_string_lossy(), Path::new("/"), &BTreeMap::new())
 }
 
-fn read(file: &InputFile, working: &Path) -> Result<Text, LoadError> {
+fn read(file: &InputFile, working: &Path, cx: &mut Context) -> Result<Text, LoadError> {
     match file {
         InputFile::Text { name, text } => {
             Ok(Text { path: working.join(name), name: name.clone(), text: text.clone() })
         }
         InputFile::Path(path) => {
             let path = normal(&working.join(path));
+            cx.look_at(&path);
             let text = read_text(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
             let name = path.strip_prefix(working).unwrap_or(&path).display().to_string();
             Ok(Text { path, name, text })
@@ -119,6 +120,7 @@ fn search(start: &Path, cx: &mut Context) -> Result<Vec<PathBuf>, LoadError> {
 
 /// The first of `names` that `directory` has; more than one is most often one too many.
 fn pick(directory: &Path, names: &[&str], cx: &mut Context) -> Option<PathBuf> {
+    names.iter().for_each(|name| cx.look_at(&directory.join(name)));
     let found: Vec<&str> = names.iter().copied().filter(|name| directory.join(name).is_file()).collect();
     let first = *found.first()?;
     if found.len() > 1 {
@@ -159,6 +161,7 @@ fn environment(
     }
     let mut values = BTreeMap::new();
     for path in files {
+        cx.look_at(&path);
         let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) if !explicit && is_absent(&error) => continue,

@@ -20,6 +20,7 @@ pub mod expression;
 pub mod files;
 mod labels;
 mod merge;
+pub mod named;
 pub mod rule;
 pub mod statics;
 mod text;

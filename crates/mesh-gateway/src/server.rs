@@ -346,7 +346,7 @@ impl Providers {
         warnings.extend(snapshot.warnings.iter().cloned());
         let mut tls = self.files.tls.clone();
         for (name, store) in &self.labels.tls.stores {
-            tls.stores.entry(name.clone()).or_insert_with(|| store.clone());
+            tls.stores.get_or_insert_with(name, || store.clone());
         }
         let shown = Shown::read(&tls, &snapshot.hosts, &mut warnings)?;
         if let Some(names) = &mut self.names {

@@ -60,7 +60,9 @@ pub(crate) fn read_orders<T: DeserializeOwned>(orders: &OwnedFd) -> Result<T, Fa
 }
 
 fn parse<T: DeserializeOwned>(file: File) -> io::Result<T> {
-    let mut text = Vec::new();
+    // Memory says how much it holds, and is then read at once.
+    let bytes = file.metadata().map_or(0, |file| file.len().min(SPECIFICATION_BYTES_MAX));
+    let mut text = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0) + 1);
     file.take(SPECIFICATION_BYTES_MAX).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }

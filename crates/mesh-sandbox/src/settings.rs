@@ -27,6 +27,7 @@ use nix::{
 use std::{
     fs, io,
     os::fd::{AsFd, OwnedFd},
+    sync::OnceLock,
 };
 
 /// The user namespace that a process gets where there is one id only and it is not root.
@@ -75,10 +76,7 @@ pub(crate) fn apply(
     }
     capability::limit_bounding_set(keep).attempt(|| "limit capabilities")?;
     if process.seccomp {
-        let filter = seccomp::Filter::default_for(keep)
-            .map_err(io::Error::other)
-            .attempt(|| "make the filter of system calls")?;
-        filter.install().attempt(|| "install the filter of system calls")?;
+        install_filter(keep)?;
     }
     if namespace != UserNamespace::Sole {
         become_user(identity)?;
@@ -91,6 +89,34 @@ pub(crate) fn apply(
         prctl::set_no_new_privs().attempt(|| "set no-new-privileges")?;
     }
     Ok(())
+}
+
+/// The filter that a shim compiled for whatever it forks from then on: most programs of a container keep the same
+/// capabilities.
+static AHEAD: OnceLock<(Capabilities, seccomp::Filter)> = OnceLock::new();
+
+/// The capabilities that decide about the filter of a process; `None` where it gets no filter.
+pub(crate) fn filtered(process: &ProcessSpecification) -> Option<Capabilities> {
+    kept(process).ok().filter(|_| process.seccomp)
+}
+
+/// Compiles the filter of processes that keep these capabilities; once in a process. Where that fails, each of them
+/// tries itself and says why.
+pub(crate) fn compile_ahead(keep: Capabilities) {
+    if let Ok(filter) = seccomp::Filter::default_for(keep) {
+        let _ = AHEAD.set((keep, filter));
+    }
+}
+
+fn install_filter(keep: Capabilities) -> Result<(), Failure> {
+    let installed = match AHEAD.get() {
+        Some((ahead, filter)) if *ahead == keep => filter.install(),
+        _ => seccomp::Filter::default_for(keep)
+            .map_err(io::Error::other)
+            .attempt(|| "make the filter of system calls")?
+            .install(),
+    };
+    installed.attempt(|| "install the filter of system calls")
 }
 
 /// What can be taken from a process before it is born into the container, where the rest has to follow in it.

@@ -5,7 +5,10 @@
 //! numbers is in another one.
 
 use nix::sys::socket::{getsockopt, sockopt};
-use std::{fs, os::fd::AsFd, sync::OnceLock};
+use std::{fs::File, io::Read as _, os::fd::AsFd, sync::OnceLock};
+
+/// What the kernel says of most processes, in bytes.
+const STATUS_BYTES: usize = 4096;
 
 /// Whether the process at the other end of a connection was in this process's pid namespace when it connected.
 pub(crate) fn is_from_outside(connection: impl AsFd) -> bool {
@@ -31,7 +34,8 @@ fn own_depth() -> Option<usize> {
 
 /// How many pid namespaces a process has a number in, of those that `/proc` knows.
 fn depth(process: &str) -> Option<usize> {
-    let status = fs::read(format!("/proc/{process}/status")).ok()?;
+    let mut status = Vec::with_capacity(STATUS_BYTES);
+    File::open(format!("/proc/{process}/status")).ok()?.read_to_end(&mut status).ok()?;
     // A process may have given itself a name that is no text, but not one with the end of a line.
     let status = String::from_utf8_lossy(&status);
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;

@@ -118,7 +118,8 @@ async fn forward(mut output: mpsc::Receiver<Output>, reply: &Reply) {
 }
 
 impl Desk {
-    /// Carries out one request.
+    /// Carries out one request. What changes the project has memory of its own: in one place, the shortest question would
+    /// take as much as the longest change, and be moved with all of it.
     pub(crate) async fn perform(
         &self,
         request: Request,
@@ -133,32 +134,35 @@ impl Desk {
                 self.stop.cancel();
                 Ok(Answer::Done)
             }
-            Request::Up { project, options } => self.up(*project, options, outlet).await,
-            Request::Create { project, options } => self.create(*project, options, outlet).await,
+            Request::Up { project, options } => Box::pin(self.up(*project, options, outlet)).await,
+            Request::Create { project, options } => Box::pin(self.create(*project, options, outlet)).await,
             Request::Pull { project, services, refresh, substitute, named } => {
                 let overrides = ImageOverrides::of_pull(refresh, substitute);
-                self.pull(*project, &services, named.as_ref().unwrap_or(&services), overrides, outlet).await
+                let named = named.as_ref().unwrap_or(&services);
+                Box::pin(self.pull(*project, &services, named, overrides, outlet)).await
             }
-            Request::Scale { scale, no_deps } => self.scale(scale, no_deps, outlet).await,
-            Request::Run { project, options } => self.run_one_off(*project, options, streams, outlet).await,
-            Request::Down(options) => self.down(options, outlet).await,
+            Request::Scale { scale, no_deps } => Box::pin(self.scale(scale, no_deps, outlet)).await,
+            Request::Run { project, options } => {
+                Box::pin(self.run_one_off(*project, options, streams, outlet)).await
+            }
+            Request::Down(options) => Box::pin(self.down(options, outlet)).await,
             Request::Start { services, wait, wait_timeout_ms } => {
-                self.start(&services, wait, wait_timeout_ms, outlet).await
+                Box::pin(self.start(&services, wait, wait_timeout_ms, outlet)).await
             }
             Request::Stop { services, timeout_seconds } => {
-                self.stop_services(&services, timeout_seconds, outlet).await
+                Box::pin(self.stop_services(&services, timeout_seconds, outlet)).await
             }
             Request::Restart { services, timeout_seconds, no_deps } => {
-                self.restart(&services, timeout_seconds, no_deps, outlet).await
+                Box::pin(self.restart(&services, timeout_seconds, no_deps, outlet)).await
             }
             Request::Kill { services, signal, remove_orphans } => {
-                self.kill(&services, &signal, remove_orphans, outlet).await
+                Box::pin(self.kill(&services, &signal, remove_orphans, outlet)).await
             }
             Request::Remove { services, stop, volumes } => {
-                self.remove(&services, stop, volumes, outlet).await
+                Box::pin(self.remove(&services, stop, volumes, outlet)).await
             }
-            Request::Pause { services } => self.freeze(&services, true, outlet).await,
-            Request::Unpause { services } => self.freeze(&services, false, outlet).await,
+            Request::Pause { services } => Box::pin(self.freeze(&services, true, outlet)).await,
+            Request::Unpause { services } => Box::pin(self.freeze(&services, false, outlet)).await,
             other => self.query(other, streams.map(|streams| streams.stdin), outlet).await,
         }
     }

@@ -146,6 +146,12 @@ impl OwnerLink {
         }
     }
 
+    /// Hands a command over, and does not wait until it is carried out: those that are handed over later come after it.
+    pub(crate) async fn hand(&self, command: Command) {
+        let (done, _nobody) = oneshot::channel();
+        let _ = self.inbox.send(Input::Command(command, done)).await;
+    }
+
     /// What is there now.
     pub(crate) fn now(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())

@@ -44,16 +44,18 @@ impl Desk {
                 self.owner.tell(Command::Announce(id, "attach")).await;
                 Ok(self.invocation(orders))
             }
-            Request::Files { container, operation } => self.files(&container, operation).await,
-            Request::Certificates { services } => self.certificates(&services).await,
+            Request::Files { container, operation } => Box::pin(self.files(&container, operation)).await,
+            Request::Certificates { services } => Box::pin(self.certificates(&services)).await,
             Request::RenewCertificates { services, force } => {
-                self.renew_certificates(&services, force, outlet).await
+                Box::pin(self.renew_certificates(&services, force, outlet)).await
             }
-            Request::Stats { services } => self.stats(&services).await,
-            Request::Top { services } => self.top(&services).await,
-            Request::Volumes => self.volumes().await,
-            Request::Events { since_unix_ms, programs } => self.events(since_unix_ms, programs, outlet).await,
-            Request::Wait { services } => self.wait(&services, outlet).await,
+            Request::Stats { services } => Box::pin(self.stats(&services)).await,
+            Request::Top { services } => Box::pin(self.top(&services)).await,
+            Request::Volumes => Box::pin(self.volumes()).await,
+            Request::Events { since_unix_ms, programs } => {
+                Box::pin(self.events(since_unix_ms, programs, outlet)).await
+            }
+            Request::Wait { services } => Box::pin(self.wait(&services, outlet)).await,
             _ => Err(refusal(ErrorKind::Internal, "this request is not a question")),
         }
     }
@@ -103,7 +105,8 @@ impl Desk {
         let crier = Crier::of(&self.owner.inbox, &id, &request.command);
         crier.started().await;
         if let Some(ending) = ending {
-            self.owner.tell(Command::Follow(crier, ending)).await;
+            // Whoever waits for the answer need not wait for this.
+            self.owner.hand(Command::Follow(crier, ending)).await;
         }
         Ok(self.invocation(orders))
     }

@@ -3,18 +3,21 @@
 pub(crate) mod line;
 
 use crate::{
+    RunThroughDoor, ThroughDoor,
     context::{Context, Target},
     environment::Environment,
     failure::CliError,
     invocation::{become_command, command_told, through_door, with_terminal},
-    terminal,
+    reading::Circumstances,
+    supervisor, terminal,
 };
 use clap::{ArgAction, Args};
 use mesh_api::{message::Answer, options::ExecOptions, request::Request};
 use std::{
     collections::BTreeMap,
     io::{self, PipeWriter},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
     process::Stdio,
 };
 
@@ -102,9 +105,37 @@ pub(crate) struct Asked {
     request: Request,
 }
 
+/// Does it where the files of the project are known and the supervisor has an answer at once; the code. In every other
+/// case nothing was begun.
+pub(crate) fn run_as_known(
+    run: RunThroughDoor,
+    arguments: &Arguments,
+    environment: &Environment,
+    circumstances: &Circumstances,
+) -> Result<Option<u8>, CliError> {
+    if arguments.has_terminal() {
+        return Ok(None);
+    }
+    let Some(reading) = circumstances.recall().filter(|reading| reading.has(&arguments.service)) else {
+        return Ok(None);
+    };
+    let request = request(arguments, environment)?;
+    let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
+    let paths = circumstances.paths(&reading);
+    let Some(answer) = supervisor::answer_at_once(&paths, request, Some([ended.as_fd(); 3])) else {
+        return Ok(None);
+    };
+    drop(ended);
+    without_terminal(run, arguments, answer, ending).map(Some)
+}
+
 /// Does it where it needs no terminal and the supervisor has an answer at once, which is nearly always so: without a
-/// runtime, which takes longer to make than the answer.
-pub(crate) fn run_at_once(context: &Context, arguments: &Arguments) -> Result<AtOnce, CliError> {
+/// runtime, which takes longer to make than the answer. What was read is kept for the next time.
+pub(crate) fn run_at_once(
+    context: &Context,
+    arguments: &Arguments,
+    circumstances: Option<&Circumstances>,
+) -> Result<AtOnce, CliError> {
     if arguments.has_terminal() {
         return Ok(AtOnce::Unasked);
     }
@@ -114,7 +145,15 @@ pub(crate) fn run_at_once(context: &Context, arguments: &Arguments) -> Result<At
         return Ok(AtOnce::Unanswered(Box::new(asked)));
     };
     drop(ended);
-    without_terminal(context, arguments, answer, ending).map(AtOnce::Ran)
+    let run = |door: &Path, orders: &[u8], streams: [BorrowedFd<'_>; 3]| {
+        let ended = (context.hooks.run_through_door)(door, orders, streams);
+        // Nobody waits for this any more.
+        if let (Some(_), Some(circumstances)) = (ended, circumstances) {
+            circumstances.keep(&asked.target);
+        }
+        ended
+    };
+    without_terminal(run, arguments, answer, ending).map(AtOnce::Ran)
 }
 
 /// Does it.
@@ -130,7 +169,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<u8, C
     if tty {
         return with_terminal(answer, &keys, Some(ending)).await;
     }
-    without_terminal(context, &arguments, answer, ending)
+    without_terminal(context.hooks.run_through_door, &arguments, answer, ending)
 }
 
 /// Does it where nobody had an answer at once.
@@ -144,7 +183,7 @@ pub(crate) async fn run_unanswered(
     let answer = target.ask_after_a_look(request, Some(ended.as_fd())).await?;
     let answer = answer.ok_or_else(|| not_running(&arguments))?;
     drop(ended);
-    without_terminal(context, &arguments, answer, ending)
+    without_terminal(context.hooks.run_through_door, &arguments, answer, ending)
 }
 
 fn not_running(arguments: &Arguments) -> CliError {
@@ -154,9 +193,14 @@ fn not_running(arguments: &Arguments) -> CliError {
 fn asked(context: &Context, arguments: &Arguments) -> Result<Asked, CliError> {
     let target = context.own_target()?;
     target.check_services(std::slice::from_ref(&arguments.service))?;
-    let environment = variables(&arguments.env, &context.environment)?;
+    let request = request(arguments, &context.environment)?;
+    Ok(Asked { target, request })
+}
+
+fn request(arguments: &Arguments, environment: &Environment) -> Result<Request, CliError> {
+    let environment = variables(&arguments.env, environment)?;
     check_directory(arguments.workdir.as_deref())?;
-    let request = Request::Exec(ExecOptions {
+    Ok(Request::Exec(ExecOptions {
         service: arguments.service.clone(),
         index: arguments.index.filter(|index| *index > 0),
         command: arguments.command.clone(),
@@ -166,18 +210,16 @@ fn asked(context: &Context, arguments: &Arguments) -> Result<Asked, CliError> {
         tty: arguments.has_terminal(),
         privileged: arguments.privileged,
         detach: arguments.detach,
-    });
-    Ok(Asked { target, request })
+    }))
 }
 
 /// Has the program run on our streams as they are.
 fn without_terminal(
-    context: &Context,
+    run: impl Fn(&Path, &[u8], [BorrowedFd<'_>; 3]) -> Option<ThroughDoor>,
     arguments: &Arguments,
     answer: Answer,
     ending: PipeWriter,
 ) -> Result<u8, CliError> {
-    let run = context.hooks.run_through_door;
     if let Some(code) = through_door(run, &answer, arguments.interactive, &ending) {
         return Ok(code);
     }

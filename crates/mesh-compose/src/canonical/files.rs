@@ -85,6 +85,7 @@ impl Surface<'_> {
         let required = entry.get("required").and_then(Node::as_bool).unwrap_or(true);
         let raw = entry.get("format").and_then(Node::as_text) == Some("raw");
         let path = absolute(path, &self.working_directory, self.environment);
+        self.cx.look_at(&path);
         if !required && !path.exists() {
             return;
         }

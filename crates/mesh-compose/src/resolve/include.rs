@@ -96,6 +96,7 @@ impl Resolver<'_> {
             .collect();
         if item.get("env_file").is_none() {
             let default = directory.join(".env");
+            self.cx.look_at(&default);
             if default.is_file() {
                 files.push((default, item.at));
             }

@@ -142,6 +142,7 @@ impl<'c> Resolver<'c> {
 
     /// Reads a file that another one names.
     fn read(&mut self, path: &Path) -> io::Result<String> {
+        self.cx.look_at(path);
         let text = read_text(path)?;
         self.read = self.read.saturating_add(text.len());
         if self.read > READ_BYTES_MAX {

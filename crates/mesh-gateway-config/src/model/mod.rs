@@ -58,10 +58,8 @@ pub use tls::*;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
-/// Things by their names.
-pub type Named<T> = BTreeMap<String, T>;
+pub use crate::named::Named;
 
 record! {
     /// The root.

@@ -226,7 +226,7 @@ impl<'c> Services<'c> {
         let made = self.make(name, service, way);
         let made = made.and_then(|made| self.layered(name, &service.middlewares, made, way)).map(Arc::new);
         way.before.pop();
-        let status = self.statuses.entry(name.to_owned()).or_default();
+        let status = self.statuses.get_or_default(name);
         if let Err(error) = &made {
             status.error(error.clone(), true);
         }

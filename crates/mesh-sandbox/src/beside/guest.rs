@@ -6,9 +6,11 @@ use super::{
 };
 use crate::{
     birth::{self, Register},
+    settings,
     specification::RunSpecification,
 };
 use mesh_linux::{
+    capability::Capabilities,
     cgroup::Members,
     process::{SingleThreaded, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd},
 };
@@ -39,6 +41,9 @@ pub(crate) struct Beside {
     /// First process of the container.
     first: u32,
     groups: Groups,
+    /// The capabilities whose filter is to be compiled before the first program; `None` once it is, and where there is
+    /// to be none.
+    filtered: Option<Capabilities>,
     /// `None` once it is broken.
     door: Option<OwnedFd>,
     guests: Vec<Guest>,
@@ -109,7 +114,8 @@ impl Beside {
     ) -> Option<Self> {
         let door = Some(wire::open_door(&specification.directory).ok()?);
         let groups = Groups { directories: specification.cgroups.clone(), members: None };
-        Some(Self { evidence, first, groups, door, guests: Vec::new() })
+        let filtered = settings::filtered(&specification.process);
+        Some(Self { evidence, first, groups, filtered, door, guests: Vec::new() })
     }
 
     /// Adds what is to be waited for.
@@ -179,6 +185,9 @@ impl Beside {
     /// Forks the helper.
     fn start(&mut self, request: &Request, container: &OwnedFd) -> io::Result<(OwnedFd, Register)> {
         self.groups.open();
+        if let Some(kept) = self.filtered.take() {
+            settings::compile_ahead(kept);
+        }
         let (announcement, register) = birth::register()?;
         match fork(self.evidence)? {
             ForkResult::Child => {
