@@ -24,6 +24,8 @@ use vault::{Client, request};
 const TURNS: usize = 3;
 /// How long a turn is.
 const TURN: Duration = Duration::from_secs(2);
+/// How long nobody asks anything before the memory of servers at rest is told.
+const REST: Duration = Duration::from_secs(10);
 /// Starts that are timed.
 const STARTS: usize = 10;
 /// Keys that are read and written.
@@ -289,7 +291,11 @@ fn main() {
     println!("{:<44} {}", "", names.join("  "));
     let starts: Vec<f64> = servers.iter_mut().map(Server::start_to_unsealed).collect();
     print("start to unsealed", "ms", &starts);
-    print("resident after it", "MB", &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>());
+    let resident = |when: &str| {
+        let megabytes: Vec<f64> = servers.iter().map(Server::resident_megabytes).collect();
+        print(&format!("resident {when}"), "MB", &megabytes);
+    };
+    resident("after it");
     let read =
         |server: &Server, key: usize| request("GET", &format!("secret/data/k{key}"), &server.root, None);
     let write = |server: &Server, key: usize| {
@@ -316,9 +322,7 @@ fn main() {
         row(&servers, "certificates, ECDSA P-256", connections, &issue("ec"));
         row(&servers, "certificates, RSA 2048", connections, &issue("rsa"));
     }
-    print(
-        "resident after all of it",
-        "MB",
-        &servers.iter().map(Server::resident_megabytes).collect::<Vec<_>>(),
-    );
+    resident("after all of it");
+    std::thread::sleep(REST);
+    resident(&format!("{} s later", REST.as_secs()));
 }

@@ -4,7 +4,12 @@
 //! Caddy and Traefik are measured where their programs are found (or named by `MESH_GATEWAY_TRAEFIK` and the like). All
 //! take turns: of each row, the middle one of the turns by its rate. Behind a rate stands the processor time that the gateway
 //! took for a request, which says more where the load is what is slow. Words choose rows:
-//! `cargo bench -p mesh --bench gateway -- "1 KiB" handshakes`; `--only mesh,haproxy` chooses gateways.
+//! `cargo bench -p mesh --bench gateway -- "1 KiB" handshakes`; `--only mesh,haproxy` chooses gateways, `--seconds 1` and
+//! `--turns 1` make it short.
+//!
+//! Each does what a user would have it do where it matters here: nginx and Caddy keep as many connections to the server as
+//! there are clients, and so does Traefik, which also takes a new configuration at once and not after two seconds; HAProxy
+//! hands its listeners to the next worker. Mesh is as it comes.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints what it measures")]
 
 mod load;
@@ -23,7 +28,7 @@ pub(crate) const HOST: &str = "bench.test";
 /// Where gateways run, and where everything else does.
 const GATEWAY_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
-/// Turns of each row, and the seconds of a turn.
+/// Turns of each row, and the seconds of a turn, where nothing else is asked for.
 const TURNS: usize = 3;
 const TURN_SECONDS: u64 = 4;
 /// Names, where they are many.
@@ -47,21 +52,28 @@ struct Turn {
 struct Choice {
     rows: Vec<String>,
     kinds: Vec<Kind>,
+    turns: usize,
+    seconds: u64,
 }
 
 impl Choice {
     fn read() -> Self {
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-        let (mut rows, mut kinds) = (Vec::new(), Kind::ALL.to_vec());
+        let mut choice =
+            Self { rows: Vec::new(), kinds: Kind::ALL.to_vec(), turns: TURNS, seconds: TURN_SECONDS };
         while let Some(word) = words.next() {
-            if word == "--only" {
-                let only = words.next().unwrap_or_default();
-                kinds.retain(|kind| only.split(',').any(|name| name == kind.name()));
-            } else {
-                rows.push(word);
+            let mut value = || words.next().unwrap_or_else(|| panic!("{word} asks for a value"));
+            match word.as_str() {
+                "--only" => {
+                    let only = value();
+                    choice.kinds.retain(|kind| only.split(',').any(|name| name == kind.name()));
+                }
+                "--turns" => choice.turns = value().parse().unwrap(),
+                "--seconds" => choice.seconds = value().parse().unwrap(),
+                _ => choice.rows.push(word),
             }
         }
-        Self { rows, kinds }
+        choice
     }
 
     fn wants(&self, row: &str) -> bool {
@@ -80,20 +92,20 @@ fn main() {
         for connections in [16, 64, 512] {
             row(&choice, &gateways, &format!("h1, {body}, {connections} connections"), |gateway| {
                 let url = format!("http://127.0.0.1:{}{path}", gateway.plain);
-                load::first(LOAD_CORE, connections, TURN_SECONDS, &[&named], &url)
+                load::first(LOAD_CORE, connections, choice.seconds, &[&named], &url)
             });
         }
         row(&choice, &gateways, &format!("h1 over TLS, {body}, 64 connections"), |gateway| {
             let url = format!("https://127.0.0.1:{}{path}", gateway.secure);
-            load::first(LOAD_CORE, 64, TURN_SECONDS, &[&named], &url)
+            load::first(LOAD_CORE, 64, choice.seconds, &[&named], &url)
         });
         row(&choice, &gateways, &format!("h2, {body}, 16 connections of 10"), |gateway| {
-            load::second(LOAD_CORE, 16, TURN_SECONDS, gateway.secure, path)
+            load::second(LOAD_CORE, 16, choice.seconds, gateway.secure, path)
         });
     }
     row(&choice, &gateways, "TLS handshakes, 16 connections", |gateway| {
         let url = format!("https://127.0.0.1:{}/", gateway.secure);
-        load::first(LOAD_CORE, 16, TURN_SECONDS, &[&named, "Connection: close"], &url)
+        load::first(LOAD_CORE, 16, choice.seconds, &[&named, "Connection: close"], &url)
     });
     reloads(&choice, &mut gateways, origin);
     memory("resident after all of it", &gateways);
@@ -104,7 +116,7 @@ fn main() {
         let named = format!("Host: {}", host(MANY * 3 / 4));
         row(&choice, &gateways, "h1, 1 KiB, 64 connections, 1,000 routers", |gateway| {
             let url = format!("http://127.0.0.1:{}/", gateway.plain);
-            load::first(LOAD_CORE, 64, TURN_SECONDS, &[&named], &url)
+            load::first(LOAD_CORE, 64, choice.seconds, &[&named], &url)
         });
         memory("resident after that", &gateways);
     }
@@ -121,7 +133,7 @@ fn row(choice: &Choice, gateways: &[Gateway], name: &str, load: impl Fn(&Gateway
         return;
     }
     let mut turns: Vec<Vec<Turn>> = gateways.iter().map(|_| Vec::new()).collect();
-    for _ in 0..TURNS {
+    for _ in 0..choice.turns {
         for (gateway, turns) in gateways.iter().zip(&mut turns) {
             let before = gateway.processor_seconds();
             let load = load(gateway);

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -129,7 +130,7 @@ impl Gateway {
         match self.kind {
             Kind::Mesh | Kind::Traefik => {}
             Kind::Nginx => signal("-HUP"),
-            Kind::Haproxy => signal("-USR2"),
+            Kind::Haproxy => self.told_haproxy(),
             Kind::Caddy => {
                 let text = fs::read_to_string(self.folder.path().join("Caddyfile")).unwrap();
                 let head = format!(
@@ -143,6 +144,24 @@ impl Gateway {
             }
         }
         self.until_version(setup);
+    }
+
+    /// By its master's own socket: a signal that comes just before the master falls asleep waits for the next one.
+    fn told_haproxy(&self) {
+        let begun = Instant::now();
+        let socket = self.folder.path().join("master.sock");
+        let tell = || {
+            let mut stream = UnixStream::connect(&socket)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"reload\n")?;
+            // It ends when the master begins anew.
+            stream.read_to_end(&mut Vec::new())
+        };
+        // While a master begins, nobody is there.
+        while let Err(error) = tell() {
+            assert!(begun.elapsed() < PATIENCE, "{}: {error}", socket.display());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn until_version(&mut self, setup: &Setup) {
@@ -206,9 +225,10 @@ fn exchange(port: u16, request: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A certificate for all names that are asked for, as good for each gateway.
+/// A certificate for all names that are asked for, as good for each gateway: wrk gives the address as the name.
 fn certificate(folder: &Path) {
-    let made = rcgen::generate_simple_self_signed(vec![crate::HOST.to_owned(), "*.test".to_owned()]).unwrap();
+    let names = [crate::HOST, "*.test", "127.0.0.1"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     fs::write(folder.join("both.pem"), format!("{certificate}{key}")).unwrap();
     fs::write(folder.join("cert.pem"), certificate).unwrap();
@@ -229,15 +249,21 @@ fn arguments(kind: Kind, folder: &Path, [plain, secure]: [u16; 2]) -> Vec<String
             if kind == Kind::Mesh {
                 words.splice(0..0, ["service", "gateway", "--"].map(str::to_owned));
             } else {
+                // It would wait two seconds before it looks at a file again, and keep fewer connections than the others.
                 words.extend(
-                    ["--global.checknewversion=false", "--global.sendanonymoususage=false"]
-                        .map(str::to_owned),
+                    [
+                        "--global.checknewversion=false",
+                        "--global.sendanonymoususage=false",
+                        "--providers.providersthrottleduration=1ms",
+                        "--serverstransport.maxidleconnsperhost=512",
+                    ]
+                    .map(str::to_owned),
                 );
             }
             return words;
         }
         Kind::Nginx => vec!["-e", "stderr", "-p", ".", "-c", "nginx.conf"],
-        Kind::Haproxy => vec!["-W", "-f", "haproxy.cfg"],
+        Kind::Haproxy => vec!["-W", "-S", "unix@master.sock", "-f", "haproxy.cfg"],
         Kind::Caddy => vec!["run", "--config", "Caddyfile", "--adapter", "caddyfile"],
     };
     words.into_iter().map(str::to_owned).collect()
@@ -295,7 +321,7 @@ fn write(kind: Kind, folder: &Path, [plain, secure, admin]: [u16; 3], setup: &Se
             let backends = lines(&|number, _| format!("backend b{number}\n  server s {origin}\n"));
             put(&folder.join("names.map"), &map);
             let text = format!(
-                "global\n  nbthread 1\n  maxconn 8192\ndefaults\n  mode http\n  option forwardfor\n  timeout connect 5s\n  \
+                "global\n  nbthread 1\n  maxconn 8192\n  stats socket {folder}/stats.sock mode 600 level admin expose-fd listeners\ndefaults\n  mode http\n  option forwardfor\n  timeout connect 5s\n  \
                  timeout client 60s\n  timeout server 60s\n  http-reuse always\nfrontend all\n  bind 127.0.0.1:{plain}\n  \
                  bind 127.0.0.1:{secure} ssl crt {folder}/both.pem alpn h2,http/1.1\n  http-response set-header X-Version {version}\n  \
                  use_backend %[req.hdr(host),lower,map({folder}/names.map)]\n{backends}",

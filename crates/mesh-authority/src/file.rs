@@ -1,28 +1,32 @@
 //! Files of authorities: read within bounds, and made whole or not at all.
 //!
 //! A file is written beside its place, synced, and put there by a link, which fails where another process was first,
-//! or by a rename where it takes the place of one. What a killed process left beside is removed by the next.
+//! or by a rename where it takes the place of one. What a killed process left beside is removed by the next that
+//! writes one in the same directory.
 
 use crate::AuthorityError;
+use mesh_file::Beside;
 use mesh_redact::Secret;
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
+    path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Largest file of an authority, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 10;
 /// What a mode says of everybody but the owner.
 const OTHERS: u32 = 0o077;
-/// How the names of files begin that are being written.
-const FRESH: &str = ".new-";
-/// Most of them that are looked through for what others left.
+/// What its files are for others: nothing.
+const OWNER_ALONE: u32 = 0o600;
+/// How the names of files began that versions of before were writing.
+const FORMER: &str = ".new-";
+/// How long such a file was not written to before it is nobody's; one took milliseconds.
+const FORMER_AGE_MIN: Duration = Duration::from_hours(1);
+/// Most entries of a directory that are looked through for them.
 const LEFT_MAX: usize = 64;
 /// What is locked while a root is made.
 const LOCK: &str = ".lock";
@@ -86,12 +90,8 @@ pub(crate) fn lock(directory: &Path) -> Result<fs::File, AuthorityError> {
 
 /// Makes a file that only its owner may read; whether it was this process that made it.
 pub(crate) fn make(path: &Path, content: &Secret<String>) -> Result<bool, AuthorityError> {
-    let fresh = write_beside(path, content)?;
-    let linked = fs::hard_link(&fresh, path);
-    // What stays is removed by whoever comes next.
-    let _ = fs::remove_file(&fresh);
-    match linked {
-        Ok(()) => sync_above(path).map(|()| true),
+    match write_beside(path, content)?.put() {
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(source) => Err(failed("make", path, source)),
     }
@@ -99,54 +99,81 @@ pub(crate) fn make(path: &Path, content: &Secret<String>) -> Result<bool, Author
 
 /// Makes a file that only its owner may read, in place of the one that is there.
 pub(crate) fn replace(path: &Path, content: &Secret<String>) -> Result<(), AuthorityError> {
-    let fresh = write_beside(path, content)?;
-    fs::rename(&fresh, path).map_err(|source| failed("replace", path, source))?;
-    sync_above(path)
+    write_beside(path, content)?.replace().map_err(|source| failed("replace", path, source))
 }
 
-fn write_beside(path: &Path, content: &Secret<String>) -> Result<PathBuf, AuthorityError> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+fn write_beside(path: &Path, content: &Secret<String>) -> Result<Beside, AuthorityError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     make_directory(directory)?;
-    remove_left(directory);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let fresh = directory.join(format!("{FRESH}{}-{number}", process::id()));
-    let attempt = |source| failed("write", &fresh, source);
-    // One of a process that had the same number and is dead.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(attempt(error)),
-        _ => {}
-    }
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(attempt)?;
-    let written = file.write_all(content.expose().as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|source| {
-        let _ = fs::remove_file(&fresh);
-        attempt(source)
-    })?;
+    mesh_file::sweep_own_directory(directory);
+    remove_former(directory, SystemTime::now());
+    let attempt = |source| failed("write", path, source);
+    let mut fresh = Beside::begin(path).map_err(attempt)?;
+    fresh.write(content.expose().as_bytes(), OWNER_ALONE).map_err(attempt)?;
     Ok(fresh)
 }
 
-/// Removes what processes left that are dead. That of living ones stays.
-fn remove_left(directory: &Path) {
+/// Removes what versions of before left half written: in a directory that nobody but Mesh writes to, a file of the name
+/// that they gave, untouched for longer than any of them took to write one. Nothing tells whether its writer lives.
+fn remove_former(directory: &Path, now: SystemTime) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(LEFT_MAX) {
-        let name = entry.file_name();
-        let writer = name.to_str().and_then(|name| name.strip_prefix(FRESH)?.split('-').next());
-        if let Some(writer) = writer
-            && !Path::new("/proc").join(writer).exists()
-        {
+        let untouched = |found: fs::Metadata| now.duration_since(found.modified().ok()?).ok();
+        let old = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(untouched);
+        if entry.file_name().to_str().is_some_and(is_former) && old.is_some_and(|age| age > FORMER_AGE_MIN) {
             // The next one tries again.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-fn sync_above(path: &Path) -> Result<(), AuthorityError> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| failed("write", directory, source))
+/// Whether a name is `.new-PROCESS-NUMBER`.
+fn is_former(name: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = name.strip_prefix(FORMER).and_then(|numbers| numbers.split_once('-'));
+    numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
 }
 
 fn failed(attempted: &'static str, path: &Path, source: io::Error) -> AuthorityError {
     AuthorityError::File { attempted, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FORMER_AGE_MIN, is_former, remove_former};
+    use std::{
+        fs,
+        time::{Duration, SystemTime},
+    };
+
+    #[test]
+    fn only_names_that_versions_of_before_gave_are_theirs() {
+        for (name, former) in [
+            (".new-4999999-0", true),
+            (".new-1-12", true),
+            (".new-1", false),
+            (".new-1-", false),
+            (".new--1", false),
+            (".new-1-2-3", false),
+            (".new-x-0", false),
+            ("local.pem", false),
+            (".local.pem.mesh-new-1-0", false),
+        ] {
+            assert_eq!(is_former(name), former, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_version_of_before_left_goes_once_it_is_old() {
+        let home = tempfile::tempdir().unwrap();
+        let left = home.path().join(".new-4999999-0");
+        let others = ["local.pem", ".new-key"].map(|name| home.path().join(name));
+        fs::write(&left, "half of a key").unwrap();
+        others.iter().for_each(|path| fs::write(path, "mine").unwrap());
+        let now = SystemTime::now();
+        remove_former(home.path(), now);
+        assert!(left.exists(), "it may still be written to");
+        remove_former(home.path(), now + FORMER_AGE_MIN + Duration::from_secs(1));
+        assert!(!left.exists());
+        assert!(others.iter().all(|path| path.exists()));
+    }
 }

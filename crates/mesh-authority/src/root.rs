@@ -478,13 +478,13 @@ mod tests {
         let authorities = Authorities::of(directory.path());
         let folder = directory.path().join("authority");
         file::make_directory(&folder).unwrap();
-        // No process has a number beyond the kernel's limit.
-        fs::write(folder.join(".new-4999999-0"), "half of a key").unwrap();
+        let left = folder.join(".project.pem.mesh-new-1-0");
+        fs::write(&left, "half of a key").unwrap();
         let long_ago = certificate::now() - LIFE_SECONDS + LEFT_SECONDS_MIN - 10;
         let old = make("old", &Scope::local(), long_ago).unwrap();
         assert!(file::make(&folder.join("local.pem"), &old).unwrap());
         assert!(!file::make(&folder.join("local.pem"), &old).unwrap(), "it is there");
-        assert!(!folder.join(".new-4999999-0").exists());
+        assert!(!left.exists());
         let new = authorities.local().unwrap().pem();
         assert!(!old.expose().contains(&new));
         assert_eq!(authorities.local().unwrap().pem(), new);

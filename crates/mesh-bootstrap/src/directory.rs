@@ -2,7 +2,7 @@
 //! there whole or not at all.
 
 use crate::keys::Keys;
-use mesh_store::beside::{Beside, sweep_directory};
+use mesh_file::{Beside, sweep_directory};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,

@@ -12,7 +12,7 @@ use crate::{
     failure::CliError,
 };
 use mesh_compose::FILE_NAMES;
-use mesh_store::beside::{self, Beside};
+use mesh_file::Beside;
 use std::{
     fs,
     io::{self, BufRead as _, IsTerminal as _, Read as _},
@@ -63,7 +63,7 @@ pub(crate) fn choose(
     // A link that leads nowhere is somebody's too.
     if file.symlink_metadata().is_ok() {
         if keeps {
-            beside::sweep(&file);
+            mesh_file::sweep(&file);
         }
         return global.environment.as_ref().map_or(Ok(()), |wanted| agree(&file, wanted));
     }

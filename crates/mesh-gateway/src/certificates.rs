@@ -18,20 +18,18 @@ use crate::{
     handshake::{self, DEFAULT},
 };
 use arc_swap::ArcSwap;
-use mesh_tls::{Facts, Identity, PemError, TlsError};
+use mesh_tls::{Facts, Identity, Pem, PemError, TlsError};
 use rustls::{
     ServerConfig,
     client::verify_server_name,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use std::{cmp::Reverse, path::Path, sync::Arc};
+use std::{cmp::Reverse, sync::Arc};
 
 /// Options are from files alone.
 const OF_FILES: &str = "@file";
-/// How a text begins that is a certificate, and not the name of a file with one.
-const PEM: &str = "-----BEGIN";
 /// What a certificate is for that this gateway makes for itself, beside the hosts of its rules.
 const OWN_NAME: &str = "mesh.default";
 /// Most names in such a certificate.
@@ -43,10 +41,8 @@ const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     #[error(transparent)]
-    File(#[from] PemError),
-    #[error("a certificate or a key in the configuration is no PEM that can be read")]
-    Text,
-    #[error("a certificate in the configuration does not go with its key")]
+    Pem(#[from] PemError),
+    #[error("a certificate that was made does not go with its key")]
     Pair(#[source] rustls::Error),
     #[error("could not make a certificate")]
     Make(#[source] rcgen::Error),
@@ -236,14 +232,8 @@ fn server_config(
 }
 
 fn identity(config: &Certificate) -> Result<Arc<CertifiedKey>, CertificateError> {
-    let key = config.key_file.expose();
-    if !config.cert_file.starts_with(PEM) {
-        return Ok(Identity::read(Path::new(&config.cert_file), Path::new(key))?.certified());
-    }
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(config.cert_file.as_bytes()).collect();
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
-    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(CertificateError::Text) };
-    certified(chain, key)
+    let (certificate, key) = (Pem::given(&config.cert_file)?, Pem::given(config.key_file.expose())?);
+    Ok(Identity::of(&certificate, &key)?.certified())
 }
 
 /// The names that a certificate is for, in their order, as one text.
@@ -271,9 +261,8 @@ fn own(hosts: &[String]) -> Result<Arc<CertifiedKey>, CertificateError> {
     let mut names = vec![OWN_NAME.to_owned()];
     names.extend(hosts.iter().filter(sound).take(OWN_NAMES_MAX).cloned());
     let made = rcgen::generate_simple_self_signed(names).map_err(CertificateError::Make)?;
-    let key =
-        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|_| CertificateError::Text)?;
-    certified(vec![made.cert.der().clone()], key)
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    certified(vec![made.cert.der().clone()], key.into())
 }
 
 #[cfg(test)]

@@ -7,23 +7,21 @@ use crate::{
     config::model::{ClientAuth, TlsOptions},
     upstream::{TransportError, limit_suites, versions},
 };
-use mesh_tls::PemError;
+use mesh_tls::{Pem, PemError};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, UnixTime},
     server::{
         NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// The options that routers have which name none.
 pub(crate) const DEFAULT: &str = "default";
-/// How a text begins that is a certificate, and not the name of a file with one.
-const PEM: &str = "-----BEGIN";
 /// What is spoken over TLS, and known here.
 const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 /// Ways of agreeing on keys, by Go's names and by those of the standard.
@@ -138,14 +136,7 @@ pub(crate) fn verifier(config: &ClientAuth) -> Result<Option<Arc<dyn ClientCertV
 fn authorities(files: &[String]) -> Result<RootCertStore, OptionsError> {
     let mut roots = RootCertStore::empty();
     for file in files {
-        let found = match file.trim_start().starts_with(PEM) {
-            true => {
-                let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file.as_bytes()).collect();
-                found.map_err(|_| OptionsError::Authorities)?
-            }
-            false => mesh_tls::certificates(Path::new(file))?,
-        };
-        for certificate in found {
+        for certificate in Pem::given(file)?.certificates()? {
             roots.add(certificate).map_err(|_| OptionsError::Authorities)?;
         }
     }

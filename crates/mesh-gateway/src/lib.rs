@@ -8,13 +8,12 @@
 //! What is told becomes an immutable [`snapshot`]; a request sees one of them from its beginning to its end. A broken
 //! configuration never takes the place of a sound one.
 //!
-//! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, UDP, HTTP/3, plugins.
+//! Deliberately absent: docker.sock (the engine hands over what containers ask for), ACME, HTTP/3, plugins.
 
 mod api;
 mod certificates;
 pub mod check;
 mod clock;
-mod config;
 mod handshake;
 mod http1;
 pub mod log;
@@ -35,19 +34,5 @@ mod watch;
 #[cfg(test)]
 mod suite;
 
-use std::error::Error;
-
-/// An error with its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
-}
+use mesh_gateway_config as config;
+use mesh_gateway_config::chain;

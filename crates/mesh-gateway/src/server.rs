@@ -346,7 +346,7 @@ impl Providers {
         warnings.extend(snapshot.warnings.iter().cloned());
         let mut tls = self.files.tls.clone();
         for (name, store) in &self.labels.tls.stores {
-            tls.stores.entry(name.clone()).or_insert_with(|| store.clone());
+            tls.stores.get_or_insert_with(name, || store.clone());
         }
         let shown = Shown::read(&tls, &snapshot.hosts, &mut warnings)?;
         if let Some(names) = &mut self.names {
@@ -376,8 +376,8 @@ impl Providers {
             return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
-        let found: Vec<containers::Container> = serde_json::from_str(&text)
-            .map_err(|source| ProviderError::Form { path: path.clone(), source })?;
+        let found =
+            containers::read(&text).map_err(|source| ProviderError::Form { path: path.clone(), source })?;
         Ok((containers::configuration(&found, options, warnings), names::of_containers(&found, options)))
     }
 

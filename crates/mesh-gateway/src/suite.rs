@@ -4,6 +4,10 @@
 //! `case`, the last as the table of the test has it. Without the variable nothing is played, which is printed.
 //! COMPATIBILITY.md says how the files are made, and what the figures are.
 
+mod containers;
+
+pub(crate) use containers::read_json;
+
 use serde_json::Value;
 use std::{env, fs, path::PathBuf};
 

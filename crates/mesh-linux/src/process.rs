@@ -86,6 +86,21 @@ pub fn release_free_memory() {
     }
 }
 
+/// Has all threads together take memory from so many heaps, where the C library has one for each thread until then: what
+/// is freed in one is of no use to the others. For the beginning of a process, before its threads; whether it is so.
+pub fn limit_heaps(heaps_max: u16) -> bool {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt may be called at any time; it takes two numbers.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, libc::c_int::from(heaps_max)) == 1
+    }
+    #[cfg(not(target_env = "gnu"))]
+    {
+        let _ = heaps_max;
+        false
+    }
+}
+
 /// Lets go of the pages of programs and libraries that this process has in its memory: those it needs
 /// come back by themselves, from the memory that all processes share. For a process that has done most
 /// of its work and stays.
@@ -304,6 +319,13 @@ mod tests {
             e000-f000 r--p 00000000 00:00 0 \nbroken\n";
         assert_eq!(program_pages(maps), [(0x5000, 0x6000), (0x6000, 0x9000)]);
         release_program_pages();
+    }
+
+    #[test]
+    fn threads_share_heaps_where_the_library_can() {
+        assert_eq!(limit_heaps(64), cfg!(target_env = "gnu"));
+        std::thread::spawn(|| drop(vec![1_u8; 1 << 16])).join().unwrap();
+        release_free_memory();
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod tests;
 
 pub use client::{Client, Trust, verifier};
 pub use facts::{Facts, FactsError};
-pub use pem::{Identity, PemError, certificates};
+pub use pem::{Identity, Pem, PemError, Place, certificates};
 pub use server::{ServerFiles, server, server_speaking};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

@@ -1,4 +1,4 @@
-//! PEM files: certificates, and a certificate with its key.
+//! PEM: certificates, and a certificate with its key, in files or in the text of a configuration.
 
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
@@ -14,7 +14,28 @@ use std::{
 /// Largest PEM file that is read, in bytes: the authorities of a whole machine have 250 kB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Why a PEM file cannot be used. What is in it is never told.
+/// How PEM begins: what begins so is a certificate or a key itself, and not the name of a file.
+const BEGIN: &str = "-----BEGIN";
+
+/// Where PEM stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file.
+    File(PathBuf),
+    /// In the configuration itself.
+    Text,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Text => f.write_str("the configuration"),
+        }
+    }
+}
+
+/// Why PEM cannot be used. What is in it is never told.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
     /// It could not be read.
@@ -35,28 +56,28 @@ pub enum PemError {
         limit: u64,
     },
     /// It has none of what it should have.
-    #[error("there is no {what} in {}", path.display())]
+    #[error("there is no {what} in {place}")]
     Nothing {
         /// `certificate`, `private key`.
         what: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// Where it should be.
+        place: Place,
     },
     /// It is broken.
-    #[error("the {what} in {} is no PEM that can be read", path.display())]
+    #[error("the {what} in {place} is no PEM that can be read")]
     Broken {
         /// `certificate`, `private key`.
         what: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// Where it stands.
+        place: Place,
     },
     /// Certificate and key are not of one another, or of a kind that is not known.
-    #[error("the key in {} does not go with the certificate in {}", key.display(), certificate.display())]
+    #[error("the key in {key} does not go with the certificate in {certificate}")]
     Pair {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
+        /// Where the certificate stands.
+        certificate: Place,
+        /// Where the key stands.
+        key: Place,
         /// Why not.
         #[source]
         source: rustls::Error,
@@ -66,36 +87,83 @@ pub enum PemError {
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "private key";
 
+/// PEM that was read, and is understood when somebody asks for what is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem {
+    bytes: Vec<u8>,
+    place: Place,
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pem").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Pem {
+    /// What a configuration names: PEM itself, or the file that it is in.
+    ///
+    /// # Errors
+    /// When it is a file that cannot be read, or is too large.
+    pub fn given(given: &str) -> Result<Self, PemError> {
+        // What has lines is no name of a file, and a broken key must not be told as one.
+        if given.trim_start().starts_with(BEGIN) || given.contains('\n') {
+            return Ok(Self { bytes: given.as_bytes().to_vec(), place: Place::Text });
+        }
+        Self::file(Path::new(given))
+    }
+
+    /// What a file has in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is too large.
+    pub fn file(path: &Path) -> Result<Self, PemError> {
+        let failed = |source| PemError::Read { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        let file = fs::File::open(path).map_err(failed)?;
+        // Some files have no size that is told beforehand.
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(PemError::TooLarge { path: path.to_owned(), limit: FILE_BYTES_MAX });
+        }
+        Ok(Self { bytes, place: Place::File(path.to_owned()) })
+    }
+
+    /// Its certificates, in their order; keys and other things in it are passed over.
+    ///
+    /// # Errors
+    /// When it is broken, or has none.
+    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, PemError> {
+        let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        match found {
+            Ok(found) if found.is_empty() => Err(self.nothing(CERTIFICATE)),
+            Ok(found) => Ok(found),
+            Err(_) => Err(self.broken(CERTIFICATE)),
+        }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, PemError> {
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.nothing(KEY),
+            _ => self.broken(KEY),
+        })
+    }
+
+    fn nothing(&self, what: &'static str) -> PemError {
+        PemError::Nothing { what, place: self.place.clone() }
+    }
+
+    fn broken(&self, what: &'static str) -> PemError {
+        PemError::Broken { what, place: self.place.clone() }
+    }
+}
+
 /// The certificates of a PEM file, in its order; keys and other things in it are passed over.
 ///
 /// # Errors
 /// When the file cannot be read, is too large, is broken, or has none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let bytes = read(path)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|_| PemError::Broken { what: CERTIFICATE, path: path.to_owned() })?;
-    if found.is_empty() {
-        return Err(PemError::Nothing { what: CERTIFICATE, path: path.to_owned() });
-    }
-    Ok(found)
-}
-
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => PemError::Nothing { what: KEY, path: path.to_owned() },
-        _ => PemError::Broken { what: KEY, path: path.to_owned() },
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    let failed = |source| PemError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(PemError::TooLarge { path: path.to_owned(), limit: FILE_BYTES_MAX });
-    }
-    Ok(bytes)
+    Pem::file(path)?.certificates()
 }
 
 /// A certificate with those between it and its authority, and its key.
@@ -116,9 +184,19 @@ impl Identity {
     /// # Errors
     /// When a file cannot be used, or the two do not go together.
     pub fn read(certificate: &Path, key_path: &Path) -> Result<Self, PemError> {
-        let (chain, key) = (certificates(certificate)?, key(key_path)?);
-        let pair =
-            |source| PemError::Pair { certificate: certificate.to_owned(), key: key_path.to_owned(), source };
+        Self::of(&Pem::file(certificate)?, &Pem::file(key_path)?)
+    }
+
+    /// A certificate and its key that were read before.
+    ///
+    /// # Errors
+    /// When one of them is not there or broken, or the two do not go together.
+    pub fn of(certificate: &Pem, key: &Pem) -> Result<Self, PemError> {
+        let pair = |source| {
+            let (certificate, key) = (certificate.place.clone(), key.place.clone());
+            PemError::Pair { certificate, key, source }
+        };
+        let (chain, key) = (certificate.certificates()?, key.key()?);
         let certified = rustls::sign::CertifiedKey::from_der(chain, key, &crate::provider()).map_err(pair)?;
         Ok(Self { certified: Arc::new(certified) })
     }

@@ -1,6 +1,6 @@
 //! Handshakes between configurations, in memory, and files that change.
 
-use crate::{Client, Identity, PemError, ServerFiles, Trust, certificates, server};
+use crate::{Client, Identity, Pem, PemError, ServerFiles, Trust, certificates, server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConnection, Connection, ServerConnection, pki_types::CertificateDer};
 use std::{fs, path::PathBuf, sync::Arc};
@@ -180,6 +180,20 @@ fn what_is_no_pem_is_told_without_its_content() {
         let error = certificates(&folder.write(name, bytes)).unwrap_err().to_string();
         assert!(error.contains(want) && !error.contains("hunter2"), "{name}: {error}");
     }
+    for (given, want) in [
+        ("-----BEGIN CERTIFICATE-----", "in the configuration is no PEM that can be read"),
+        ("\n-----BEGIN X-----\nAAAA\n-----END X-----", "there is no certificate in the configuration"),
+        ("hunter2\nhunter2", "there is no certificate in the configuration"),
+        ("/nowhere/a.pem", "could not read /nowhere/a.pem"),
+        ("", "could not read "),
+    ] {
+        let error = Pem::given(given).and_then(|pem| pem.certificates()).unwrap_err().to_string();
+        assert!(error.contains(want), "{given}: {error}");
+    }
+    let given = [&certificate, &key].map(|path| Pem::given(&fs::read_to_string(path).unwrap()).unwrap());
+    assert!(Identity::of(&given[0], &given[1]).is_ok());
+    assert!(matches!(Identity::of(&given[0], &given[0]), Err(PemError::Nothing { what: "private key", .. })));
+    assert_eq!(format!("{:?}", given[1]), "Pem { place: Text, .. }");
     let large = folder.write("large.crt", &"x".repeat((1 << 20) + 1));
     assert!(matches!(certificates(&large), Err(PemError::TooLarge { .. })));
     assert!(matches!(certificates(&folder.0.path().join("none")), Err(PemError::Read { .. })));

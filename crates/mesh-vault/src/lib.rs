@@ -30,6 +30,7 @@ mod metrics;
 mod moment;
 pub mod policy;
 pub mod process;
+mod rest;
 pub mod seal;
 pub mod server;
 pub mod storage;

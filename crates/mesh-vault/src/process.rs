@@ -8,6 +8,7 @@ use crate::{
     core::VERSION,
     server::{DevelopmentKeys, Server, ServerError, Started},
 };
+use mesh_linux::process::limit_heaps;
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -16,6 +17,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Bytes of stack of a worker: nothing here nests deeper than a parser's bound.
 const STACK_BYTES: usize = 1 << 20;
+/// Heaps of all threads together. One for each keeps what its thread needed once; with a single one they wait for each
+/// other.
+const HEAPS_MAX: u16 = 2;
 /// Threads that may compute what takes long (keys, password hashes) at a time.
 const HEAVY_THREADS_MAX: usize = 8;
 /// How long a thread for heavy work stays without any.
@@ -64,6 +68,8 @@ fn start(arguments: &[String], set_log_level: &dyn Fn(&str)) -> Result<(), Proce
     }
     set_log_level(&config.log_level);
     limit();
+    // Where it cannot be said it is only memory.
+    let _ = limit_heaps(HEAPS_MAX);
     warm();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.thread_stack_size(STACK_BYTES).max_blocking_threads(HEAVY_THREADS_MAX);

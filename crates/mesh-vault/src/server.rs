@@ -5,6 +5,7 @@ use crate::{
     config::{Arguments, Config, Development, Listener, Storage},
     core::{Call, Core, Method, Settings, VERSION},
     http::{Bound, Certificates, ListenerError, Site, stopped},
+    rest::{self, Rest},
     seal::{SealConfig, SealError},
     storage::{Memory, Redb, StorageError, Store},
 };
@@ -230,6 +231,7 @@ fn own_call(path: &str, body: &serde_json::Value, token: &Secret<String>) -> Cal
 async fn keep(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(TICK);
     let mut maintain = tokio::time::interval(MAINTAIN);
+    let mut rest = Rest::new(core.sealed());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     maintain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -237,7 +239,12 @@ async fn keep(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
             biased;
             () = stopped(&mut stop) => return,
             _ = maintain.tick() => maintain_barrier(&core).await,
-            _ = tick.tick() => core.tick().await,
+            _ = tick.tick() => {
+                core.tick().await;
+                if rest.second(core.metrics.requests(), core.sealed()) {
+                    rest::give_back();
+                }
+            }
         }
     }
 }

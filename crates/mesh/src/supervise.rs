@@ -17,7 +17,13 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    registry,
+    util::SubscriberInitExt as _,
+};
 
 /// Threads of the supervisor; what is slow runs in processes of its own.
 const WORKER_THREADS: usize = 2;
@@ -34,20 +40,24 @@ const WATCH_STACK_BYTES: usize = 128 * 1024;
 /// Time without a container and without a client after which a supervisor ends.
 const IDLE_EXIT_SECONDS: u64 = 5;
 
+/// What is written into the log: a level, or levels by the beginnings of modules' names, as `info,mesh_native=debug`.
+fn told(wanted: Option<&str>) -> Targets {
+    match wanted.map(str::parse::<Targets>) {
+        Some(Ok(targets)) if wanted != Some("") => targets,
+        Some(Ok(_)) => Targets::new().with_default(LevelFilter::ERROR),
+        Some(Err(_)) | None => Targets::new().with_default(LevelFilter::INFO),
+    }
+}
+
 /// Supervises one project until it is idle or told to end. `arguments` are those after `supervisor`.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let [flag, project] = arguments else { return misused() };
     if flag != "--project" {
         return misused();
     }
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     // A log that cannot be written, on a full disk, must end nothing: the default here is to panic.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .log_internal_errors(false)
-        .init();
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
+    registry().with(told(std::env::var("MESH_LOG").ok().as_deref())).with(lines).init();
     match supervise(project) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_busy(&error) => {
@@ -175,4 +185,29 @@ fn say_ready() {
 fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn what_is_told_is_what_was_asked_for() {
+        for (wanted, module, level, expected) in [
+            (None, "mesh_native::ground", Level::INFO, true),
+            (None, "mesh_native::ground", Level::DEBUG, false),
+            (Some("debug"), "mesh_native::ground", Level::DEBUG, true),
+            (Some("WARN"), "mesh_native::ground", Level::INFO, false),
+            (Some("info,mesh_native=debug"), "mesh_native::ground", Level::DEBUG, true),
+            (Some("info,mesh_native=debug"), "mesh_image", Level::DEBUG, false),
+            (Some("mesh_image=trace"), "mesh_native", Level::ERROR, false),
+            (Some("off"), "mesh_native", Level::ERROR, false),
+            (Some(""), "mesh_native", Level::ERROR, true),
+            (Some(""), "mesh_native", Level::WARN, false),
+            (Some("mesh=much"), "mesh_native", Level::INFO, true),
+        ] {
+            assert_eq!(told(wanted).would_enable(module, &level), expected, "{wanted:?} {module} {level}");
+        }
+    }
 }

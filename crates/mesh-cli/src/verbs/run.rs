@@ -10,6 +10,7 @@ use crate::{
     context::{Context, Target, containers, unexpected},
     failure::CliError,
     loading, provider,
+    supervisor::Client,
     terminal::{self, KeptMode},
 };
 use clap::Args;
@@ -132,6 +133,39 @@ pub(crate) struct Arguments {
 /// Does it.
 pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u8, CliError> {
     arguments.name = arguments.name.filter(|name| !name.is_empty());
+    check(&arguments)?;
+    let target = context.load(std::slice::from_ref(&arguments.service)).await?;
+    context.refuse_unsupported(&target, std::slice::from_ref(&arguments.service), arguments.no_deps)?;
+    let mut project = with_needs(context, &target, &arguments).await?;
+    let asked = !arguments.no_tty && arguments.tty != Some(false);
+    let tty = asked && !arguments.detach && arguments.interactive && terminal::is_interactive();
+    override_service(&mut project, &arguments, context, tty)?;
+    if context.settings.dry_run {
+        return rehearse(context, &target, &project, &arguments).await;
+    }
+    let client = target.supervise().await?;
+    refuse_taken_name(&client, arguments.name.as_deref()).await?;
+    if own::is_one(context, &arguments.service)
+        && let Some(service) = project.services.get_mut(&arguments.service)
+    {
+        for (name, address) in own::addresses(&containers(&client).await?) {
+            service.environment.entry(name).or_insert(address);
+        }
+    }
+    let options = options(context, &target, &arguments, tty)?;
+    match call(context, &client, &arguments, project, options).await? {
+        None => Ok(0),
+        Some(Answer::Exit { code }) => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
+        Some(Answer::Started { name, id }) => {
+            console::out_line(if id.is_empty() { &name } else { &id });
+            Ok(0)
+        }
+        Some(_) => Err(unexpected()),
+    }
+}
+
+/// What is wrong with the command line, whatever the project is.
+fn check(arguments: &Arguments) -> Result<(), CliError> {
     check_name(arguments.name.as_deref())?;
     check_directory(arguments.workdir.as_deref())?;
     refuse(&[
@@ -140,11 +174,17 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
             "--service-ports and --publish are incompatible",
         ),
         (arguments.tty.is_some() && arguments.no_tty, "--tty and --no-tty can't be used together"),
-    ])?;
-    let target = context.load(std::slice::from_ref(&arguments.service)).await?;
-    context.refuse_unsupported(&target, std::slice::from_ref(&arguments.service), arguments.no_deps)?;
-    let needs = target.required_project()?;
-    let needs = match needs.services.get(&arguments.service) {
+    ])
+}
+
+/// The project that the container is run in: providers that the service depends on have brought up theirs.
+async fn with_needs(
+    context: &Context,
+    target: &Target,
+    arguments: &Arguments,
+) -> Result<Box<Project>, CliError> {
+    let project = target.required_project()?;
+    let needs: Vec<String> = match project.services.get(&arguments.service) {
         Some(service) if service.provider.is_some() => {
             let message = format!("service {} is a provider's and has no container", arguments.service);
             return Err(CliError::said(message));
@@ -152,35 +192,31 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
         Some(service) if !arguments.no_deps => service.depends_on.keys().cloned().collect(),
         _ => Vec::new(),
     };
-    let mut project = match needs.is_empty() {
-        true => provider::without(target.required_project()?),
-        false => provider::up(context, &target, &needs, false).await?,
-    };
-    let asked = !arguments.no_tty && arguments.tty != Some(false);
-    let tty = asked && !arguments.detach && arguments.interactive && terminal::is_interactive();
-    override_service(&mut project, &arguments, context, tty)?;
-    if context.settings.dry_run {
-        return rehearse(context, &target, &project, &arguments).await;
+    match needs.is_empty() {
+        true => Ok(provider::without(project)),
+        false => provider::up(context, target, &needs, false).await,
     }
-    let client = target.supervise().await?;
-    if let Some(name) = &arguments.name
-        && containers(&client).await?.iter().any(|container| container.name == *name)
-    {
-        return Err(CliError::said(format!("there is a container `{name}` already"))
-            .with_hint("choose another --name, or remove it with `mesh rm`"));
+}
+
+async fn refuse_taken_name(client: &Client, name: Option<&str>) -> Result<(), CliError> {
+    let Some(name) = name else { return Ok(()) };
+    if !containers(client).await?.iter().any(|container| container.name == name) {
+        return Ok(());
     }
-    if own::is_one(context, &arguments.service)
-        && let Some(service) = project.services.get_mut(&arguments.service)
-    {
-        for (name, address) in own::addresses(&containers(&client).await?) {
-            service.environment.entry(name).or_insert(address);
-        }
-    }
-    let one_off =
-        arguments.name.clone().unwrap_or_else(|| format!("{}-{}-run-", target.name, arguments.service));
-    let options = RunOptions {
-        service: arguments.service,
-        name: arguments.name,
+    Err(CliError::said(format!("there is a container `{name}` already"))
+        .with_hint("choose another --name, or remove it with `mesh rm`"))
+}
+
+/// What the supervisor is asked for.
+fn options(
+    context: &Context,
+    target: &Target,
+    arguments: &Arguments,
+    tty: bool,
+) -> Result<RunOptions, CliError> {
+    Ok(RunOptions {
+        service: arguments.service.clone(),
+        name: arguments.name.clone(),
         remove: arguments.rm,
         detach: arguments.detach,
         no_deps: arguments.no_deps,
@@ -194,7 +230,20 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
         remove_orphans: arguments.remove_orphans,
         ignore_orphans: target.orphans.ignore,
         detach_keys: if tty { terminal::detach_keys(None, &context.environment)? } else { Vec::new() },
-    };
+    })
+}
+
+/// Has the container run with our own standard streams, and tells how it gets there. `None`: it was let go of.
+async fn call(
+    context: &Context,
+    client: &Client,
+    arguments: &Arguments,
+    project: Box<Project>,
+    options: RunOptions,
+) -> Result<Option<Answer>, CliError> {
+    let tty = options.tty;
+    let one_off =
+        options.name.clone().unwrap_or_else(|| format!("{}-{}-run-", project.name, options.service));
     let mut reporter = context.reporter().without_images(arguments.quiet_pull);
     let mut silent = arguments.quiet;
     let let_go = Notify::new();
@@ -219,23 +268,14 @@ pub(crate) async fn run(context: &Context, mut arguments: Arguments) -> Result<u
     let stdin = if arguments.interactive { stdin.as_fd() } else { nothing.as_fd() };
     let descriptors = (!arguments.detach).then(|| [stdin, stdout.as_fd(), stderr.as_fd()]);
     let call = client.call(Request::Run { project, options }, &mut tell, descriptors);
-    let answer = attended(call, &let_go, tty).await.map_err(|error| match inexecutable(&error) {
+    attended(call, &let_go, tty).await.map_err(|error| match inexecutable(&error) {
         // Its text is told here, and the code is all that is left to tell.
         Some(code) => {
             console::err_line(&error.render(context.settings.error_colour));
             CliError::Exit(code)
         }
         None => error,
-    });
-    let Some(answer) = answer? else { return Ok(0) };
-    match answer {
-        Answer::Exit { code } => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
-        Answer::Started { name, id } => {
-            console::out_line(if id.is_empty() { &name } else { &id });
-            Ok(0)
-        }
-        _ => Err(unexpected()),
-    }
+    })
 }
 
 /// The code that a shell gives where the program itself could not be executed. The wire has words alone.

@@ -1,7 +1,7 @@
 //! What whoever is asked for help is sent: versions, and both configurations without secrets, packed.
 
 use super::{LIKE_VERSION, View, nowhere};
-use crate::{clock, middleware::Reply};
+use crate::{clock, config::model::Shown, middleware::Reply};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use hyper::{
@@ -31,7 +31,7 @@ pub(super) fn answer(view: &View<'_>) -> Reply {
 fn pack(view: &View<'_>) -> io::Result<Vec<u8>> {
     let version =
         json!({ "version": LIKE_VERSION, "codename": "mesh", "startDate": clock::rfc3339(view.started) });
-    let statics = serde_json::to_value(view.statics)?;
+    let statics = view.statics.shown();
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     for (name, content) in [
         ("version.json", &version),

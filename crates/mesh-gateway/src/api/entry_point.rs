@@ -3,8 +3,7 @@
 //! Unlike dynamic configuration, what an entry point has without being told is shown too.
 
 use super::{Page, Refusal, View, listing, query::Query};
-use crate::config::statics::EntryPoint;
-use serde::Serialize;
+use crate::config::{model::Shown, statics::EntryPoint};
 use serde_json::{Map, Value, json};
 
 impl View<'_> {
@@ -49,9 +48,9 @@ fn shown(name: &str, entry: &EntryPoint) -> Value {
     fields.into()
 }
 
-fn object(value: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(value) {
-        Ok(Value::Object(fields)) => fields,
+fn object(value: &impl Shown) -> Map<String, Value> {
+    match value.shown() {
+        Value::Object(fields) => fields,
         _ => Map::new(),
     }
 }

@@ -2,11 +2,10 @@
 
 use super::View;
 use crate::{
-    config::model::Named,
+    config::model::{Named, Shown},
     snapshot::{Condition, Part, State, Status},
     upstream::ServerState,
 };
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Which protocol's, and which of its things.
@@ -205,8 +204,8 @@ impl Kind {
 
     /// What a service or a middleware is, in small letters.
     pub(super) fn type_of(self, view: &View<'_>, name: &str) -> Option<String> {
-        fn first<T: Serialize>(part: &Part<T>, name: &str) -> Option<String> {
-            let value = serde_json::to_value(part.configs.get(name)?).ok()?;
+        fn first<T: Shown>(part: &Part<T>, name: &str) -> Option<String> {
+            let value = part.configs.get(name)?.shown();
             let given = value.as_object()?.iter().find(|(_, value)| value.is_object())?;
             Some(given.0.to_lowercase())
         }
@@ -253,10 +252,10 @@ impl State {
 }
 
 /// What was configured, and how it stands.
-fn fields<T: Serialize>(part: &Part<T>, statuses: &Named<Status>, name: &str) -> Option<Map<String, Value>> {
+fn fields<T: Shown>(part: &Part<T>, statuses: &Named<Status>, name: &str) -> Option<Map<String, Value>> {
     let config = part.configs.get(name)?;
-    let mut fields = match serde_json::to_value(config) {
-        Ok(Value::Object(fields)) => fields,
+    let mut fields = match config.shown() {
+        Value::Object(fields) => fields,
         _ => Map::new(),
     };
     let status = statuses.get(name).cloned().unwrap_or_default();

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    config::{model::Named, read_json},
+    config::model::Named,
     snapshot::{Part, State, Status},
-    suite::{Case, Played, play},
+    suite::{Case, Played, play, read_json},
 };
 use serde::de::DeserializeOwned;
 

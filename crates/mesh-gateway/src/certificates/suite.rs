@@ -6,6 +6,7 @@ use crate::{
     suite::{Case, Played, play, texts},
 };
 use mesh_redact::Secret;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 fn stored(pair: &Value) -> Certificate {

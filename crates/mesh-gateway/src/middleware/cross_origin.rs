@@ -4,7 +4,7 @@ use super::{
     LayerError,
     exchange::{Exchange, Reply},
 };
-use crate::{config::model, rule::compile};
+use crate::config::{expression::compile, model};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, StatusCode,

@@ -7,8 +7,10 @@ use super::{
     exchange::{Exchange, Reply},
 };
 use crate::{
-    config::model::{self, Certificate, ServersTransport},
-    rule::compile,
+    config::{
+        expression::compile,
+        model::{self, Certificate, ServersTransport},
+    },
     upstream::{Line, Pool, Scheme, Transport},
 };
 use bytes::Bytes;

@@ -50,8 +50,8 @@ pub(crate) use retry::{Attempt, Retry};
 pub(crate) use statuses::Statuses;
 
 use crate::{
-    config::model::Middleware,
-    rule::{ExpressionError, NetworkError},
+    config::{expression::ExpressionError, model::Middleware},
+    rule::NetworkError,
     snapshot::Destination,
     upstream::TransportError,
 };

@@ -5,8 +5,8 @@ use super::{
     exchange::{Exchange, Reply, decoded, encode, is_normal, rooted},
 };
 use crate::{
-    config::model,
-    rule::{compile, encoded},
+    config::{expression::compile, model},
+    rule::encoded,
 };
 use hyper::{
     StatusCode,

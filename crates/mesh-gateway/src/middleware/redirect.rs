@@ -4,7 +4,7 @@ use super::{
     LayerError,
     exchange::{Exchange, Reply},
 };
-use crate::{config::model, rule::compile};
+use crate::config::{expression::compile, model};
 use hyper::{
     Method, StatusCode, Uri,
     header::{HeaderValue, LOCATION},

@@ -5,14 +5,14 @@ use super::{
     call::{Call, Unreached},
     handler::Context,
     hop,
-    pass::unread,
+    pass::{Way, unread},
     tunnel,
     uploaded::ByClient,
 };
 use crate::{
     http1::recycle,
     middleware::Exchange,
-    snapshot::{Address, Asker, Balancer, Busy, Destination, Fallback, Mirrored},
+    snapshot::{Address, Asker, Balancer, Busy, Destination, Fallback, Layered, Mirrored},
     upstream::{Body, SendError, Spool, SpoolError, headed},
 };
 use http_body_util::BodyExt as _;
@@ -49,6 +49,9 @@ pub(super) async fn deliver(context: &Arc<Context>, destination: &Destination, c
             Destination::Balancer(balancer) => break forward(context, balancer, call, &mut cookies).await,
             Destination::Mirroring(mirrored) => break Box::pin(mirror(context, mirrored, call)).await,
             Destination::Failover(fallback) => break Box::pin(fail_over(context, fallback, call)).await,
+            Destination::Layered(Layered { layers, service }) => {
+                break Way { context, layers, destination: service }.go(call).await;
+            }
             Destination::Own(own) => break context.site.tell(*own, &call.exchange),
         }
     };

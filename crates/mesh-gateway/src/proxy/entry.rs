@@ -3,13 +3,15 @@
 use super::{
     announced::Announced,
     answer::head_of,
+    endings::Endings,
     forwarded::{Connected, Forwarding},
-    handler::{Context, Site, Underscores, answer, uploaded},
+    handler::{Context, Site, Underscores, answer, routed, uploaded},
     lasting::{Lasting, Over},
     plain::{self, Client},
     relayed::Relays,
     shortage::Shortage,
     tcp::{self, Way},
+    unwanted::{Leftover, Lingering, Unread},
 };
 use crate::{
     config::statics::{EntryPoint, HEADER_BYTES},
@@ -22,24 +24,19 @@ use crate::{
     upstream::keep_alive,
 };
 use bytes::BytesMut;
-use futures_util::{
-    StreamExt as _,
-    stream::{FusedStream, FuturesUnordered},
+use futures_util::stream;
+use hyper::{
+    Method, Request, StatusCode, Version,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    service::service_fn,
 };
-use hyper::{Method, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use rustls::server::Acceptor;
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -301,58 +298,57 @@ async fn converse<S>(
     agreed: Option<Agreed>,
     is_h2: bool,
     stream: S,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let lasting = Lasting::new(&context.options.transport);
-    let (lasts, cancelled) = (lasting.clone(), context.site.stop.clone());
-    let over: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Over::Close,
-            over = lasts.over() => over,
-        }
-    });
-    let cut: Pin<Box<dyn Future<Output = Over> + Send>> = Box::pin(async move {
+    let cancelled = context.site.stop.clone();
+    let cut = stream::once(async move {
         cancelled.cancelled_owned().await;
         Over::Cut
     });
-    // Looked at only when they have happened: a connection goes on many times for each request.
-    let mut ends = FuturesUnordered::from_iter([over, cut]);
+    let mut endings = Endings::new(vec![Box::pin(lasting.ends(stop)), Box::pin(cut)]);
     let client = Client { context, from, agreed, lasting };
     let stream = Rewound { read: BytesMut::new(), stream };
     if is_h2 {
-        return Box::pin(by_hyper(client, true, stream, ends)).await;
+        return Box::pin(by_hyper(client, true, stream, endings)).await;
     }
-    if let Some(rest) = plain::serve(&client, stream.stream, &mut ends).await {
-        Box::pin(by_hyper(client, false, rest, ends)).await;
+    if let Some(rest) = plain::serve(&client, stream.stream, &mut endings).await {
+        Box::pin(by_hyper(client, false, rest, endings)).await;
     }
 }
 
 /// Serves what is not plain: whatever hyper understands.
-async fn by_hyper<S>(
-    client: Client,
-    is_h2: bool,
-    stream: Rewound<S>,
-    mut ends: impl FusedStream<Item = Over> + Unpin,
-) where
+async fn by_hyper<S>(client: Client, is_h2: bool, stream: Rewound<S>, mut endings: Endings)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(&client.context.options);
     // Whoever has agreed on HTTP/2 is not understood in anything else.
     let builder = if is_h2 { builder.http2_only() } else { builder };
     let client = Arc::new(client);
-    let service = service_fn(move |request| {
-        let client = client.clone();
+    let unread = Unread::default();
+    let stream = Lingering::new(stream, unread.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (client, unread) = (client.clone(), unread.clone());
         async move {
             let Client { context, from, agreed, lasting } = &*client;
             let underway = lasting.begin();
+            let Site { tasks, stop, .. } = &*context.site;
+            let leftover = Leftover::new(request.version(), &unread, tasks, stop);
+            let is_first = request.version() != Version::HTTP_2;
             let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
             let asks_for_head = request.method() == Method::HEAD;
-            let (request, blame) = uploaded(context, from, request);
-            let answer = answer(context, from.clone(), watch.clone(), request, blame).await;
-            let answer = if asks_for_head { head_of(answer) } else { answer };
-            Ok::<_, Infallible>(watch.end(answer, underway))
+            let (request, blame) = uploaded(context, from, request, &leftover);
+            let mut routed = routed(context, from.clone(), watch.clone(), request, blame);
+            let answer = answer(context, &mut routed).await;
+            let mut answer = if asks_for_head { head_of(answer) } else { answer };
+            if is_first && lasting.is_spent() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // What was sent ahead is not answered any more.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(watch.end(answer, (leftover.answering(), underway)))
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -361,7 +357,7 @@ async fn by_hyper<S>(
             biased;
             // An error here is the client's: it broke off, or spoke no HTTP.
             _ = connection.as_mut() => return,
-            Some(over) = ends.next() => match over {
+            over = poll_fn(|cx| endings.poll(cx)) => match over {
                 Over::Close => connection.as_mut().graceful_shutdown(),
                 Over::Cut => return,
             },

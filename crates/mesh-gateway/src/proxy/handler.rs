@@ -10,16 +10,17 @@ use super::{
     normal::{normalised, resolved},
     pass::{Way, walk},
     relayed::Relays,
+    unwanted::Leftover,
     uploaded::{Admitted, Blame, Uploaded},
 };
 use crate::{
     api::Api,
     certificates::Certificates,
     config::statics::EntryPoint,
-    middleware::{EncodedCharacters, Exchange},
+    middleware::{EncodedCharacters, Exchange, Layer},
     observe::{Observer, Watch},
     rule::{Target, canonical_host, routing_path},
-    snapshot::Snapshot,
+    snapshot::{Destination, Snapshot},
     upstream::{Body, Pool},
 };
 use arc_swap::ArcSwap;
@@ -182,6 +183,7 @@ pub(super) fn uploaded(
     context: &Context,
     from: &Connected,
     request: Request<Incoming>,
+    leftover: &Leftover,
 ) -> (Request<Body>, Blame) {
     let blame = Blame::default();
     let admitted = Admitted { underscores: context.underscores, managed: context.forwarding.believes(from) };
@@ -189,27 +191,34 @@ pub(super) fn uploaded(
         (request.version(), context.options.transport.responding_timeouts.read_timeout.get());
     let request = request.map(|body| match body.is_end_stream() {
         true => Body::Incoming(body),
-        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted)),
+        false => Body::made(Uploaded::new(body, version, within, blame.clone(), admitted, leftover.clone())),
     });
     (request, blame)
 }
 
-/// Answers a request. Whatever goes wrong is an answer too.
-pub(super) async fn answer(
-    context: &Arc<Context>,
+/// A request that is on its way to somebody who answers it.
+#[derive(Debug)]
+pub(super) struct Routed {
+    call: Call,
+    layers: Arc<[Arc<Layer>]>,
+    destination: Arc<Destination>,
+}
+
+/// Finds out where a request leads. Whatever goes wrong is an answer too.
+pub(super) fn routed(
+    context: &Context,
     from: Connected,
     watch: Watch,
     mut request: Request<Body>,
     blame: Blame,
-) -> Answer {
-    let Some(mut exchange) = exchange(context, &from, &request) else {
-        return plain(StatusCode::BAD_REQUEST);
-    };
+) -> Result<Routed, Box<Answer>> {
+    let mut exchange =
+        exchange(context, &from, &request).ok_or_else(|| Box::new(plain(StatusCode::BAD_REQUEST)))?;
     if !context.underscores.admits(request.headers_mut()) {
-        return plain(StatusCode::BAD_REQUEST);
+        return Err(Box::new(plain(StatusCode::BAD_REQUEST)));
     }
     if has_unknown_coding(request.headers()) {
-        return plain(StatusCode::NOT_IMPLEMENTED);
+        return Err(Box::new(plain(StatusCode::NOT_IMPLEMENTED)));
     }
     let upgrade = upgrade(&mut request);
     let web_socket = upgrade.as_ref().is_some_and(Upgrade::is_web_socket);
@@ -235,19 +244,25 @@ pub(super) async fn answer(
             from.tls,
         )
     });
-    let Some(route) = route else { return not_found() };
+    let route = route.ok_or_else(|| Box::new(not_found()))?;
     if route.options.as_ref().is_some_and(|options| from.tls && *options != from.options) {
         // A name that was asked for first, with weaker options, does not lead to what stronger ones guard.
-        return text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n");
+        return Err(Box::new(text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n")));
     }
-    let (layers, destination) = (route.layers.clone(), route.destination.clone());
     exchange.watch.routed(&route.told);
     tracing::trace!(router = %route.name, "a request is routed");
     // A request that takes long does not keep the snapshot it came by.
-    drop(snapshot);
+    let (layers, destination) = (route.layers.clone(), route.destination.clone());
     let body = exchange.watch.counted(request.into_body());
-    let mut call = Call { exchange, body, from, upgrade, blame };
-    walk(Way { context, layers: &layers, destination: &destination }, &mut call).await
+    Ok(Routed { call: Call { exchange, body, from, upgrade, blame }, layers, destination })
+}
+
+/// The answer to a request, once.
+pub(super) async fn answer(context: &Arc<Context>, routed: &mut Result<Routed, Box<Answer>>) -> Answer {
+    match routed {
+        Ok(Routed { call, layers, destination }) => walk(Way { context, layers, destination }, call).await,
+        Err(answer) => std::mem::take(&mut **answer),
+    }
 }
 
 /// Whether a body comes in a coding that would have to be taken off to send it on (RFC 9112, section 6.1).

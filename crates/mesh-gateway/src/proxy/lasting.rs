@@ -1,15 +1,16 @@
 //! How long a connection lasts: how many requests it brings, and for how long it may bring none.
 //!
-//! Pure bookkeeping beside a clock; whoever serves the connection asks [`Lasting::over`] and does what it says.
+//! Pure bookkeeping beside a clock; whoever serves the connection asks [`Lasting::ends`] and does what it says.
 
 use crate::config::statics::Transport;
+use futures_util::{Stream, stream};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 
@@ -86,6 +87,11 @@ impl Lasting {
         Underway { of: self.clone(), number }
     }
 
+    /// Whether it has brought as many requests as it may.
+    pub(super) fn is_spent(&self) -> bool {
+        self.limits.requests.is_some_and(|most| self.state().requests >= most)
+    }
+
     /// What is to be done now, or when to ask again.
     fn verdict(&self, now: Instant) -> Result<Over, Option<Instant>> {
         let state = self.state();
@@ -108,8 +114,53 @@ impl Lasting {
         }
     }
 
+    /// What is to be done with the connection, one after the other: it is closed, at the latest when all is to stop, and
+    /// cut if somebody takes too long to read even then.
+    pub(super) fn ends(self: &Arc<Self>, stop: watch::Receiver<bool>) -> impl Stream<Item = Over> + use<> {
+        let lasting = self.clone();
+        stream::unfold((stop, false), move |(mut stop, closing)| {
+            let lasting = lasting.clone();
+            async move {
+                let over = match closing {
+                    true => lasting.late().await,
+                    false => tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => Over::Close,
+                        over = lasting.over() => over,
+                    },
+                };
+                Some((over, (stop, true)))
+            }
+        })
+    }
+
+    /// Waits until the last answers of a connection that is being closed have had their time, and what is left of those
+    /// that are over as much again.
+    async fn late(&self) -> Over {
+        let closing = Instant::now();
+        let Some(span) = self.limits.answer else { return std::future::pending().await };
+        loop {
+            let changed = self.changed.notified();
+            let at = self.late_at(closing, span);
+            if at <= Instant::now() {
+                return Over::Cut;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(at) => {}
+            }
+        }
+    }
+
+    fn late_at(&self, closing: Instant, span: Duration) -> Instant {
+        let state = self.state();
+        match state.underway.front() {
+            Some((began, _)) => *began + span,
+            None => state.idle_since.max(closing) + span,
+        }
+    }
+
     /// Waits until something is to be done.
-    pub(super) async fn over(&self) -> Over {
+    async fn over(&self) -> Over {
         loop {
             let changed = self.changed.notified();
             match self.verdict(Instant::now()) {
@@ -147,6 +198,7 @@ impl Drop for Underway {
 mod tests {
     use super::*;
     use crate::config::{duration::Span, statics::RespondingTimeouts};
+    use futures_util::{FutureExt as _, StreamExt as _};
 
     fn transport(requests: i64, lasts: i64, idle: i64, answer: i64) -> Transport {
         Transport {
@@ -190,6 +242,40 @@ mod tests {
         let idle_since = limited.state().idle_since;
         assert_eq!(limited.verdict(at(1)), Err(Some(idle_since + Duration::from_secs(10))));
         assert_eq!(limited.verdict(at(60)), Ok(Over::Close));
+    }
+
+    #[test]
+    fn what_is_closed_is_cut_in_time() {
+        let lasting = Lasting::new(&transport(1, 0, 0, 5));
+        let span = Duration::from_secs(5);
+        let at = |count| lasting.born + Duration::from_secs(count);
+        let underway = lasting.begin();
+        let began = lasting.state().underway[0].0;
+        assert_eq!(lasting.verdict(began + span), Ok(Over::Close));
+        assert_eq!(lasting.late_at(at(3), span), began + span, "an answer has its time from its request on");
+        drop(underway);
+        assert_eq!(lasting.late_at(at(3), span), at(8), "what is left of it has as much");
+        lasting.state().idle_since = at(4);
+        assert_eq!(lasting.late_at(at(3), span), at(9));
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_too_slowly_is_cut_after_the_last_answer_too() {
+        for (answer, cut) in [(50, true), (0, false)] {
+            let (stop, stopped) = watch::channel(false);
+            let mut limits = transport(0, 0, 0, 0);
+            limits.responding_timeouts.write_timeout = Span::milliseconds(answer);
+            let lasting = Lasting::new(&limits);
+            let mut ends = Box::pin(lasting.ends(stopped));
+            stop.send(true).expect("somebody looks at it");
+            assert_eq!(ends.next().await, Some(Over::Close));
+            let _underway = lasting.begin();
+            assert_eq!(ends.next().now_or_never(), None, "it has its time");
+            if cut {
+                let patience = Duration::from_secs(20);
+                assert_eq!(tokio::time::timeout(patience, ends.next()).await, Ok(Some(Over::Cut)));
+            }
+        }
     }
 
     #[tokio::test]

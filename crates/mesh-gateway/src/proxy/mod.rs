@@ -8,7 +8,9 @@ mod announced;
 mod answer;
 mod around;
 mod call;
+mod datagram;
 mod deliver;
+mod endings;
 mod entry;
 mod forwarded;
 mod handler;
@@ -25,6 +27,7 @@ mod shortage;
 mod tcp;
 mod tunnel;
 mod udp;
+mod unwanted;
 mod uploaded;
 
 #[cfg(test)]

@@ -5,21 +5,21 @@
 
 use super::{
     answer::{Answer, head_of},
+    endings::Endings,
     entry::{head_bytes_max, head_max},
     forwarded::Connected,
-    handler::{Context, answer},
+    handler::{Context, Routed, answer, routed},
     lasting::{Lasting, Over, Underway},
     uploaded::Blame,
 };
 use crate::{
     http1::{self, Asked, Length, Unsent},
-    observe::{Agreed, Watched},
+    observe::{Agreed, Watch, Watched},
     rewound::Rewound,
     turn,
     upstream::Body,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream::FusedStream};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Body as _};
 use std::{
     future::poll_fn,
@@ -58,14 +58,35 @@ pub(super) struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ended;
 
-type Told = Response<Watched<Body, Underway>>;
+type Told = Response<Watched<Body, ()>>;
+
+/// A request, from its head to its answer.
+struct Question {
+    routed: Result<Routed, Box<Answer>>,
+    watch: Watch,
+    underway: Underway,
+    asks_for_head: bool,
+    is_last: bool,
+}
+
+impl Question {
+    fn begin(client: &Client, request: Request<Body>) -> Self {
+        let Client { context, from, agreed, lasting } = client;
+        let underway = lasting.begin();
+        let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
+        let (asks_for_head, is_last) = (request.method() == Method::HEAD, http1::is_last(request.headers()));
+        let routed = routed(context, from.clone(), watch.clone(), request, Blame::default());
+        Self { routed, watch, underway, asks_for_head, is_last }
+    }
+
+    fn end(self, answer: Answer) -> (Told, Underway) {
+        let answer = if self.asks_for_head { head_of(answer) } else { answer };
+        (self.watch.end(answer, ()), self.underway)
+    }
+}
 
 /// Serves a connection for as long as its requests are plain; what is left for others to go on with, if anything is.
-pub(super) async fn serve<S>(
-    client: &Client,
-    stream: S,
-    ends: &mut (impl FusedStream<Item = Over> + Unpin),
-) -> Option<Rewound<S>>
+pub(super) async fn serve<S>(client: &Client, stream: S, endings: &mut Endings) -> Option<Rewound<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -77,16 +98,19 @@ where
         searched: 0,
         last: false,
         cut: false,
-        ends,
+        endings,
     };
-    while let Ok(asked) = talk.asked(client).await {
-        let Asked::Plain(request) = asked else {
-            return Some(Rewound { read: talk.read, stream: talk.stream });
+    loop {
+        let mut question = match talk.asked(client).await {
+            Ok(Asked::Plain(request)) => Question::begin(client, request.map(|()| Body::Empty)),
+            Ok(_) => return Some(Rewound { read: talk.read, stream: talk.stream }),
+            Err(Ended) => break,
         };
-        let request = request.map(|()| Body::Empty);
-        talk.last |= http1::is_last(request.headers());
-        let heads_only = request.method() == Method::HEAD;
-        let Ok(told) = talk.answered(client, request).await else { return None };
+        talk.last |= question.is_last;
+        let Ok(answer) = talk.answered(client, &mut question).await else { return None };
+        let heads_only = question.asks_for_head;
+        // Under way until its last byte is sent: it is what the client has to take in time.
+        let (told, _underway) = question.end(answer);
         if talk.tell(told, heads_only).await.is_err() || talk.last {
             break;
         }
@@ -104,7 +128,7 @@ where
 }
 
 /// A connection, while it is spoken over.
-struct Talk<'e, S, E> {
+struct Talk<'e, S> {
     stream: S,
     read: BytesMut,
     unsent: Unsent,
@@ -115,13 +139,12 @@ struct Talk<'e, S, E> {
     /// Whether nothing is asked any more, and whether it ends at once.
     last: bool,
     cut: bool,
-    ends: &'e mut E,
+    endings: &'e mut Endings,
 }
 
-impl<S, E> Talk<'_, S, E>
+impl<S> Talk<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    E: FusedStream<Item = Over> + Unpin,
 {
     /// The next request, or something else.
     async fn asked(&mut self, client: &Client) -> Result<Asked, Ended> {
@@ -155,46 +178,39 @@ where
     }
 
     /// The answer to a request; none if the client has left, or took too long.
-    async fn answered(&mut self, client: &Client, request: Request<Body>) -> Result<Told, Ended> {
-        let Client { context, from, agreed, lasting } = client;
-        let underway = lasting.begin();
-        let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
-        let heads_only = request.method() == Method::HEAD;
-        let mut answering = pin!(answer(context, from.clone(), watch.clone(), request, Blame::default()));
-        let answer: Answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
+    async fn answered(&mut self, client: &Client, question: &mut Question) -> Result<Answer, Ended> {
+        let mut answering = pin!(answer(&client.context, &mut question.routed));
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending if self.poll_over(cx).is_err() || self.is_gone(cx) => Poll::Ready(Err(Ended)),
             Poll::Pending => Poll::Pending,
         })
-        .await?;
-        let answer = if heads_only { head_of(answer) } else { answer };
-        Ok(watch.end(answer, underway))
+        .await
     }
 
     /// Sends an answer. One that breaks off ends the connection where it does.
-    async fn tell(&mut self, told: Told, heads_only: bool) -> Result<(), Ended> {
-        let (head, mut body) = told.into_parts();
+    async fn tell(&mut self, mut told: Told, heads_only: bool) -> Result<(), Ended> {
         // It may have come while nothing was waited for.
         poll_fn(|cx| Poll::Ready(self.poll_over(cx))).await?;
-        self.last |= http1::is_last(&head.headers);
-        let status = head.status;
+        self.last |= http1::is_last(told.headers());
+        let status = told.status();
         let bodiless = heads_only || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         // What is made of a body as it comes may have kept its length.
-        let exact = body.size_hint().exact().or_else(|| http1::announced(&head.headers));
+        let exact = told.body().size_hint().exact().or_else(|| http1::announced(told.headers()));
         let length = match exact {
             _ if status == StatusCode::NO_CONTENT => Length::None,
             _ if bodiless => Length::Said,
             Some(count) => Length::Bytes(count),
             None => Length::Chunked,
         };
-        http1::response_head(status, &head.headers, length, self.last, self.unsent.bytes());
+        http1::response_head(status, told.headers(), length, self.last, self.unsent.bytes());
         let mut left = exact;
         loop {
             if bodiless {
                 break;
             }
             let frame = poll_fn(|cx| {
-                let frame = Pin::new(&mut body).poll_frame(cx);
+                let frame = Pin::new(told.body_mut()).poll_frame(cx);
                 if frame.is_ready() {
                     return frame.map(Ok);
                 }
@@ -230,6 +246,7 @@ where
             _ => {}
         }
         // Whoever watches it sees its end, and the answer is over, before the client may ask again.
+        let (head, body) = told.into_parts();
         drop(body);
         http1::recycle(head.headers);
         turn::to_send().await;
@@ -308,15 +325,13 @@ where
 
     /// Notes when the end has come; whether what is under way may be finished.
     fn poll_over(&mut self, cx: &mut Wakes<'_>) -> Result<(), Ended> {
-        // All of them are looked at: one that never was would not wake anybody.
-        while !self.ends.is_terminated() {
-            match self.ends.poll_next_unpin(cx) {
-                Poll::Ready(Some(Over::Cut)) => {
+        while let Poll::Ready(over) = self.endings.poll(cx) {
+            match over {
+                Over::Close => self.last = true,
+                Over::Cut => {
                     self.cut = true;
                     return Err(Ended);
                 }
-                Poll::Ready(Some(Over::Close)) => self.last = true,
-                Poll::Ready(None) | Poll::Pending => break,
             }
         }
         Ok(())

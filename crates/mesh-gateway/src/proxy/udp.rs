@@ -1,10 +1,14 @@
 //! Entry points of UDP: each client has a session with one server, until neither has said anything for a while.
 //!
-//! One task owns the sessions of an entry point and hands each what its client says; a session hands back what its server
+//! Answers come from the address that was asked. One task owns the sessions of an entry point and hands each what its client says; a session hands back what its server
 //! says. What finds no place is lost, as datagrams are: nobody waits for a slow one. Who a client is, is what its
 //! datagrams say: sessions are bounded in number and in time.
 
-use super::{entry::BindError, handler::Site};
+use super::{
+    datagram::{self, Pair},
+    entry::BindError,
+    handler::Site,
+};
 use crate::config::statics::EntryPoint;
 use bytes::Bytes;
 use std::{
@@ -99,7 +103,7 @@ impl UdpEntry {
         if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(BindError::Address { name: name.to_owned(), address: options.address.clone() });
         }
-        let socket = listen(&address).await.map_err(|source| BindError::Listen {
+        let socket = datagram::listen(&address).await.map_err(|source| BindError::Listen {
             name: name.to_owned(),
             address: options.address.clone(),
             source,
@@ -122,23 +126,23 @@ impl UdpEntry {
     /// Takes datagrams until told to stop; sessions hand back what is still to come without it.
     pub(crate) async fn serve(self, mut stop: watch::Receiver<bool>) {
         // Each session says once that it has ended: there is room for all of them.
-        let (ended, mut endings) = mpsc::channel::<(SocketAddr, u64)>(self.sessions_max);
-        let mut sessions: HashMap<SocketAddr, Session> = HashMap::new();
+        let (ended, mut endings) = mpsc::channel::<(Pair, u64)>(self.sessions_max);
+        let mut sessions: HashMap<Pair, Session> = HashMap::new();
         let (mut number, mut told) = (0, None);
         let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
         loop {
             let received = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                Some((client, number)) = endings.recv() => {
-                    if sessions.get(&client).is_some_and(|session| session.number == number) {
-                        sessions.remove(&client);
+                Some((pair, number)) = endings.recv() => {
+                    if sessions.get(&pair).is_some_and(|session| session.number == number) {
+                        sessions.remove(&pair);
                     }
                     continue;
                 }
-                received = self.socket.recv_from(&mut datagram) => received,
+                received = datagram::receive(&self.socket, &mut datagram) => received,
             };
-            let (size, client) = match received {
+            let (size, pair) = match received {
                 Ok(received) => received,
                 Err(error) => {
                     tracing::debug!(entry = %self.name, %error, "a datagram was not received");
@@ -149,7 +153,7 @@ impl UdpEntry {
             let taken = u32::try_from(size).unwrap_or(u32::MAX);
             let Ok(room) = self.room.clone().try_acquire_many_owned(taken) else { continue };
             let said = Waiting { bytes: Bytes::copy_from_slice(&datagram[..size]), _room: room };
-            let said = match sessions.get(&client) {
+            let said = match sessions.get(&pair) {
                 None => said,
                 Some(session) => match session.said.try_send(said) {
                     Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => continue,
@@ -157,25 +161,25 @@ impl UdpEntry {
                     Err(mpsc::error::TrySendError::Closed(said)) => said,
                 },
             };
-            sessions.remove(&client);
+            sessions.remove(&pair);
             let Some((route, server)) = self.place(sessions.len(), &mut told) else { continue };
             number += 1;
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             // It is new, and has room.
             let _ = sender.try_send(said);
-            sessions.insert(client, Session { number, said: sender });
+            sessions.insert(pair, Session { number, said: sender });
             let (socket, site, silence) = (self.socket.clone(), self.site.clone(), self.silence);
             let (ended, this, addresses) = (ended.clone(), number, self.addresses.clone());
             self.site.tasks.spawn(async move {
                 let ending = tokio::select! {
-                    ending = session(&socket, client, (&server, &addresses), receiver, silence) => ending,
+                    ending = session(&socket, pair, (&server, &addresses), receiver, silence) => ending,
                     () = site.stop.cancelled() => Ok(()),
                 };
                 if let Err(error) = ending {
-                    tracing::debug!(router = %route, %client, server, %error, "a session ended by an error");
+                    tracing::debug!(router = %route, client = %pair.client, server, %error, "a session ended by an error");
                 }
                 // Nobody is left to be told at the end of all.
-                let _ = ended.try_send((client, this));
+                let _ = ended.try_send((pair, this));
             });
         }
     }
@@ -203,7 +207,7 @@ impl UdpEntry {
 /// Hands datagrams on between a client and a server until both are silent.
 async fn session(
     socket: &UdpSocket,
-    client: SocketAddr,
+    pair: Pair,
     (server, addresses): (&str, &Addresses),
     mut said: mpsc::Receiver<Waiting>,
     silence: Duration,
@@ -227,7 +231,7 @@ async fn session(
                     let mut datagram = Vec::with_capacity(DATAGRAM_BYTES_MAX);
                     match upstream.try_recv_buf(&mut datagram) {
                         // A client that is not there any more is no error of anybody's.
-                        Ok(_) => drop(socket.send_to(&datagram, client).await),
+                        Ok(_) => drop(datagram::answer(socket, pair, &datagram).await),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(error) => return Err(error),
                     }
@@ -257,16 +261,6 @@ async fn connect(server: &str, addresses: &Addresses) -> io::Result<UdpSocket> {
         }
     }
     Err(last)
-}
-
-/// An address without a host is every one of both families.
-async fn listen(address: &str) -> io::Result<UdpSocket> {
-    let Some(port) = address.strip_prefix(':') else { return UdpSocket::bind(address).await };
-    match UdpSocket::bind(format!("[::]:{port}")).await {
-        Ok(socket) => Ok(socket),
-        // A machine without IPv6.
-        Err(_) => UdpSocket::bind(format!("0.0.0.0:{port}")).await,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! that no server is blamed for it. Trailers are held to what is asked of headers, and what may not be is dropped: there
 //! is nobody left to refuse the request to.
 
-use super::{forwarded::Forwarding, handler::Underscores};
+use super::{forwarded::Forwarding, handler::Underscores, unwanted::Leftover};
 use crate::upstream::BodyError;
 use bytes::Bytes;
 use hyper::{
@@ -104,7 +104,10 @@ const FRAMING: &[&str] = &[
 
 /// A client's body.
 pub(super) struct Uploaded {
-    body: Incoming,
+    /// None once all of it has come.
+    body: Option<Incoming>,
+    /// Who gets it when nobody reads it any more.
+    leftover: Leftover,
     blame: Blame,
     admitted: Admitted,
     /// Whether its end is told apart from the end of its stream.
@@ -121,15 +124,24 @@ impl Uploaded {
         within: Option<Duration>,
         blame: Blame,
         admitted: Admitted,
+        leftover: Leftover,
     ) -> Self {
         let due = within.map(|within| (Box::pin(sleep(within)), within));
-        Self { body, blame, admitted, is_stream: version == Version::HTTP_2, due }
+        Self { body: Some(body), leftover, blame, admitted, is_stream: version == Version::HTTP_2, due }
     }
 
     /// Whose fault it is that the body is not whole. The first one is the reason of all others.
     fn cut(&self, fault: Fault, why: impl Into<BodyError>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let _ = self.blame.0.set(fault);
         Poll::Ready(Some(Err(why.into())))
+    }
+}
+
+impl Drop for Uploaded {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            self.leftover.take(body);
+        }
     }
 }
 
@@ -147,7 +159,8 @@ impl Body for Uploaded {
             let within = *within;
             return self.cut(Fault::Slow, Cut::Late(within));
         }
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     self.admitted.filter(trailers);
@@ -156,17 +169,20 @@ impl Body for Uploaded {
             }
             Some(Err(error)) => self.cut(fault(&error), error),
             // A stream that is reset without an error looks like one that has ended, and is not.
-            None if self.is_stream && !self.body.is_end_stream() => self.cut(Fault::Gone, Cut::Unended),
-            None => Poll::Ready(None),
+            None if self.is_stream && !self.is_end_stream() => self.cut(Fault::Gone, Cut::Unended),
+            None => {
+                self.body = None;
+                Poll::Ready(None)
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -1,11 +1,10 @@
 //! Rules of HTTP routers: what they ask of a request.
 
 use super::{
-    RuleError, Syntax, beneath, expression,
+    Call, RuleError, Syntax, Tree, beneath, expression,
     network::Networks,
     older,
     target::{Target, query_values},
-    tree::{Call, Tree},
 };
 use hyper::header::HeaderName;
 use regex::Regex;

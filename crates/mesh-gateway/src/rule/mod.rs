@@ -1,30 +1,30 @@
 //! Rules: what a router asks of a request or of a connection.
 //!
-//! A text becomes a [`tree`], and that a rule that is held against a [`Target`] or a [`Connection`]. Rules are values:
+//! A text becomes a [`Tree`], and that a rule that is held against a [`Target`] or a [`Connection`]. Rules are values:
 //! they know no router and do nothing.
 //!
 //! Deliberately absent: hosts followed through CNAME records (`hostResolver`).
 
 mod beneath;
-mod expression;
 mod http;
-mod lexer;
 mod network;
 mod older;
 mod target;
 mod tcp;
 mod template;
-mod tree;
 
 #[cfg(test)]
 mod suite;
 
-pub(crate) use expression::{ExpressionError, compile};
+use mesh_gateway_config::{
+    expression::{self, ExpressionError},
+    rule::{Call, SyntaxError, Tree},
+};
+
 pub(crate) use http::HttpRule;
 pub(crate) use network::{NetworkError, Networks};
 pub(crate) use target::{Connection, Target, canonical_host, encoded, routing_path};
 pub(crate) use tcp::TcpRule;
-pub(crate) use tree::{SyntaxError, Tree};
 
 /// Whose rules a rule is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

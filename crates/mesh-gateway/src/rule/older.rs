@@ -3,12 +3,11 @@
 //! They take several values each, paths and hosts are templates, and headers and queries come as pairs.
 
 use super::{
-    MatcherError, expression,
+    Call, MatcherError, expression,
     http::header_has,
     network::Networks,
     target::{Target, query_pairs},
     template::Template,
-    tree::Call,
 };
 use hyper::header::HeaderName;
 use regex::Regex;

@@ -1,12 +1,8 @@
 //! Rules of TCP routers: what they ask of a connection.
 
 use super::{
-    MatcherError, RuleError, Syntax, beneath, expression,
-    http::domain_is,
-    network::Networks,
-    target::Connection,
-    template::Template,
-    tree::{Call, Tree},
+    Call, MatcherError, RuleError, Syntax, Tree, beneath, expression, http::domain_is, network::Networks,
+    target::Connection, template::Template,
 };
 use regex::Regex;
 

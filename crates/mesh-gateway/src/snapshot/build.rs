@@ -154,46 +154,19 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     for (name, router) in &gathered.routers {
         wanted.add(name, router, &gathered.options, statics);
     }
-    let mut tcp_services = TcpServices::new(&gathered.tcp);
-    for (name, router) in &gathered.tcp.routers {
-        let (all, tables) = (&gathered.tcp, &mut snapshot.entry_points);
-        let status = place_tcp_router(name, router, all, &mut tcp_services, statics, tables);
-        snapshot.tcp_routers.insert(name.clone(), status);
-    }
-    for (name, router) in &gathered.tcp.routers {
-        let asked = router.tls.as_ref().map_or("", |tls| tls.options.as_str());
-        let asked = options::named(asked, name);
-        let known = asked == DEFAULT || gathered.options.contains(&asked);
-        if let Some(status) = snapshot.tcp_routers.get_mut(name).filter(|_| !known) {
-            status.error(format!("unknown TLS options: {asked}"), true);
-        }
-    }
-    for name in gathered.tcp.services.keys() {
-        let status = snapshot.tcp_services.entry(name.clone()).or_default();
-        if let Err(message) = tcp_services.find(name) {
-            status.error(message, true);
-        }
-    }
-    snapshot.tcp_destinations = tcp_services.finish();
+    place_tcp(&gathered, statics, &mut snapshot);
     let mut layers = Layers::new(&gathered.middlewares);
-    let mut services = Services::new(
+    let services = Services::new(
         &gathered.services,
         &gathered.transports,
         &statics.servers_transport,
         own::services(statics),
+        &mut layers,
     );
-    layers.join(&mut services);
+    layers.join(&services);
     for (name, router) in &gathered.routers {
         let mut status = Status::default();
-        place_router(
-            name,
-            router,
-            statics,
-            &mut layers,
-            &mut services,
-            &mut snapshot.entry_points,
-            &mut status,
-        );
+        place_router(name, router, statics, &mut layers, &services, &mut snapshot.entry_points, &mut status);
         wanted.judge(name, &mut status, &mut snapshot.entry_points);
         snapshot.routers.insert(name.clone(), status);
     }
@@ -208,6 +181,31 @@ fn assemble(gathered: Gathered, statics: &Statics) -> Snapshot {
     udp::place(&gathered.udp, statics, &mut snapshot);
     snapshot.inventory = inventory(gathered, statics);
     snapshot
+}
+
+/// Places all TCP routers, and judges what they name.
+fn place_tcp(gathered: &Gathered, statics: &Statics, snapshot: &mut Snapshot) {
+    let mut services = TcpServices::new(&gathered.tcp);
+    for (name, router) in &gathered.tcp.routers {
+        let (all, tables) = (&gathered.tcp, &mut snapshot.entry_points);
+        let status = place_tcp_router(name, router, all, &mut services, statics, tables);
+        snapshot.tcp_routers.insert(name.clone(), status);
+    }
+    for (name, router) in &gathered.tcp.routers {
+        let asked = router.tls.as_ref().map_or("", |tls| tls.options.as_str());
+        let asked = options::named(asked, name);
+        let known = asked == DEFAULT || gathered.options.contains(&asked);
+        if let Some(status) = snapshot.tcp_routers.get_mut(name).filter(|_| !known) {
+            status.error(format!("unknown TLS options: {asked}"), true);
+        }
+    }
+    for name in gathered.tcp.services.keys() {
+        let status = snapshot.tcp_services.get_or_default(name);
+        if let Err(message) = services.find(name) {
+            status.error(message, true);
+        }
+    }
+    snapshot.tcp_destinations = services.finish();
 }
 
 /// A service of the router's own provider is shown as it is mostly written.
@@ -277,7 +275,7 @@ fn place_tcp_router(
     match made {
         Ok(route) => {
             for entry in &known {
-                tables.entry(entry.clone()).or_default().tcp.push(route.clone());
+                tables.get_or_default(entry).tcp.push(route.clone());
             }
         }
         Err(message) => status.error(message, true),
@@ -291,7 +289,7 @@ fn place_router(
     router: &Router,
     statics: &Statics,
     layers: &mut Layers<'_>,
-    services: &mut Services<'_>,
+    services: &Services<'_>,
     tables: &mut Named<Table>,
     status: &mut Status,
 ) {
@@ -313,7 +311,7 @@ fn place_router(
         let Some(options) = statics.entry_points.get(&entry) else { continue };
         match route(name, router, options, statics, layers, services) {
             Ok(route) => {
-                let table = tables.entry(entry).or_default();
+                let table = tables.get_or_default(&entry);
                 let tls = router.tls.is_some() || options.http.tls.is_some();
                 if tls { &mut table.tls } else { &mut table.plain }.push(route);
             }
@@ -328,7 +326,7 @@ fn route(
     entry: &EntryPoint,
     statics: &Statics,
     layers: &mut Layers<'_>,
-    services: &mut Services<'_>,
+    services: &Services<'_>,
 ) -> Result<Route, String> {
     let own = provider_of(name) == INTERNAL;
     if !own && router.priority > USER_PRIORITY_MAX {
@@ -362,7 +360,7 @@ fn route(
         told: Arc::new(told),
         rule,
         place,
-        layers: chained,
+        layers: chained.into(),
         destination: services.find(&router.service)?,
         options: None,
     })

@@ -50,6 +50,7 @@ impl Destination {
                 Condition::Down if fallback.fallback.condition() != Condition::Down => Condition::Partly,
                 service => service,
             },
+            Self::Layered(layered) => layered.service.condition(),
             Self::Own(_) => Condition::Well,
         }
     }

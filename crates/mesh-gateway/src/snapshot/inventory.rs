@@ -37,7 +37,7 @@ impl<T> Part<T> {
     fn note(&mut self, name: &str, router: &str) {
         let name = qualified(name, provider_of(router));
         if self.configs.contains_key(&name) {
-            self.used_by.entry(name).or_default().push(router.to_owned());
+            self.used_by.get_or_default(&name).push(router.to_owned());
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::{Status, provider_of, qualified, service::Services};
 use crate::{
-    config::model::{Middleware, Named},
+    config::model::{Middleware, Named, Shown},
     middleware::{Kind, Layer},
 };
 use std::sync::Arc;
 
 /// Deepest nesting of chains.
 const DEPTH_LEVELS_MAX: usize = 32;
-/// Most layers that one router's requests go through.
+/// Most layers of a router, or of a service.
 const LAYERS_MAX: usize = 256;
 
 pub(super) struct Layers<'c> {
@@ -39,13 +39,13 @@ impl<'c> Layers<'c> {
     }
 
     /// Leads layers to the services that they name.
-    pub(super) fn join(&mut self, services: &mut Services<'_>) {
+    pub(super) fn join(&mut self, services: &Services<'_>) {
         for (name, made) in &mut self.made {
             let Ok(found) = made else { continue };
             let Made::Layer(layer) = &**found else { continue };
             let Some((service, place)) = layer.wants() else { continue };
             match services.find(&qualified(service, provider_of(name))) {
-                // Nobody has led it anywhere before.
+                // It may have been led there by a service that is behind it.
                 Ok(destination) => drop(place.set(destination)),
                 Err(error) => {
                     if let Some(status) = self.statuses.get_mut(name) {
@@ -59,6 +59,11 @@ impl<'c> Layers<'c> {
 
     /// The layers that these names stand for, chains resolved.
     pub(super) fn chain(&mut self, names: &[String]) -> Result<Vec<Arc<Layer>>, String> {
+        Ok(self.named_chain(names)?.into_iter().map(|(_, layer)| layer).collect())
+    }
+
+    /// The same, each with its own name.
+    pub(super) fn named_chain(&mut self, names: &[String]) -> Result<Vec<(String, Arc<Layer>)>, String> {
         let mut layers = Vec::new();
         let mut way = Vec::new();
         for name in names {
@@ -67,7 +72,12 @@ impl<'c> Layers<'c> {
         Ok(layers)
     }
 
-    fn add(&mut self, name: &str, way: &mut Vec<String>, layers: &mut Vec<Arc<Layer>>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        name: &str,
+        way: &mut Vec<String>,
+        layers: &mut Vec<(String, Arc<Layer>)>,
+    ) -> Result<(), String> {
         let made = match self.made.get(name) {
             Some(Ok(made)) => made.clone(),
             Some(Err(error)) => return Err(error.clone()),
@@ -82,8 +92,10 @@ impl<'c> Layers<'c> {
             return Err(message);
         }
         match &*made {
-            Made::Layer(layer) if layers.len() < LAYERS_MAX => layers.push(layer.clone()),
-            Made::Layer(_) => return Err(format!("a router has at most {LAYERS_MAX} middlewares")),
+            Made::Layer(layer) if layers.len() < LAYERS_MAX => layers.push((name.to_owned(), layer.clone())),
+            Made::Layer(_) => {
+                return Err(format!("a router or a service has at most {LAYERS_MAX} middlewares"));
+            }
             Made::Nothing => {}
             Made::Chain(names) => {
                 way.push(name.to_owned());
@@ -104,8 +116,7 @@ impl<'c> Layers<'c> {
             match self.made.get(name) {
                 Some(Ok(made)) if let Made::Chain(names) = &**made => left.extend(names.iter().rev()),
                 Some(Ok(made)) if matches!(**made, Made::Layer(_)) && all.len() < LAYERS_MAX => {
-                    let config =
-                        self.configured.get(name).and_then(|config| serde_json::to_value(config).ok());
+                    let config = self.configured.get(name).map(Shown::shown);
                     let kind = config.as_ref().and_then(serde_json::Value::as_object);
                     let kind = kind.and_then(|fields| fields.keys().next().cloned());
                     all.push((name.clone(), kind.unwrap_or_default()));

@@ -36,7 +36,7 @@ pub(crate) use condition::Condition;
 pub(crate) use inventory::{Inventory, Part};
 pub(crate) use place::Place;
 pub(crate) use servers::{Address, Balancer};
-pub(crate) use service::{Destination, Fallback, Mirrored, Own};
+pub(crate) use service::{Destination, Fallback, Layered, Mirrored, Own};
 pub(crate) use tcp::{Ends, TcpRoute};
 pub(crate) use tcp_servers::Announced;
 
@@ -85,10 +85,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     fn balancers(&self) -> impl Iterator<Item = &Balancer> {
-        self.destinations.values().filter_map(|destination| match &**destination {
-            Destination::Balancer(balancer) => Some(balancer),
-            _ => None,
-        })
+        self.destinations.values().filter_map(|destination| destination.balancer())
     }
 
     /// How the servers of each service are.
@@ -109,8 +106,7 @@ impl Snapshot {
     /// Servers and layers are as they were under the configuration before.
     pub(crate) fn take_over(&self, before: &Self) {
         for balancer in self.balancers() {
-            if let Some(Destination::Balancer(before)) =
-                before.destinations.get(&balancer.name).map(|before| &**before)
+            if let Some(before) = before.destinations.get(&balancer.name).and_then(|before| before.balancer())
             {
                 balancer.take_over(before);
             }
@@ -148,8 +144,7 @@ impl Snapshot {
 
     /// How a service's server is.
     pub(crate) fn state(&self, service: &str, server: &str) -> Option<ServerState> {
-        let Destination::Balancer(balancer) = &**self.destinations.get(service)? else { return None };
-        balancer.state(server)
+        self.destinations.get(service)?.balancer()?.state(server)
     }
 
     /// The same for a server of a TCP service, by its address.
@@ -205,7 +200,7 @@ pub(crate) struct Route {
     pub(crate) told: Arc<Told>,
     rule: HttpRule,
     place: Place,
-    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) layers: Arc<[Arc<Layer>]>,
     pub(crate) destination: Arc<Destination>,
     /// The TLS options that its requests have to come by; none if they may come by any.
     pub(crate) options: Option<Arc<str>>,

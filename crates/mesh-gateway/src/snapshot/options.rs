@@ -52,15 +52,15 @@ impl Options {
                 self.any.insert(entry.clone());
             }
             for host in &hosts {
-                let of_entry = self.hosts.entry(entry.clone()).or_default();
-                let before = of_entry.entry(host.clone()).or_insert_with(|| Some(options.clone()));
+                let of_entry = self.hosts.get_or_default(entry);
+                let before = of_entry.get_or_insert_with(host, || Some(options.clone()));
                 if before.as_ref() != Some(&options) {
                     *before = None;
                 }
             }
             let known = options == DEFAULT || known.contains(&options);
             let wanted = Wanted { entry: entry.clone(), options, hosts, known };
-            self.routers.entry(name.to_owned()).or_default().push(wanted);
+            self.routers.get_or_default(name).push(wanted);
         }
     }
 

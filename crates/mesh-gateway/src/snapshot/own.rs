@@ -53,7 +53,7 @@ impl Gathered {
             service: format!("{name}@internal"),
             ..Router::default()
         };
-        self.routers.entry(format!("{name}@internal")).insert_entry(router).into_mut()
+        self.routers.replace(format!("{name}@internal"), router)
     }
 
     /// The API and its page for whoever comes.

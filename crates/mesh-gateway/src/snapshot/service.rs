@@ -3,6 +3,7 @@
 use super::{
     Status,
     choice::{Choice, Strategy},
+    layers::Layers,
     provider_of, qualified,
     servers::{Balancer, address},
     sticky::Sticky,
@@ -14,7 +15,7 @@ use crate::{
         },
         statics::StaticTransport,
     },
-    middleware::Statuses,
+    middleware::{Layer, Statuses},
     upstream::{Check, Passive, Transport},
 };
 use std::sync::{
@@ -35,6 +36,8 @@ pub(crate) enum Destination {
     Mirroring(Mirrored),
     /// One, and another for when it is unwell.
     Failover(Fallback),
+    /// One that requests reach through layers of its own.
+    Layered(Layered),
     /// The gateway itself.
     Own(Own),
 }
@@ -91,6 +94,13 @@ pub(crate) struct Fallback {
     reports: bool,
 }
 
+/// A service with layers that all its requests go through, whatever router they are from.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) service: Box<Destination>,
+}
+
 impl Weighted {
     /// Whether a service may get requests.
     pub(crate) fn is_up(&self, at: usize) -> bool {
@@ -125,7 +135,17 @@ impl Destination {
             Self::Weighted(weighted) => weighted.watches,
             Self::Mirroring(mirrored) => mirrored.reports,
             Self::Failover(fallback) => fallback.reports,
+            Self::Layered(layered) => layered.service.reports(),
             Self::Own(_) => false,
+        }
+    }
+
+    /// Its servers, if it has some itself.
+    pub(super) fn balancer(&self) -> Option<&Balancer> {
+        match self {
+            Self::Balancer(balancer) => Some(balancer),
+            Self::Layered(layered) => layered.service.balancer(),
+            Self::Weighted(_) | Self::Mirroring(_) | Self::Failover(_) | Self::Own(_) => None,
         }
     }
 
@@ -138,6 +158,7 @@ impl Destination {
             Self::Failover(fallback) => {
                 fallback.is_well() || !fallback.fallback.reports() || fallback.fallback.is_up()
             }
+            Self::Layered(layered) => layered.service.is_up(),
             Self::Own(_) => true,
         }
     }
@@ -153,12 +174,20 @@ pub(super) struct Services<'c> {
     statuses: Named<Status>,
 }
 
+/// How one came to a service: by which others, and the layers that any of them may name.
+struct Way<'w, 'c> {
+    before: Vec<String>,
+    layers: &'w mut Layers<'c>,
+}
+
 impl<'c> Services<'c> {
+    /// All of them are made, with the services that their layers lead to.
     pub(super) fn new(
         configured: &'c Named<Service>,
         transports: &'c Named<ServersTransport>,
         default: &'c StaticTransport,
         own: Vec<(&'static str, Result<Own, String>)>,
+        layers: &mut Layers<'_>,
     ) -> Self {
         let mut made = Named::new();
         for (name, own) in own {
@@ -166,15 +195,16 @@ impl<'c> Services<'c> {
         }
         let (spoken, statuses) = (Named::new(), Named::new());
         let mut services = Self { configured, transports, default, made, spoken, statuses };
+        let mut way = Way { before: Vec::new(), layers };
         for name in configured.keys() {
             // What is wrong stands in the service's status.
-            let _ = services.find(name);
+            let _ = services.build(name, &mut way);
         }
         services
     }
 
-    pub(super) fn find(&mut self, name: &str) -> Result<Arc<Destination>, String> {
-        self.build(name, &mut Vec::new())
+    pub(super) fn find(&self, name: &str) -> Result<Arc<Destination>, String> {
+        self.made.get(name).cloned().unwrap_or_else(|| Err(format!("the service {name:?} does not exist")))
     }
 
     /// How all of them stand, and those that are served.
@@ -183,21 +213,20 @@ impl<'c> Services<'c> {
         (self.statuses, served.collect())
     }
 
-    fn build(&mut self, name: &str, way: &mut Vec<String>) -> Result<Arc<Destination>, String> {
+    fn build(&mut self, name: &str, way: &mut Way<'_, '_>) -> Result<Arc<Destination>, String> {
         if let Some(made) = self.made.get(name) {
             return made.clone();
         }
-        let Some(service) = self.configured.get(name) else {
-            return Err(format!("the service {name:?} does not exist"));
-        };
-        if way.iter().any(|before| before == name) || way.len() >= DEPTH_LEVELS_MAX {
-            let cycle = [way.as_slice(), &[name.to_owned()]].concat().join("->");
+        let Some(service) = self.configured.get(name) else { return self.find(name) };
+        if way.before.iter().any(|before| before == name) || way.before.len() >= DEPTH_LEVELS_MAX {
+            let cycle = [way.before.as_slice(), &[name.to_owned()]].concat().join("->");
             return Err(format!("could not instantiate service {name}: recursion detected in {cycle}"));
         }
-        way.push(name.to_owned());
-        let made = self.make(name, service, way).map(Arc::new);
-        way.pop();
-        let status = self.statuses.entry(name.to_owned()).or_default();
+        way.before.push(name.to_owned());
+        let made = self.make(name, service, way);
+        let made = made.and_then(|made| self.layered(name, &service.middlewares, made, way)).map(Arc::new);
+        way.before.pop();
+        let status = self.statuses.get_or_default(name);
         if let Err(error) = &made {
             status.error(error.clone(), true);
         }
@@ -205,7 +234,7 @@ impl<'c> Services<'c> {
         made
     }
 
-    fn make(&mut self, name: &str, service: &Service, way: &mut Vec<String>) -> Result<Destination, String> {
+    fn make(&mut self, name: &str, service: &Service, way: &mut Way<'_, '_>) -> Result<Destination, String> {
         let given = [
             service.load_balancer.is_some(),
             service.weighted.is_some(),
@@ -238,13 +267,39 @@ impl<'c> Services<'c> {
         Err(format!("the service {name:?} does not have any type defined"))
     }
 
+    /// A service behind the layers that it names. Where they lead to others, those are made first: one that leads back
+    /// to the service itself is a circle as any other.
+    fn layered(
+        &mut self,
+        name: &str,
+        middlewares: &[String],
+        service: Destination,
+        way: &mut Way<'_, '_>,
+    ) -> Result<Destination, String> {
+        if middlewares.is_empty() {
+            return Ok(service);
+        }
+        let names: Vec<String> =
+            middlewares.iter().map(|layer| qualified(layer, provider_of(name))).collect();
+        let mut layers = Vec::new();
+        for (layer_name, layer) in way.layers.named_chain(&names)? {
+            if let Some((wanted, place)) = layer.wants() {
+                let led = self.build(&qualified(wanted, provider_of(&layer_name)), way)?;
+                // Another service of the same layer may have led it there before.
+                drop(place.set(led));
+            }
+            layers.push(layer);
+        }
+        Ok(Destination::Layered(Layered { layers, service: Box::new(service) }))
+    }
+
     /// A service that another one names; one that has to say how it is does so.
     fn child(
         &mut self,
         parent: &str,
         name: &str,
         reports: bool,
-        way: &mut Vec<String>,
+        way: &mut Way<'_, '_>,
     ) -> Result<Arc<Destination>, String> {
         let child = self.build(&qualified(name, provider_of(parent)), way)?;
         if reports && !child.reports() {
@@ -260,7 +315,7 @@ impl<'c> Services<'c> {
         name: &str,
         config: &WeightedServices,
         strategy: Strategy,
-        way: &mut Vec<String>,
+        way: &mut Way<'_, '_>,
     ) -> Result<Destination, String> {
         let watches = config.health_check.is_some();
         let mut services = Vec::new();
@@ -277,7 +332,7 @@ impl<'c> Services<'c> {
         &mut self,
         name: &str,
         config: &Mirroring,
-        way: &mut Vec<String>,
+        way: &mut Way<'_, '_>,
     ) -> Result<Destination, String> {
         let reports = config.health_check.is_some();
         let service = self.child(name, &config.service, reports, way)?;
@@ -302,7 +357,7 @@ impl<'c> Services<'c> {
         &mut self,
         name: &str,
         config: &Failover,
-        way: &mut Vec<String>,
+        way: &mut Way<'_, '_>,
     ) -> Result<Destination, String> {
         let errors = config.errors.as_ref();
         let statuses = errors.map(|errors| Statuses::parse(&errors.status)).transpose();

@@ -235,3 +235,42 @@ http:
     let servers: Vec<_> = servers.iter().map(|(server, _)| server.address.as_str()).collect();
     assert_eq!(servers, ["a:1", "b:1", "a:1"]);
 }
+
+#[test]
+fn layers_of_services_are_looked_at_as_those_of_routers() {
+    let text = "
+http:
+  routers: {r: {rule: 'Host(`a`)', service: both}, lost: {rule: 'Host(`b`)', service: lost}}
+  middlewares:
+    head: {headers: {frameDeny: true}}
+    pages: {errors: {status: ['500'], service: both, query: /}}
+    circle: {errors: {status: ['500'], service: round, query: /}}
+    others: {errors: {status: ['500'], service: plain, query: /}}
+  services:
+    plain: {loadBalancer: {servers: [{url: 'http://a'}]}}
+    both: {middlewares: [head, others], weighted: {services: [{name: checked}]}}
+    checked: {middlewares: [head], loadBalancer: {servers: [{url: 'http://a'}], healthCheck: {path: /}}}
+    falls: {failover: {service: checked, fallback: plain}}
+    lost: {middlewares: [nobody], loadBalancer: {servers: [{url: 'http://a'}]}}
+    round: {middlewares: [circle], loadBalancer: {servers: [{url: 'http://a'}]}}
+";
+    let part = crate::config::files::of_text(std::path::Path::new("a.yml"), text).expect("read");
+    let snapshot = build(&[("file", &part)], &statics());
+    for (name, error) in [
+        ("both", ""),
+        ("checked", ""),
+        ("falls", ""),
+        ("lost", "middleware \"nobody@file\" does not exist"),
+        ("round", "recursion detected in round@file->round@file"),
+    ] {
+        let status = snapshot.services.get(&format!("{name}@file")).cloned().unwrap_or_default();
+        assert_eq!(status.state == State::Disabled, !error.is_empty(), "{name}: {status:?}");
+        assert!(status.errors.concat().contains(error), "{name}: {status:?}");
+    }
+    assert_eq!(found(&snapshot, "web", "a", "/"), Some("r@file"));
+    assert_eq!(found(&snapshot, "web", "b", "/"), None);
+    let checked = snapshot.checkers();
+    assert_eq!(checked.len(), 1, "servers behind layers are asked");
+    assert!(snapshot.is_up("checked@file", "http://a"));
+    assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
+}

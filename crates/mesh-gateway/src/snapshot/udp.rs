@@ -113,14 +113,14 @@ impl UdpServices<'_> {
 pub(super) fn place(all: &UdpConfiguration, statics: &Statics, snapshot: &mut Snapshot) {
     let mut services = UdpServices { all: &all.services, made: Named::new() };
     for name in all.services.keys() {
-        let status = snapshot.udp_services.entry(name.clone()).or_default();
+        let status = snapshot.udp_services.get_or_default(name);
         if let Err(message) = services.build(name, &mut Vec::new()) {
             status.error(message, true);
         }
     }
     // The last one first: whoever comes later finds the place taken.
     for (name, router) in all.routers.iter().rev() {
-        let is_udp = |entry: &&String| statics.entry_points.get(*entry).is_some_and(|point| point.is_udp());
+        let is_udp = |entry: &&String| statics.entry_points.get(entry).is_some_and(|point| point.is_udp());
         let known: Vec<String> = router.entry_points.iter().filter(is_udp).cloned().collect();
         let mut status = Status::using(&known);
         for entry in router.entry_points.iter().filter(|entry| !is_udp(entry)) {

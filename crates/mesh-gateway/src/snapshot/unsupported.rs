@@ -35,9 +35,6 @@ fn http(part: &Configuration) -> impl Iterator<Item = String> {
             ],
         )
     });
-    let services = part.http.services.iter().flat_map(|(name, service)| {
-        given(format!("http.services.{name}"), &[("middlewares", !service.middlewares.is_empty())])
-    });
     let middlewares = part.http.middlewares.iter().flat_map(|(name, middleware)| {
         let headers = middleware.headers.as_ref().map(|headers| {
             // What Traefik has taken out as well; a configuration that counts on it is to hear of it.
@@ -57,7 +54,7 @@ fn http(part: &Configuration) -> impl Iterator<Item = String> {
         let optional = given(format!("http.middlewares.{name}.forwardAuth.tls"), &[("caOptional", optional)]);
         headers.into_iter().flatten().chain(optional)
     });
-    routers.chain(services).chain(middlewares)
+    routers.chain(middlewares)
 }
 
 fn tcp(part: &Configuration) -> impl Iterator<Item = String> {
@@ -121,7 +118,7 @@ mod tests {
         let text = "
 http:
   routers: {r: {rule: 'Host(`a`)', service: s, tls: {certResolver: le, domains: [{main: a}]}}}
-  services: {s: {middlewares: [m], loadBalancer: {servers: [{url: 'http://a'}]}}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://a'}]}}}
   middlewares:
     m: {headers: {sslRedirect: true, featurePolicy: x, frameDeny: true}}
     n: {forwardAuth: {address: 'http://a', tls: {caOptional: true}}}
@@ -140,7 +137,6 @@ tls:
         let expected = [
             "http.routers.r.tls.certResolver",
             "http.routers.r.tls.domains",
-            "http.services.s.middlewares",
             "http.middlewares.m.headers.featurePolicy",
             "http.middlewares.m.headers.sslRedirect",
             "http.middlewares.n.forwardAuth.tls.caOptional",

@@ -173,7 +173,9 @@ impl First {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < bytes / 2 {
+        // Bytes that have been read before are the ones that the processor has at hand.
+        let again = self.read.is_empty() && self.read.try_reclaim(bytes);
+        if !again && self.read.capacity() - self.read.len() < bytes / 2 {
             self.read.reserve(bytes);
         }
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read)

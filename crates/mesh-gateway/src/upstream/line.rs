@@ -8,6 +8,7 @@ use super::{
     dial::{DialError, Scheme, Stream, dial},
     first::{First, FirstError, HEAD_BYTES_MAX},
     transport::Transport,
+    waiting::Waiting,
 };
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri, Version,
@@ -17,11 +18,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{
-    collections::VecDeque,
     error::Error,
     fmt, io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -87,7 +87,7 @@ pub(crate) struct Line {
     pub(super) scheme: Scheme,
     /// Host and port.
     authority: String,
-    idle: Mutex<VecDeque<Idle>>,
+    waiting: Mutex<Waiting<First>>,
     shared: tokio::sync::Mutex<Option<Second>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -96,11 +96,6 @@ pub(crate) struct Line {
     warned: Mutex<Option<Instant>>,
     /// When it was last told that it broke off an answer.
     broke: Mutex<Option<Instant>>,
-}
-
-struct Idle {
-    connection: First,
-    since: Instant,
 }
 
 impl fmt::Debug for Line {
@@ -124,7 +119,7 @@ impl Line {
             transport,
             scheme,
             authority,
-            idle: Mutex::default(),
+            waiting: Mutex::default(),
             shared: tokio::sync::Mutex::default(),
             tasks,
             stop,
@@ -317,35 +312,27 @@ impl Line {
         DialError::Http { authority: self.authority.clone(), source }
     }
 
-    /// A connection that waits for a request; the one that waited least.
+    fn waiting(&self) -> MutexGuard<'_, Waiting<First>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that waits for a request.
     fn take(&self) -> Option<First> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut found) = idle.pop_back() {
-            if found.since.elapsed() < self.transport.idle && found.connection.is_free() {
-                return Some(found.connection);
-            }
-        }
-        None
+        self.waiting().take(self.transport.waiting, First::is_free)
     }
 
     pub(super) fn keep(&self, connection: First) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.transport.idle_connections {
-            idle.push_back(Idle { connection, since: Instant::now() });
-        }
+        self.waiting().keep(self.transport.waiting, connection, Instant::now());
     }
 
     /// Ends connections that have waited long enough, or that their server has ended; how many are left.
     pub(super) fn sweep(&self) -> usize {
-        let limit = self.transport.idle;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain_mut(|idle| idle.since.elapsed() < limit && idle.connection.is_free());
-        idle.len()
+        self.waiting().sweep(self.transport.waiting, Instant::now(), First::is_free)
     }
 
     /// Ends all connections that wait.
     pub(super) fn clear(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting().clear();
     }
 }
 

@@ -14,6 +14,7 @@ mod pool;
 mod spool;
 mod tcp_health;
 mod transport;
+mod waiting;
 
 #[cfg(test)]
 mod suite;

@@ -1,7 +1,8 @@
 //! How servers are spoken to: times, trust and what is shown to them.
 
+use super::waiting::Bounds;
 use crate::config::model::{Certificate, ForwardingTimeouts, San, ServersTransport};
-use mesh_tls::{Client, PemError, TlsError, Trust};
+use mesh_tls::{Client, Identity, Pem, PemError, TlsError, Trust};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
     client::{
@@ -10,44 +11,28 @@ use rustls::{
         verify_server_name,
     },
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use std::{
-    fmt, fs,
-    io::{self, Read as _},
-    path::Path,
+    fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 /// How many connections to a server stay open without a request, where nothing is said.
 const IDLE_CONNECTIONS: usize = 200;
+/// How long more of them do, after as many requests at a time.
+const IDLE_SURPLUS: Duration = Duration::from_secs(1);
 /// Longest that a connection waits for its next request, whatever is configured: many servers close theirs sooner, and
 /// a request that meets such an end cannot always be sent again.
 const IDLE_MAX: Duration = Duration::from_secs(90);
-/// Largest file of certificates, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-/// How a text begins that is a certificate, and not the name of a file with one.
-const PEM: &str = "-----BEGIN";
 
 /// Why servers cannot be spoken to as configured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
-    #[error("servers transport: could not read {path}")]
-    Read {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("servers transport: {0} holds no certificate that can be read")]
-    Roots(String),
-    #[error("servers transport: the certificate and the key for servers cannot be used")]
-    Identity,
-    #[error("servers transport: the certificate for servers does not go with its key")]
-    Pair(#[source] rustls::Error),
     #[error("servers transport: invalid CipherSuite: {0}")]
     Suite(String),
     #[error("servers transport: invalid TLS version: {0}")]
@@ -58,7 +43,7 @@ pub(crate) enum TransportError {
     Spiffe,
     #[error("servers transport: peerCertSANs of type {0:?} are not known")]
     San(String),
-    #[error(transparent)]
+    #[error("servers transport: a certificate or a key cannot be used")]
     Pem(#[from] PemError),
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -69,13 +54,15 @@ pub(crate) enum TransportError {
 
 /// How servers are spoken to.
 pub(crate) struct Transport {
-    /// With what was in files in place of their names.
     settings: ServersTransport,
+    /// What is in the files that it names, or stands in their place.
+    roots: Vec<Pem>,
+    identities: Vec<(Pem, Pem)>,
     pub(crate) dial: Option<Duration>,
     /// How long a server may take for its answer's head.
     pub(crate) answer: Option<Duration>,
-    pub(crate) idle: Duration,
-    pub(crate) idle_connections: usize,
+    /// Connections that wait for a request.
+    pub(super) waiting: Bounds,
     /// After which silence a server of HTTP/2 is asked whether it is there, and how long it may take to say so.
     pub(crate) ping: Option<(Duration, Duration)>,
     /// Read when the first server asks for it: most need none.
@@ -93,21 +80,20 @@ impl fmt::Debug for Transport {
 
 impl PartialEq for Transport {
     fn eq(&self, other: &Self) -> bool {
-        self.settings == other.settings
+        let own = (&self.settings, &self.roots, &self.identities);
+        own == (&other.settings, &other.roots, &other.identities)
     }
 }
 
 impl Transport {
     /// Reads the files that a configuration names.
     pub(crate) fn new(config: &ServersTransport) -> Result<Self, TransportError> {
-        let mut settings = config.clone();
-        for root in &mut settings.root_cas {
-            *root = content(root)?;
-        }
-        for certificate in &mut settings.certificates {
-            certificate.cert_file = content(&certificate.cert_file)?;
-            certificate.key_file.0 = mesh_redact::Secret::new(content(certificate.key_file.expose())?);
-        }
+        let settings = config.clone();
+        let roots = settings.root_cas.iter().map(|root| Pem::given(root)).collect::<Result<_, _>>()?;
+        let identity = |one: &Certificate| {
+            Ok::<_, PemError>((Pem::given(&one.cert_file)?, Pem::given(one.key_file.expose())?))
+        };
+        let identities = settings.certificates.iter().map(identity).collect::<Result<_, _>>()?;
         let ForwardingTimeouts {
             dial_timeout,
             response_header_timeout,
@@ -115,17 +101,24 @@ impl Transport {
             read_idle_timeout,
             ping_timeout,
         } = settings.forwarding_timeouts.clone().unwrap_or_default();
+        // A number that somebody chose is kept to: the server may have no more workers than that.
+        let (count, surplus) = match settings.max_idle_conns_per_host {
+            0 => (IDLE_CONNECTIONS, IDLE_SURPLUS),
+            count => (usize::try_from(count).unwrap_or(0), Duration::ZERO),
+        };
         let transport = Self {
             dial: dial_timeout.get(),
             answer: response_header_timeout.get(),
-            idle: idle_conn_timeout.get().unwrap_or(IDLE_MAX).min(IDLE_MAX),
-            idle_connections: match settings.max_idle_conns_per_host {
-                0 => IDLE_CONNECTIONS,
-                count => usize::try_from(count).unwrap_or(0),
+            waiting: Bounds {
+                count,
+                surplus,
+                longest: idle_conn_timeout.get().unwrap_or(IDLE_MAX).min(IDLE_MAX),
             },
             ping: read_idle_timeout.get().map(|every| (every, ping_timeout.get().unwrap_or(every))),
             tls: OnceLock::new(),
             settings,
+            roots,
+            identities,
         };
         if transport.asks_for_tls() {
             transport.tls(true)?;
@@ -162,12 +155,8 @@ impl Transport {
             return Err(TransportError::Spiffe);
         }
         let mut roots = Vec::new();
-        for root in &settings.root_cas {
-            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(root.as_bytes()).collect();
-            match found {
-                Ok(found) if !found.is_empty() => roots.extend(found),
-                _ => return Err(TransportError::Roots("a file or text of rootCAs".to_owned())),
-            }
+        for root in &self.roots {
+            roots.extend(root.certificates()?);
         }
         let trust = match (settings.insecure_skip_verify, roots.is_empty()) {
             (true, _) => Trust::Insecure,
@@ -178,8 +167,8 @@ impl Transport {
         limit_suites(&mut provider, &settings.cipher_suites)?;
         let versions = versions(&settings.min_version, &settings.max_version)?;
         let mut config = Client::trusting(trust).config_speaking(&Arc::new(provider), &versions)?;
-        if let Some(certificate) = settings.certificates.first() {
-            config.client_auth_cert_resolver = Arc::new(Shown(certified(certificate)?));
+        if let Some((certificate, key)) = self.identities.first() {
+            config.client_auth_cert_resolver = Arc::new(Shown(Identity::of(certificate, key)?.certified()));
         }
         if !settings.peer_cert_sans.is_empty() || !settings.peer_cert_uri.is_empty() {
             let mut names = settings.peer_cert_sans.clone();
@@ -199,34 +188,6 @@ impl Transport {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok([Arc::new(first), Arc::new(config)])
     }
-}
-
-/// What a file has in it, or the text that stands in its place.
-fn content(file: &str) -> Result<String, TransportError> {
-    if file.trim_start().starts_with(PEM) || file.is_empty() {
-        return Ok(file.to_owned());
-    }
-    let failed = |source| TransportError::Read { path: file.to_owned(), source };
-    let mut text = String::new();
-    let opened = fs::File::open(Path::new(file)).map_err(failed)?;
-    // Some files have no size that is told beforehand.
-    let read = opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(text)
-}
-
-fn certified(certificate: &Certificate) -> Result<Arc<CertifiedKey>, TransportError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.cert_file.as_bytes()).collect();
-    let key = PrivateKeyDer::from_pem_slice(certificate.key_file.expose().as_bytes());
-    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(TransportError::Identity) };
-    if chain.is_empty() {
-        return Err(TransportError::Identity);
-    }
-    let certified =
-        CertifiedKey::from_der(chain, key, &mesh_tls::provider()).map_err(TransportError::Pair)?;
-    Ok(Arc::new(certified))
 }
 
 /// Leaves a provider the suites of these names; those of TLS 1.3 cannot be chosen, as with Go.

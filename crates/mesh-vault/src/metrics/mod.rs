@@ -113,6 +113,11 @@ impl Drop for InFlight<'_> {
 }
 
 impl Metrics {
+    /// Requests that have begun since the start.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// A request begins; it ends with what this gives.
     pub(crate) fn begin(&self) -> InFlight<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);

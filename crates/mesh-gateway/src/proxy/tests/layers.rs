@@ -271,3 +271,44 @@ async fn answers_say_what_they_are() {
     assert!(get(untold.web, "app.test", "/a%5cb").await.starts_with("HTTP/1.1 400"));
     untold.gateway.stop().await;
 }
+
+/// They are nearer to the service than those of routers, and hold for whoever leads there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_have_layers_of_their_own() {
+    let (app, pages) = (telling("app", None).await, telling("pages", None).await);
+    let running = running(&format!(
+        "
+http:
+  routers:
+    app: {{rule: 'Host(`app.test`)', service: app, middlewares: [outer]}}
+    share: {{rule: 'Host(`share.test`)', service: share}}
+    closed: {{rule: 'Host(`closed.test`)', service: closed}}
+  middlewares:
+    outer: {{addPrefix: {{prefix: /outer}}}}
+    inner: {{addPrefix: {{prefix: /inner}}}}
+    head: {{headers: {{customResponseHeaders: {{X-Layer: service}}}}}}
+    again: {{retry: {{attempts: 3, status: ['503']}}}}
+    page: {{errors: {{status: ['503'], service: pages, query: '/{{status}}'}}}}
+    users: {{basicAuth: {{users: ['test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/']}}}}
+  services:
+    app: {{middlewares: [page, head, again, inner], loadBalancer: {{servers: [{{url: 'http://{0}'}}]}}}}
+    pages: {{loadBalancer: {{servers: [{{url: 'http://{1}'}}]}}}}
+    share: {{middlewares: [head], weighted: {{services: [{{name: app, weight: 1}}]}}}}
+    closed: {{middlewares: [users], loadBalancer: {{servers: [{{url: 'http://{0}'}}]}}}}
+",
+        app.address, pages.address
+    ))
+    .await;
+    let answer = get(running.web, "app.test", "/a").await;
+    assert!(answer.contains("path=/inner/outer/a ") && answer.contains("x-layer: service"), "{answer}");
+    let answer = get(running.web, "share.test", "/a").await;
+    assert!(answer.contains("path=/inner/a "), "{answer}");
+    assert_eq!(answer.matches("x-layer: service").count(), 1, "{answer}");
+    assert!(get(running.web, "closed.test", "/").await.starts_with("HTTP/1.1 401"));
+    app.requests.store(0, Ordering::Relaxed);
+    app.status.store(503, Ordering::Relaxed);
+    let answer = get(running.web, "app.test", "/a").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("pages HTTP/1.1 GET"), "{answer}");
+    assert_eq!(app.requests.load(Ordering::Relaxed), 3, "it was sent again");
+    running.gateway.stop().await;
+}

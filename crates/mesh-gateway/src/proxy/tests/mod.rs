@@ -2,6 +2,7 @@
 
 mod breaks;
 mod certs;
+mod early;
 mod faults;
 mod hostile;
 mod layers;

@@ -1,6 +1,7 @@
 //! Connections with several requests, and answers in every shape.
 
 use super::{PATIENCE, Running, dynamic, head, running, running_as, server};
+use crate::config::duration::Span;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -260,5 +261,61 @@ async fn an_end_that_a_layer_announces_is_one() {
     let said = rest(&mut stream).await;
     assert_eq!(said.to_lowercase().matches("connection: close").count(), 1, "{said}");
     assert!(said.ends_with("\r\n\r\n1"), "{said}");
+    running.gateway.stop().await;
+}
+
+/// A server whose answers nobody can take at once.
+async fn endless() -> super::Server {
+    server(|_, mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+        let part = vec![b'x'; 64 << 10];
+        while stream.write_all(&part).await.is_ok() {}
+    })
+    .await
+}
+
+/// A connection that is to end after its answer is held to the same time as any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_read_is_cut_on_the_last_request_of_a_connection_too() {
+    let app = endless().await;
+    for (most, more) in [(0, ""), (1, ""), (0, "Connection: close\r\n"), (1, "TE: trailers\r\n")] {
+        let running = running_as(&dynamic(app.address), |statics| {
+            for entry in statics.entry_points.values_mut() {
+                entry.transport.keep_alive_max_requests = most;
+                entry.transport.responding_timeouts.write_timeout = Span::milliseconds(300);
+            }
+        })
+        .await;
+        let mut client = connected(&running).await;
+        client.write_all(request("GET", "/", more).as_bytes()).await.expect("sent");
+        let site = running.gateway.site();
+        let cut = async {
+            // Nothing is read: only the gateway can end this.
+            while !site.tasks.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        until(&mut client, "x").await;
+        timeout(PATIENCE, cut).await.unwrap_or_else(|_| panic!("{most} {more:?}: it is still there"));
+        running.gateway.stop().await;
+    }
+}
+
+/// What was sent ahead of a connection's last answer is not answered, whoever serves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_brings_as_many_requests_as_it_may() {
+    let running = running_as("{}", |statics| {
+        for entry in statics.entry_points.values_mut() {
+            entry.transport.keep_alive_max_requests = 2;
+        }
+    })
+    .await;
+    for more in ["", "TE: trailers\r\n"] {
+        let mut client = connected(&running).await;
+        client.write_all(request("GET", "/", more).repeat(5).as_bytes()).await.expect("sent");
+        let answers = rest(&mut client).await;
+        assert_eq!(answers.matches("HTTP/1.1 404").count(), 2, "{more:?}: {answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{more:?}: {answers}");
+    }
     running.gateway.stop().await;
 }

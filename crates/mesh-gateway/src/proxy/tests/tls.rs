@@ -14,7 +14,7 @@ use rustls::{
 use std::{convert::Infallible, sync::Arc};
 
 /// Agrees on TLS as `change` has it, with whoever answers.
-async fn agreed(
+pub(super) async fn agreed(
     address: SocketAddr,
     name: &str,
     versions: &[&'static rustls::SupportedProtocolVersion],

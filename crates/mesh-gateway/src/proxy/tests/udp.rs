@@ -149,3 +149,32 @@ async fn sessions_are_bounded_and_end() {
     }
     running.gateway.stop().await;
 }
+
+/// A machine with two addresses: whoever asks one of them takes no answer of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_come_from_the_address_that_was_asked() {
+    let server = echo("one").await;
+    let running = gateway(&[&server], 60_000).await;
+    for listens in ["0.0.0.0:0/udp", ":0/udp", "127.0.0.2:0/udp"] {
+        let options = EntryPoint {
+            address: listens.to_owned(),
+            udp: UdpSessions { timeout: Span::milliseconds(60_000) },
+            ..EntryPoint::default()
+        };
+        let entry = super::super::UdpEntry::bind("dns", &options, running.gateway.site()).await;
+        let entry = entry.expect("listens").with_sessions(2);
+        let port = entry.address().expect("an address").port();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let task = tokio::spawn(entry.serve(stopped));
+        // One client asks both: to each address it has a session of its own.
+        let client = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let addresses = if listens.starts_with("127") { vec![2] } else { vec![2, 1] };
+        for last in addresses {
+            client.connect(("127.0.0.".to_owned() + &last.to_string(), port)).await.expect("an address");
+            assert_eq!(asked(&client, "1hello").await, "one1hello", "{listens}, 127.0.0.{last}");
+        }
+        stop.send(true).expect("it listens");
+        tokio::time::timeout(PATIENCE, task).await.expect("an end in time").expect("no fault");
+    }
+    running.gateway.stop().await;
+}

@@ -13,8 +13,8 @@ use aws_lc_rs::{
     hkdf::{HKDF_SHA256, KeyType, Salt},
     hmac, rand,
 };
+use mesh_file::Beside;
 use mesh_redact::Secret;
-use mesh_store::beside::{self, Beside};
 use std::{
     fs,
     io::{self, ErrorKind, Read},
@@ -55,7 +55,7 @@ impl Key {
         let named = |what: &str| format!("{what} the key {}", path.display());
         if makes {
             // One that was killed in the making may have left the key under another name.
-            beside::sweep(path);
+            mesh_file::sweep(path);
         }
         let file = match fs::File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && makes => {

@@ -147,6 +147,11 @@ pub fn sweep_directory(directory: &Path, names: &[&str]) {
     sweep_where(directory, |left| names.iter().any(|name| left == OsStr::new(name)));
 }
 
+/// Removes what killed writers of any file left in a directory that nobody but Mesh writes to.
+pub fn sweep_own_directory(directory: &Path) {
+    sweep_where(directory, |_| true);
+}
+
 fn sweep_where(directory: &Path, wanted: impl Fn(&OsStr) -> bool) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(LOOKED_MAX) {
         if written_for(&entry.file_name()).is_some_and(&wanted) {
@@ -246,6 +251,10 @@ mod tests {
         assert_eq!(names(home.path()), [".other.mesh-new-1-0", "keys.json"]);
         sweep_directory(home.path(), &["keys.json", "other"]);
         assert_eq!(names(home.path()), ["keys.json"]);
+        fs::write(home.path().join(".other.mesh-new-1-0"), "half of a key").unwrap();
+        fs::write(home.path().join(".new-1-0"), "of a version before").unwrap();
+        sweep_own_directory(home.path());
+        assert_eq!(names(home.path()), [".new-1-0", "keys.json"]);
     }
 
     #[test]

@@ -2,33 +2,42 @@
 
 /// A value with the line it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) value: Value,
+pub struct Node {
+    /// The value.
+    pub value: Value,
     /// From 1; 0 where there are no lines.
-    pub(crate) line: u32,
+    pub line: u32,
 }
 
 /// What a value is. Numbers and truth values are texts still: only whoever reads them knows what they are to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing was given.
     Null,
+    /// A text, or anything else that is one word.
     Text(String),
+    /// Several values.
     List(Vec<Node>),
     /// In the order of the source.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
-    pub(crate) fn new(value: Value) -> Self {
+    /// A value from where there are no lines.
+    pub fn new(value: Value) -> Self {
         Self { value, line: 0 }
     }
 
-    pub(crate) fn empty() -> Self {
+    /// A map without any key.
+    pub fn empty() -> Self {
         Self::new(Value::Map(Vec::new()))
     }
 
     /// Puts a text at the end of a path of names, whose letters' case does not matter. A name that ends in `[n]` is two.
-    pub(crate) fn insert(&mut self, path: &[&str], text: &str) -> Result<(), PathError> {
+    ///
+    /// # Errors
+    /// A name of the path is none.
+    pub fn insert(&mut self, path: &[&str], text: &str) -> Result<(), PathError> {
         let mut node = self;
         for name in path {
             if name.is_empty() || name.starts_with('[') {
@@ -61,7 +70,7 @@ impl Node {
     }
 
     /// Whether a text anywhere in it has this in it.
-    pub(crate) fn mentions(&self, part: &str) -> bool {
+    pub fn mentions(&self, part: &str) -> bool {
         match &self.value {
             Value::Null => false,
             Value::Text(text) => text.contains(part),
@@ -73,7 +82,7 @@ impl Node {
     }
 
     /// The value of a key of a map, whatever the case of its letters.
-    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+    pub fn get(&self, name: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, node)| node)
     }
@@ -82,6 +91,6 @@ impl Node {
 /// A path with a name in it that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid element: {path}")]
-pub(crate) struct PathError {
+pub struct PathError {
     path: String,
 }

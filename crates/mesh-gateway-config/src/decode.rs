@@ -9,7 +9,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor},
 };
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// Marks a field that [`allow_empty`] reads; no structure has this name.
 const MAY_BE_EMPTY: &str = "$may-be-empty";
@@ -18,7 +18,7 @@ const ONE_OF_A_LIST: &str = "server";
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DecodeError {
+pub struct DecodeError {
     /// From the inside outwards.
     path: Vec<String>,
     line: u32,
@@ -57,7 +57,10 @@ impl DecodeError {
 }
 
 /// Reads a value.
-pub(crate) fn decode<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, DecodeError> {
+///
+/// # Errors
+/// The first thing in it that it cannot be, with its place.
+pub fn decode<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, DecodeError> {
     T::deserialize(Reader { node, named: false })
 }
 
@@ -114,6 +117,27 @@ impl<'n> Reader<'n> {
     fn number<T: std::str::FromStr>(self) -> Result<T, DecodeError> {
         let text = self.scalar("a number")?;
         text.parse().map_err(|_| self.error(format!("{text:?} is not a number that fits here")))
+    }
+
+    /// The items of a list, whatever it is written as.
+    fn items(self) -> Cow<'n, [Node]> {
+        match &self.node.value {
+            Value::List(items) => Cow::Borrowed(items),
+            Value::Null => Cow::Borrowed(&[]),
+            Value::Text(text) => {
+                let parts = text
+                    .split(',')
+                    .map(|part| Node { value: Value::Text(part.trim().to_owned()), line: self.node.line });
+                if text.is_empty() { Cow::Borrowed(&[]) } else { Cow::Owned(parts.collect()) }
+            }
+            // Flags and labels have `[0]`; variables, whose names have no brackets, `0`.
+            Value::Map(entries) if entries.iter().all(|(key, _)| place_in_list(key).is_some()) => {
+                let mut entries: Vec<&(String, Node)> = entries.iter().collect();
+                entries.sort_by_key(|(key, _)| place_in_list(key));
+                Cow::Owned(entries.into_iter().map(|(_, node)| node.clone()).collect())
+            }
+            Value::Map(_) => Cow::Borrowed(std::slice::from_ref(self.node)),
+        }
     }
 
     fn entries(self, wanted: &str) -> Result<&'n [(String, Node)], DecodeError> {
@@ -194,25 +218,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match &self.node.value {
-            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), at: 0 }),
-            Value::Null => visitor.visit_seq(Items { items: [].iter(), at: 0 }),
-            Value::Text(text) => {
-                let parts = text
-                    .split(',')
-                    .map(|part| Node { value: Value::Text(part.trim().to_owned()), line: self.node.line });
-                let parts: Vec<Node> = if text.is_empty() { Vec::new() } else { parts.collect() };
-                visitor.visit_seq(Items { items: parts.iter(), at: 0 })
-            }
-            // Flags and labels have `[0]`; variables, whose names have no brackets, `0`.
-            Value::Map(entries) if entries.iter().all(|(key, _)| place_in_list(key).is_some()) => {
-                let mut entries: Vec<&(String, Node)> = entries.iter().collect();
-                entries.sort_by_key(|(key, _)| place_in_list(key));
-                let items: Vec<Node> = entries.into_iter().map(|(_, node)| node.clone()).collect();
-                visitor.visit_seq(Items { items: items.iter(), at: 0 })
-            }
-            Value::Map(_) => visitor.visit_seq(Items { items: [self.node.clone()].iter(), at: 0 }),
-        }
+        visitor.visit_seq(Items { items: self.items().iter(), at: 0 })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -244,7 +250,19 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 struct Items<'n> {
     items: std::slice::Iter<'n, Node>,
+    /// How many were taken.
     at: usize,
+}
+
+impl<'n> Items<'n> {
+    fn step(&mut self) -> Option<&'n Node> {
+        self.at += 1;
+        self.items.next()
+    }
+
+    fn placed(&self, error: DecodeError, node: &Node) -> DecodeError {
+        error.within(&format!("[{}]", self.at - 1), node.line)
+    }
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
@@ -254,10 +272,11 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
-        let Some(node) = self.items.next() else { return Ok(None) };
-        self.at += 1;
-        let placed = |error: DecodeError| error.within(&format!("[{}]", self.at - 1), node.line);
-        seed.deserialize(Reader { node, named: false }).map(Some).map_err(placed)
+        let Some(node) = self.step() else { return Ok(None) };
+        match seed.deserialize(Reader { node, named: false }) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.placed(error, node)),
+        }
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -276,35 +295,49 @@ impl<'n> Entries<'n> {
     fn of(entries: &'n [(String, Node)], fields: Option<&'static [&'static str]>) -> Self {
         Self { entries: entries.iter(), fields, value: None }
     }
+
+    /// The name of what comes next: a structure's field as the structure has it.
+    fn step(&mut self) -> Result<Option<&'n str>, DecodeError> {
+        let Some((key, node)) = self.entries.next() else { return Ok(None) };
+        self.value = Some((key, node));
+        let Some(fields) = self.fields else { return Ok(Some(key)) };
+        // A list of servers goes by `server` in labels, where it has one item.
+        let singular = |name: &&&str| !(**name == ONE_OF_A_LIST && matches!(node.value, Value::List(_)));
+        let field = fields.iter().filter(singular).find(|name| name.eq_ignore_ascii_case(key));
+        field.map(|field| Some(*field)).ok_or_else(|| DecodeError {
+            path: vec![key.clone()],
+            line: node.line,
+            reason: format!("field not found, node: {key}"),
+        })
+    }
+
+    /// What belongs to the name.
+    fn taken(&mut self) -> Result<(&'n str, Reader<'n>), DecodeError> {
+        let (key, node) = self.value.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
+        Ok((key, Reader { node, named: self.fields.is_none() }))
+    }
 }
 
+// What serde calls for each field of each structure is compiled for each of them: it does as little as it can.
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        let Some((key, node)) = self.entries.next() else { return Ok(None) };
-        self.value = Some((key, node));
-        let Some(fields) = self.fields else {
-            return seed.deserialize(key.as_str().into_deserializer()).map(Some);
-        };
-        // A list of servers goes by `server` in labels, where it has one item.
-        let singular = |name: &&&str| !(**name == ONE_OF_A_LIST && matches!(node.value, Value::List(_)));
-        let field = fields.iter().filter(singular).find(|name| name.eq_ignore_ascii_case(key));
-        let Some(field) = field else {
-            return Err(DecodeError {
-                path: vec![key.clone()],
-                line: node.line,
-                reason: format!("field not found, node: {key}"),
-            });
-        };
-        seed.deserialize((*field).into_deserializer()).map(Some)
+        match self.step() {
+            Ok(Some(name)) => match seed.deserialize(name.into_deserializer()) {
+                Ok(key) => Ok(Some(key)),
+                Err(error) => Err(error),
+            },
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
-        let Some((key, node)) = self.value.take() else {
-            return Err(de::Error::custom("a value without a key"));
-        };
-        let named = self.fields.is_none();
-        seed.deserialize(Reader { node, named }).map_err(|error| error.within(key, node.line))
+        let (key, reader) = self.taken()?;
+        match seed.deserialize(reader) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.within(key, reader.node.line)),
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What of a static configuration is understood and not done.
 
 use super::{EntryPoint, Http2, Statics};
-use crate::config::Warning;
+use crate::Warning;
 
 /// One warning for everything that was asked for and has no effect.
-pub(crate) fn not_yet(statics: &Statics) -> Option<Warning> {
+pub fn not_yet(statics: &Statics) -> Option<Warning> {
     let mut options: Vec<String> = Vec::new();
     let mut note = |given: bool, option: &str| {
         if given {

@@ -4,7 +4,7 @@ use super::{
     Named, Present,
     tls::{Certificate, San},
 };
-use crate::config::{decode::allow_empty, duration::Span};
+use crate::{decode::allow_empty, duration::Span};
 
 record! {
     /// A service is one of these.

@@ -1,7 +1,7 @@
 //! Flags, files and variables that say the same.
 
 use super::*;
-use crate::config::Warning;
+use crate::Warning;
 
 fn loaded(arguments: &[&str], variables: &[(&str, &str)]) -> (Result<Statics, StaticError>, Vec<Warning>) {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();

@@ -1,6 +1,6 @@
 //! What is told of requests: the access log, metrics and traces, and who asks for them.
 
-use crate::config::{
+use crate::{
     decode::allow_empty,
     duration::Span,
     model::{ClientTls, Hidden, Named, Unsupported},

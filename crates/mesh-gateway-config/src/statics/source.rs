@@ -2,7 +2,7 @@
 //! the one that counts, as Traefik has it.
 
 use super::Statics;
-use crate::config::{
+use crate::{
     Warning,
     decode::{DecodeError, decode},
     text::{TextError, read_file},
@@ -21,40 +21,60 @@ const DEFAULT_ADDRESS: &str = ":80";
 
 /// Why there is no static configuration.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StaticError {
+pub enum StaticError {
+    /// An argument that does not begin with a hyphen.
     #[error("command traefik error: {argument:?} is no flag")]
-    Argument { argument: String },
+    Argument {
+        /// The argument.
+        argument: String,
+    },
+    /// A flag whose name is none.
     #[error("could not read flag --{name}")]
     Flag {
+        /// The name, without its hyphens.
         name: String,
+        /// What is wrong with it.
         #[source]
         source: PathError,
     },
+    /// The flags say what no configuration says.
     #[error("could not read the flags")]
     Flags(#[source] DecodeError),
+    /// The environment does.
     #[error("could not read the environment")]
     Environment(#[source] DecodeError),
+    /// What paths of the API are to begin with is no path.
     #[error("API basePath {path:?} is no path")]
-    BasePath { path: String },
+    BasePath {
+        /// What was given.
+        path: String,
+    },
+    /// A file is no configuration's text.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// A file says what no configuration says.
     #[error("could not read {}", path.display())]
     File {
+        /// The file.
         path: PathBuf,
+        /// What is wrong, and where.
         #[source]
         source: DecodeError,
     },
 }
 
 /// Reads the static configuration.
-pub(crate) fn load(
+///
+/// # Errors
+/// What of its source cannot be read or understood.
+pub fn load(
     arguments: &[String],
     variables: &[(String, String)],
     warnings: &mut Vec<Warning>,
 ) -> Result<Statics, StaticError> {
     let flags = flags(arguments)?;
     let named = flags.get(FILE_FLAG).and_then(|node| match &node.value {
-        crate::config::tree::Value::Text(path) => Some(PathBuf::from(path)),
+        crate::tree::Value::Text(path) => Some(PathBuf::from(path)),
         _ => None,
     });
     let lookup = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -15,50 +15,96 @@ const MATCHERS_MAX: usize = 1_024;
 
 /// Why a text is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SyntaxError {
+pub enum SyntaxError {
+    /// More bytes than are read.
     #[error("the rule is longer than {RULE_BYTES_MAX} bytes")]
     TooLong,
+    /// More brackets and negations in each other than are read.
     #[error("the rule is nested deeper than {DEPTH_LEVELS_MAX} levels")]
     TooDeep,
+    /// More matchers than are read.
     #[error("the rule has more than {MATCHERS_MAX} matchers")]
     TooMany,
+    /// Something stands where it cannot.
     #[error("expected {expected} at byte {at}, found {found}")]
-    Unexpected { expected: &'static str, found: String, at: usize },
+    Unexpected {
+        /// What could stand there.
+        expected: &'static str,
+        /// What does.
+        found: String,
+        /// The byte it begins at.
+        at: usize,
+    },
+    /// A string without its end.
     #[error("the string that begins at byte {at} has no end")]
-    OpenString { at: usize },
+    OpenString {
+        /// The byte it begins at.
+        at: usize,
+    },
+    /// A string with an escape that Go does not have.
     #[error("unknown escape sequence in the string at byte {at}")]
-    Escape { at: usize },
+    Escape {
+        /// The byte the string begins at.
+        at: usize,
+    },
+    /// A character that begins no word and is no sign.
     #[error("unexpected character {character:?} at byte {at}")]
-    Character { character: char, at: usize },
+    Character {
+        /// The character.
+        character: char,
+        /// The byte it is at.
+        at: usize,
+    },
+    /// A matcher that is not known.
     #[error("unsupported function: {name}")]
-    UnknownMatcher { name: String },
+    UnknownMatcher {
+        /// As the rule spells it.
+        name: String,
+    },
+    /// Nothing in a matcher's brackets.
     #[error("no args for matcher {name}")]
-    NoArguments { name: &'static str },
+    NoArguments {
+        /// The matcher.
+        name: &'static str,
+    },
+    /// An empty text in a matcher's brackets.
     #[error("empty args for matcher {name}, {values:?}")]
-    EmptyArgument { name: &'static str, values: Vec<String> },
+    EmptyArgument {
+        /// The matcher.
+        name: &'static str,
+        /// All that is in its brackets.
+        values: Vec<String>,
+    },
 }
 
 /// A parsed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tree {
+pub enum Tree {
+    /// Both have to hold.
     And(Box<Tree>, Box<Tree>),
+    /// One of them has to hold.
     Or(Box<Tree>, Box<Tree>),
+    /// A matcher has to hold.
     Matcher(Call),
 }
 
 /// One matcher with what it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
+pub struct Call {
     /// As the table of matchers spells it.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Whether it is to hold for what does not match.
-    pub(crate) negated: bool,
-    pub(crate) values: Vec<String>,
+    pub negated: bool,
+    /// The texts in its brackets.
+    pub values: Vec<String>,
 }
 
 impl Call {
     /// That there is something in the brackets, and nothing empty.
-    pub(super) fn check(&self) -> Result<(), SyntaxError> {
+    ///
+    /// # Errors
+    /// Which of both is not so.
+    pub fn check(&self) -> Result<(), SyntaxError> {
         if self.values.is_empty() {
             return Err(SyntaxError::NoArguments { name: self.name });
         }
@@ -71,7 +117,10 @@ impl Call {
 
 impl Tree {
     /// Parses a rule over these matchers.
-    pub(crate) fn parse(text: &str, matchers: &[&'static str]) -> Result<Self, SyntaxError> {
+    ///
+    /// # Errors
+    /// The first thing that no rule has.
+    pub fn parse(text: &str, matchers: &[&'static str]) -> Result<Self, SyntaxError> {
         if text.len() > RULE_BYTES_MAX {
             return Err(SyntaxError::TooLong);
         }
@@ -84,12 +133,12 @@ impl Tree {
     }
 
     /// What is given to the matchers of this name anywhere in the rule, in small letters.
-    pub(crate) fn values_of(&self, name: &str) -> Vec<String> {
+    pub fn values_of(&self, name: &str) -> Vec<String> {
         self.written(name).iter().map(|value| value.to_lowercase()).collect()
     }
 
     /// The same, as it stands there.
-    pub(crate) fn written(&self, name: &str) -> Vec<&str> {
+    pub fn written(&self, name: &str) -> Vec<&str> {
         match self {
             Self::And(left, right) | Self::Or(left, right) => {
                 let mut values = left.written(name);

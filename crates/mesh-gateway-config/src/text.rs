@@ -18,7 +18,7 @@ const NODES_MAX: usize = 200_000;
 
 /// Why a file is no tree.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TextError {
+pub enum TextError {
     #[error("could not read {}", path.display())]
     Read {
         path: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) enum TextError {
 
 /// Why a text is no YAML that can be used here.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum YamlError {
+pub enum YamlError {
     #[error("line {line}: {reason}")]
     Syntax { line: usize, reason: String },
     #[error("line {line}: key {key:?} is there twice")]

@@ -1,7 +1,7 @@
 //! HTTP middlewares: what is done with requests and answers on their way.
 
 use super::{Hidden, Named, Unsupported};
-use crate::config::{decode::allow_empty, duration::Span};
+use crate::{decode::allow_empty, duration::Span};
 
 record! {
     /// A middleware is one of these.

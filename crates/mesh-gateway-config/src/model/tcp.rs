@@ -5,7 +5,7 @@ use super::{
     service::Spiffe,
     tls::{Certificate, Domain, San},
 };
-use crate::config::{decode::allow_empty, duration::Span};
+use crate::{decode::allow_empty, duration::Span};
 
 record! {
     /// Everything of TCP.

@@ -1,10 +1,13 @@
 //! Traefik's tables of containers and labels, played.
 
-use super::{
+use super::{Case, Played, play};
+use crate::config::{
     containers::{Container, Published, configuration},
+    decode::decode,
+    model::Shown,
     statics::Docker,
+    tree::{Node, Value as Tree},
 };
-use crate::suite::{Case, Played, play};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -106,10 +109,9 @@ fn containers(case: &Case) -> Played {
         }
     }
     let found = configuration(&containers, &options, &mut Vec::new());
-    let found = serde_json::to_value(&found).unwrap_or_default();
     Played::compare(
         &without_empty_root(bare(case.fields["expected"].clone())),
-        &without_empty_root(bare(found)),
+        &without_empty_root(bare(found.shown())),
     )
 }
 
@@ -120,11 +122,10 @@ fn containers_are_taken_as_traefik_takes_them() {
 
 /// A value of the configuration from a row, as files would give it.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
-    super::decode::decode(&node(value)).ok()
+    decode(&node(value)).ok()
 }
 
-fn node(value: &Value) -> super::tree::Node {
-    use super::tree::{Node, Value as Tree};
+fn node(value: &Value) -> Node {
     Node::new(match value {
         Value::Null => Tree::Null,
         Value::String(text) => Tree::Text(text.clone()),

@@ -7,9 +7,9 @@ mod support;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use observation::*;
-pub(crate) use source::{StaticError, load};
-pub(crate) use support::not_yet;
+pub use observation::*;
+pub use source::{StaticError, load};
+pub use support::not_yet;
 
 use super::{
     decode::allow_empty,
@@ -22,7 +22,7 @@ const DEFAULT_RULE: &str = "Host(`{{ normalize .Name }}`)";
 /// One less than the largest: before whatever a user gives.
 const REDIRECTION_PRIORITY: i64 = i64::MAX - 1;
 /// Go's limit of a request's head, in bytes.
-pub(crate) const HEADER_BYTES: usize = 1 << 20;
+pub const HEADER_BYTES: usize = 1 << 20;
 
 record! {
     /// The root.
@@ -280,7 +280,7 @@ impl Default for Core {
 
 impl EntryPoint {
     /// Whether datagrams come in here.
-    pub(crate) fn is_udp(&self) -> bool {
+    pub fn is_udp(&self) -> bool {
         self.address.rsplit_once('/').is_some_and(|(_, protocol)| protocol.eq_ignore_ascii_case("udp"))
     }
 }
@@ -338,7 +338,7 @@ impl Default for PathCharacters {
 
 impl PathCharacters {
     /// The same as a middleware has it.
-    pub(crate) fn allowed(&self) -> model::EncodedCharacters {
+    pub fn allowed(&self) -> model::EncodedCharacters {
         model::EncodedCharacters {
             allow_encoded_slash: self.allow_encoded_slash,
             allow_encoded_back_slash: self.allow_encoded_back_slash,

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 /// A span of time: `1h30m`, `100ms`, or a bare number of seconds. May be negative, which stands for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Span {
+pub struct Span {
     nanoseconds: i64,
 }
 
@@ -21,20 +21,23 @@ const UNITS: &[(&str, f64)] = &[
 ];
 
 impl Span {
-    pub(crate) const fn milliseconds(count: i64) -> Self {
+    /// So many thousandths of a second.
+    pub const fn milliseconds(count: i64) -> Self {
         Self { nanoseconds: count * 1_000_000 }
     }
 
-    pub(crate) const fn seconds(count: i64) -> Self {
+    /// So many seconds.
+    pub const fn seconds(count: i64) -> Self {
         Self::milliseconds(count * 1_000)
     }
 
     /// None for nothing and for less.
-    pub(crate) fn get(self) -> Option<Duration> {
+    pub fn get(self) -> Option<Duration> {
         u64::try_from(self.nanoseconds).ok().filter(|count| *count > 0).map(Duration::from_nanos)
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads a span as Go writes it; none for what is no span.
+    pub fn parse(text: &str) -> Option<Self> {
         if let Ok(seconds) = text.parse::<i64>() {
             return Some(Self { nanoseconds: seconds.checked_mul(1_000_000_000)? });
         }

@@ -13,7 +13,7 @@ use super::{
     },
     statics::Docker,
 };
-use crate::rule::{Tree, compile};
+use crate::{expression::compile, rule::Tree};
 use std::collections::BTreeMap;
 
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";
@@ -24,28 +24,33 @@ const CONSTRAINTS: &[&str] = &["Label", "LabelRegex"];
 /// A container that may want to be reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Container {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) labels: Labels,
+pub struct Container {
+    /// What the engine knows it by.
+    pub id: String,
+    /// What it is called; it may begin with a slash.
+    pub name: String,
+    /// What it asks for, and what else it is marked with.
+    pub labels: Labels,
     /// `running`, or something else; empty if it is not known.
-    pub(crate) status: String,
+    pub status: String,
     /// `healthy`, `unhealthy` or `starting`; empty if nobody asks.
-    pub(crate) health: String,
+    pub health: String,
     /// `host`, `container:NAME`, or a network.
-    pub(crate) network_mode: String,
+    pub network_mode: String,
     /// The container's address in each of its networks.
-    pub(crate) networks: BTreeMap<String, String>,
+    pub networks: BTreeMap<String, String>,
     /// The ports it listens at, by number.
-    pub(crate) ports: BTreeMap<u16, Option<Published>>,
+    pub ports: BTreeMap<u16, Option<Published>>,
 }
 
 /// Where a port of a container is on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Published {
-    pub(crate) address: String,
-    pub(crate) port: String,
+pub struct Published {
+    /// The address of the machine; empty for all.
+    pub address: String,
+    /// The port of the machine.
+    pub port: String,
 }
 
 /// Why a container is not taken.
@@ -63,8 +68,16 @@ enum Refusal {
     NoPort { service: String },
 }
 
+/// The containers that the engine has written down.
+///
+/// # Errors
+/// What is wrong with the JSON.
+pub fn read(text: &str) -> Result<Vec<Container>, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
 /// The configuration that containers ask for.
-pub(crate) fn configuration(
+pub fn configuration(
     containers: &[Container],
     options: &Docker,
     warnings: &mut Vec<Warning>,

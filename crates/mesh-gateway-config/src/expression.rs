@@ -11,14 +11,17 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// Why a text is no expression.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{pattern:?} is not a valid regular expression")]
-pub(crate) struct ExpressionError {
+pub struct ExpressionError {
     pattern: String,
     #[source]
     source: regex::Error,
 }
 
 /// Compiles an expression written for Go.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, ExpressionError> {
+///
+/// # Errors
+/// It is none, or too large.
+pub fn compile(pattern: &str) -> Result<Regex, ExpressionError> {
     let mut builder = RegexBuilder::new(&translated(pattern));
     builder.size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX);
     builder.build().map_err(|source| ExpressionError { pattern: pattern.to_owned(), source })

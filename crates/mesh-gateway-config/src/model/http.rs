@@ -1,7 +1,7 @@
 //! HTTP routers.
 
 use super::{Middleware, Named, ServersTransport, Service, tls::Domain};
-use crate::config::decode::allow_empty;
+use crate::decode::allow_empty;
 
 record! {
     /// Everything of HTTP.

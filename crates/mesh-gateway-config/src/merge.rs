@@ -66,7 +66,7 @@ fn merge_named<'p, T: Clone + 'p>(
     let mut contradictory: Vec<String> = Vec::new();
     for (origin, part) in parts {
         for (name, thing) in part {
-            origins.entry(name.clone()).or_default().push(origin.to_owned());
+            origins.get_or_default(name).push(origin.to_owned());
             match merged.get_mut(name) {
                 None => {
                     merged.insert(name.clone(), thing.clone());

@@ -26,29 +26,44 @@ const TEMPLATE: &str = "{{";
 
 /// Why files are no configuration.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FilesError {
+pub enum FilesError {
+    /// The provider names neither a file nor a directory.
     #[error("error using file configuration provider, neither filename nor directory is defined")]
     Nothing,
+    /// What is in a directory could not be found out.
     #[error("could not list {}", path.display())]
     List {
+        /// The directory.
         path: PathBuf,
+        /// What the system said.
         #[source]
         source: io::Error,
     },
+    /// A directory is too large.
     #[error("{} has more than {FILES_MAX} files, or is nested deeper than {DEPTH_LEVELS_MAX} levels", path.display())]
-    TooMany { path: PathBuf },
+    TooMany {
+        /// The directory that was named.
+        path: PathBuf,
+    },
+    /// A file is no configuration's text.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// A file says what no configuration says.
     #[error("could not read {}", path.display())]
     Value {
+        /// The file.
         path: PathBuf,
+        /// What is wrong, and where.
         #[source]
         source: DecodeError,
     },
 }
 
 /// Reads what a provider names. One broken file is a broken whole: half of what was meant is not served.
-pub(crate) fn configuration(
+///
+/// # Errors
+/// What cannot be listed, read or understood.
+pub fn configuration(
     provider: &FileProvider,
     warnings: &mut Vec<Warning>,
 ) -> Result<Configuration, FilesError> {
@@ -81,7 +96,10 @@ pub(crate) fn configuration(
 }
 
 /// What one file with this name and text asks for.
-pub(crate) fn of_text(path: &Path, text: &str) -> Result<Configuration, FilesError> {
+///
+/// # Errors
+/// What of it cannot be understood.
+pub fn of_text(path: &Path, text: &str) -> Result<Configuration, FilesError> {
     let node = read_text(path, &filled(text, &|_| None))?;
     decode(&node).map_err(|source| FilesError::Value { path: path.to_owned(), source })
 }

@@ -4,20 +4,42 @@
 //! written as JSON the way Traefik's API shows them: what is empty is left out.
 
 /// Structures with the names of a configuration: fields in camel case, all of them optional, empty ones not written.
+///
+/// Copies and comparisons are written out, since derived ones are compiled once more by whoever calls them.
 macro_rules! record {
     ($(
         $(#[$attribute:meta])*
         $name:ident { $($(#[$field_attribute:meta])* $field:ident: $kind:ty,)* }
     )*) => {$(
         $(#[$attribute])*
-        #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
+        #[derive(Debug, serde::Deserialize, serde::Serialize)]
         #[serde(rename_all = "camelCase", default)]
-        pub(crate) struct $name {
+        #[allow(missing_docs, reason = "a field is what Traefik's reference says of that name")]
+        pub struct $name {
             $(
                 $(#[$field_attribute])*
-                #[serde(skip_serializing_if = "crate::config::model::is_default")]
-                pub(crate) $field: $kind,
+                #[serde(skip_serializing_if = "crate::model::is_default")]
+                pub $field: $kind,
             )*
+        }
+
+        impl Clone for $name {
+            fn clone(&self) -> Self {
+                Self { $($field: self.$field.clone(),)* }
+            }
+        }
+
+        impl PartialEq for $name {
+            #[allow(unused_variables, reason = "there are structures without any field")]
+            fn eq(&self, other: &Self) -> bool {
+                true $(&& self.$field == other.$field)*
+            }
+        }
+
+        impl crate::model::Shown for $name {
+            fn shown(&self) -> serde_json::Value {
+                serde_json::to_value(self).unwrap_or_default()
+            }
         }
     )*};
 }
@@ -28,17 +50,16 @@ mod service;
 mod tcp;
 mod tls;
 
-pub(crate) use http::{HttpConfiguration, Router, RouterTls};
-pub(crate) use middleware::*;
-pub(crate) use service::*;
-pub(crate) use tcp::*;
-pub(crate) use tls::*;
+pub use http::{HttpConfiguration, Router, RouterTls};
+pub use middleware::*;
+pub use service::*;
+pub use tcp::*;
+pub use tls::*;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
-use std::collections::BTreeMap;
+use serde_json::Value;
 
-/// Things by their names.
-pub(crate) type Named<T> = BTreeMap<String, T>;
+pub use crate::named::Named;
 
 record! {
     /// The root.
@@ -55,6 +76,12 @@ record! {
     Present {}
 }
 
+/// What can be written as JSON the way Traefik's API shows it.
+pub trait Shown {
+    /// The JSON of it; an object for all of what is here.
+    fn shown(&self) -> Value;
+}
+
 /// Whether a value is what it is without anything written.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -62,10 +89,11 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// A text that is shown as `xxxx` wherever it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Hidden(pub(crate) mesh_redact::Secret<String>);
+pub struct Hidden(pub mesh_redact::Secret<String>);
 
 impl Hidden {
-    pub(crate) fn expose(&self) -> &str {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
@@ -84,8 +112,9 @@ impl Serialize for Hidden {
 
 /// Something of which only is known that it was written; nothing of it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Unsupported {
-    pub(crate) given: bool,
+pub struct Unsupported {
+    /// Whether it was written.
+    pub given: bool,
 }
 
 impl<'de> Deserialize<'de> for Unsupported {

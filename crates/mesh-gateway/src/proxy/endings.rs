@@ -1,0 +1,141 @@
+//! What ends a connection, looked for often and found seldom.
+//!
+//! A connection goes on several times for each request, and each time may be the one at which it is to end. So what is
+//! looked at is one flag; those who raise it are asked only then.
+
+use super::lasting::Over;
+use futures_util::{Stream, task::AtomicWaker};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+type Source = Pin<Box<dyn Stream<Item = Over> + Send>>;
+
+/// The ends of a connection, from wherever they come.
+pub(super) struct Endings {
+    sources: Vec<Source>,
+    raised: Arc<Raised>,
+    /// Who is told when it is raised.
+    told: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Raised {
+    flag: AtomicBool,
+    told: AtomicWaker,
+}
+
+impl Wake for Raised {
+    fn wake(self: Arc<Self>) {
+        self.flag.store(true, Ordering::SeqCst);
+        self.told.wake();
+    }
+}
+
+impl Endings {
+    pub(super) fn new(sources: Vec<Source>) -> Self {
+        // Nobody has been asked yet.
+        let raised = Raised { flag: AtomicBool::new(true), told: AtomicWaker::new() };
+        Self { sources, raised: Arc::new(raised), told: None }
+    }
+
+    /// What is to be done next; whoever asks is woken when there is something.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        if self.told.as_ref().is_none_or(|told| !told.will_wake(cx.waker())) {
+            self.raised.told.register(cx.waker());
+            self.told = Some(cx.waker().clone());
+        }
+        if self.raised.flag.load(Ordering::SeqCst) {
+            // Waking takes whom it wakes out; and what is raised from here on is seen the next time.
+            self.raised.told.register(cx.waker());
+            self.raised.flag.store(false, Ordering::SeqCst);
+            if let Some(over) = self.ask() {
+                // There may be more.
+                self.raised.flag.store(true, Ordering::SeqCst);
+                return Poll::Ready(over);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn ask(&mut self) -> Option<Over> {
+        let waker = Waker::from(self.raised.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut found = None;
+        self.sources.retain_mut(|source| {
+            if found.is_some() {
+                return true;
+            }
+            match source.as_mut().poll_next(&mut cx) {
+                Poll::Ready(Some(over)) => {
+                    found = Some(over);
+                    true
+                }
+                Poll::Ready(None) => false,
+                Poll::Pending => true,
+            }
+        });
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use std::{future::poll_fn, time::Duration};
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn whatever_comes_from_anywhere_is_found_once() {
+        let (first, mut of_first) = mpsc::channel(4);
+        let (second, mut of_second) = mpsc::channel(4);
+        let sources: Vec<Source> = vec![
+            Box::pin(stream::poll_fn(move |cx| of_first.poll_recv(cx))),
+            Box::pin(stream::poll_fn(move |cx| of_second.poll_recv(cx))),
+            Box::pin(stream::empty()),
+            Box::pin(stream::once(async { Over::Close })),
+        ];
+        let mut endings = Endings::new(sources);
+        assert_eq!(poll_fn(|cx| endings.poll(cx)).await, Over::Close, "it was there from the start");
+        for _ in 0..3 {
+            assert_eq!(poll_fn(|cx| endings.poll(cx)).now_or_never(), None);
+        }
+        let waiting = tokio::spawn(async move {
+            let mut found = Vec::new();
+            while found.len() < 3 {
+                found.push(poll_fn(|cx| endings.poll(cx)).await);
+            }
+            found
+        });
+        second.send(Over::Close).await.expect("somebody listens");
+        tokio::task::yield_now().await;
+        first.send(Over::Close).await.expect("somebody listens");
+        second.send(Over::Cut).await.expect("somebody listens");
+        let patience = Duration::from_secs(20);
+        let found = tokio::time::timeout(patience, waiting).await.expect("in time").expect("no panic");
+        assert_eq!(found.iter().filter(|over| **over == Over::Close).count(), 2);
+        assert_eq!(found.iter().filter(|over| **over == Over::Cut).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn another_task_is_told_once_it_asks() {
+        let (send, mut receive) = mpsc::channel(1);
+        let source: Source = Box::pin(stream::poll_fn(move |cx| receive.poll_recv(cx)));
+        let mut endings = Endings::new(vec![source.fuse().boxed()]);
+        assert_eq!(poll_fn(|cx| endings.poll(cx)).now_or_never(), None);
+        let other = tokio::spawn(async move { poll_fn(|cx| endings.poll(cx)).await });
+        tokio::task::yield_now().await;
+        send.send(Over::Cut).await.expect("somebody listens");
+        let patience = Duration::from_secs(20);
+        assert_eq!(
+            tokio::time::timeout(patience, other).await.expect("in time").expect("no panic"),
+            Over::Cut
+        );
+    }
+}
