@@ -32,6 +32,8 @@ const FOLDER: &str = "readings";
 const PLACES: u64 = 256;
 /// Largest reading, in bytes.
 const READING_BYTES_MAX: u64 = 256 << 10;
+/// What most readings are below, in bytes.
+const READING_BYTES: usize = 4096;
 /// Files of one reading.
 const FILES_MAX: usize = 512;
 /// How long a file has to be as it is before it is taken for known: a second change in the same moment could not be told
@@ -120,7 +122,7 @@ impl Circumstances {
 
     /// The reading that still holds.
     pub(crate) fn recall(&self) -> Option<Reading> {
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(READING_BYTES);
         let file = File::open(self.place()).ok()?;
         file.take(READING_BYTES_MAX).read_to_end(&mut text).ok()?;
         let reading: Reading = serde_json::from_slice(&text).ok()?;

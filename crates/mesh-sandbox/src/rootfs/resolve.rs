@@ -45,10 +45,12 @@ impl Root {
     pub(crate) fn read(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
         // Not blocking: a pipe of that name has no say in when we go on.
         let file = File::from(self.find(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
-        if !file.metadata()?.is_file() {
+        let status = file.metadata()?;
+        if !status.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut bytes = Vec::new();
+        let room = usize::try_from(status.len()).map_or(bytes_max, |bytes| bytes.min(bytes_max));
+        let mut bytes = Vec::with_capacity(room + 1);
         file.take(bytes_max as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
