@@ -2,7 +2,7 @@
 //!
 //! The case of a field's letters does not matter; a field nobody knows is an error that names its place; texts become
 //! what the field is; a text where a list should be is split at its commas. Where a structure may be empty, `true`
-//! makes it and anything else leaves it out ([`allow_empty`]).
+//! makes it and anything else leaves it out.
 
 use super::tree::{Node, Value};
 use serde::{
