@@ -54,6 +54,9 @@ impl Endings {
             // Waking takes whom it wakes out; and what is raised from here on is seen the next time.
             self.raised.told.register(cx.waker());
             self.raised.flag.store(false, Ordering::SeqCst);
+            // Who is registered while somebody wakes is woken at once and not kept, so whoever asks next is registered
+            // again: nobody would be told of what comes after otherwise.
+            self.told = None;
             if let Some(over) = self.ask() {
                 // There may be more.
                 self.raised.flag.store(true, Ordering::SeqCst);
@@ -88,7 +91,12 @@ impl Endings {
 mod tests {
     use super::*;
     use futures_util::{FutureExt as _, StreamExt as _, stream};
-    use std::{future::poll_fn, time::Duration};
+    use std::{
+        future::poll_fn,
+        sync::atomic::AtomicUsize,
+        thread,
+        time::{Duration, Instant},
+    };
     use tokio::sync::mpsc;
 
     #[tokio::test]
@@ -121,6 +129,64 @@ mod tests {
         let found = tokio::time::timeout(patience, waiting).await.expect("in time").expect("no panic");
         assert_eq!(found.iter().filter(|over| **over == Over::Close).count(), 2);
         assert_eq!(found.iter().filter(|over| **over == Over::Cut).count(), 1);
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// What is found while somebody still wakes for it is followed by more, of which is told too.
+    #[test]
+    fn what_is_asked_while_it_is_raised_loses_nothing() {
+        const ROUNDS: usize = 20_000;
+        let (send, mut receive) = mpsc::channel(1);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut endings = Endings::new(vec![Box::pin(stream::poll_fn(move |cx| receive.poll_recv(cx)))]);
+        let wanted = asked.clone();
+        let sender = thread::spawn(move || {
+            for round in 1..=2 * ROUNDS {
+                while wanted.load(Ordering::SeqCst) < round {
+                    thread::yield_now();
+                }
+                if send.blocking_send(Over::Close).is_err() {
+                    return;
+                }
+            }
+        });
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..ROUNDS {
+            assert!(endings.poll(&mut cx).is_pending());
+            asked.fetch_add(1, Ordering::SeqCst);
+            while endings.poll(&mut cx).is_pending() {}
+            // As a task that is woken does, until there is nothing and nobody wakes it.
+            let mut seen = wakes.0.load(Ordering::SeqCst);
+            loop {
+                assert!(endings.poll(&mut cx).is_pending());
+                match wakes.0.load(Ordering::SeqCst) {
+                    now if now == seen => break,
+                    now => seen = now,
+                }
+            }
+            asked.fetch_add(1, Ordering::SeqCst);
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let now = wakes.0.load(Ordering::SeqCst);
+                if now != seen && endings.poll(&mut cx).is_ready() {
+                    break;
+                }
+                seen = now;
+                assert!(Instant::now() < deadline, "nobody was told");
+                thread::yield_now();
+            }
+        }
+        sender.join().expect("no panic");
     }
 
     #[tokio::test]
