@@ -20,7 +20,7 @@ use tokio::{io::Interest, net::UdpSocket};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
     pub(super) client: SocketAddr,
-    /// The own address that the client asked; none where the system does not say, or it is that of a group.
+    /// The own address that the client asked; none where the system does not say, or it is that of a group or of all.
     asked: Option<IpAddr>,
 }
 
@@ -64,7 +64,16 @@ fn taken(socket: &UdpSocket, datagram: &mut [u8]) -> io::Result<(usize, Pair)> {
         _ => None,
     });
     let client = client.ok_or(io::ErrorKind::InvalidData)?;
-    Ok((message.bytes, Pair { client, asked: asked.filter(|asked| !asked.is_multicast()) }))
+    Ok((message.bytes, Pair { client, asked: asked.filter(|asked| may_answer(*asked)) }))
+}
+
+/// Whether an address can be one machine's, as far as it can be seen by itself. At a socket of both families those of
+/// IPv4 come within those of IPv6.
+fn may_answer(asked: IpAddr) -> bool {
+    match asked.to_canonical() {
+        IpAddr::V4(asked) => !asked.is_multicast() && !asked.is_broadcast(),
+        IpAddr::V6(asked) => !asked.is_multicast(),
+    }
 }
 
 /// Answers a client from the address that it asked.
@@ -73,6 +82,17 @@ pub(super) async fn answer(socket: &UdpSocket, pair: Pair, datagram: &[u8]) -> i
 }
 
 fn given(socket: &UdpSocket, pair: Pair, datagram: &[u8]) -> io::Result<()> {
+    match sent(socket, pair, datagram) {
+        // What was asked may have been all of a network, which is not to be seen by the address; and a link's own
+        // address answers nobody beyond it. The system finds another.
+        Err(error) if pair.asked.is_some() && error.kind() != io::ErrorKind::WouldBlock => {
+            sent(socket, Pair { asked: None, ..pair }, datagram)
+        }
+        sent => sent,
+    }
+}
+
+fn sent(socket: &UdpSocket, pair: Pair, datagram: &[u8]) -> io::Result<()> {
     let Pair { client, asked } = pair;
     let (fourth, sixth) = match asked {
         None => (None, None),
@@ -92,4 +112,52 @@ fn given(socket: &UdpSocket, pair: Pair, datagram: &[u8]) -> io::Result<()> {
     let (parts, to) = ([IoSlice::new(datagram)], SockaddrStorage::from(client));
     sendmsg(socket.as_raw_fd(), &parts, &from, MsgFlags::MSG_DONTWAIT, Some(&to))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[test]
+    fn groups_and_all_answer_nobody() {
+        for (asked, may) in [
+            ("192.0.2.1", true),
+            ("::ffff:192.0.2.1", true),
+            ("2001:db8::1", true),
+            ("224.0.0.251", false),
+            ("::ffff:224.0.0.251", false),
+            ("255.255.255.255", false),
+            ("::ffff:255.255.255.255", false),
+            ("ff02::fb", false),
+        ] {
+            assert_eq!(may_answer(asked.parse().expect("an address")), may, "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_all_of_a_network_gets_an_answer() {
+        for (listens, asked) in
+            [(":0", "127.255.255.255"), (":0", "127.0.0.7"), ("0.0.0.0:0", "127.255.255.255")]
+        {
+            let own = listen(listens).await.expect("a socket");
+            let port = own.local_addr().expect("its address").port();
+            let client = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+            client.set_broadcast(true).expect("it may ask all");
+            client.send_to(b"who", (asked, port)).await.expect("it is sent");
+            let mut room = [0; 16];
+            let patience = Duration::from_secs(20);
+            let (count, pair) =
+                timeout(patience, receive(&own, &mut room)).await.expect("in time").expect("a datagram");
+            assert_eq!(&room[..count], b"who");
+            answer(&own, pair, b"me").await.expect("it is answered");
+            let (count, from) =
+                timeout(patience, client.recv_from(&mut room)).await.expect("in time").expect("an answer");
+            assert_eq!(&room[..count], b"me", "{asked} at {listens}");
+            if asked == "127.0.0.7" {
+                assert_eq!(from.ip().to_string(), asked, "the one that was asked answers");
+            }
+        }
+    }
 }
