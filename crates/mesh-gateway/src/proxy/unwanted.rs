@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -162,6 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         }
         let closing = closing.get_or_insert_with(|| Box::pin(sleep(REST_MAX)));
         loop {
+            // Looked at before each read: where a client sends without a pause, a task has used up its turn before it
+            // comes to ask a timer, and that says nothing then.
+            if closing.deadline() <= Instant::now() {
+                return Poll::Ready(Ok(()));
+            }
             let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
             let mut buffer = ReadBuf::uninit(&mut room);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
@@ -183,5 +188,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncWriteExt as _, join, repeat, sink};
+
+    #[tokio::test]
+    async fn who_sends_without_a_pause_is_closed_in_time_too() {
+        let unread = Unread::default();
+        unread.0.store(true, Ordering::Relaxed);
+        let mut lingering = Lingering::new(join(repeat(0), sink()), unread);
+        // Its time is over.
+        lingering.closing = Some(Box::pin(sleep(Duration::ZERO)));
+        let closed = timeout(Duration::from_secs(20), lingering.shutdown()).await;
+        closed.expect("in time").expect("it is closed");
     }
 }
