@@ -1,7 +1,7 @@
 //! All configurations to one snapshot.
 
 use super::{
-    Inventory, Place, Route, Snapshot, Status, Table, layers::Layers, options, options::Options, own,
+    Inventory, Place, Route, Snapshot, Status, Table, depth, layers::Layers, options, options::Options, own,
     provider_of, qualified, service::Services, tcp::TcpGathered, tcp_servers::TcpServices, udp,
     unsupported::unsupported,
 };
@@ -350,7 +350,10 @@ fn route(
         true => Place::new(rank, provider, PRECEDENCE),
         false => Place::new(rank, provider, precedence),
     };
-    let chained = layers.chain(&names)?;
+    let chained = layers.named_chain(&names)?;
+    let destination = services.find(&router.service)?;
+    let steps = depth::deepest(&chained, services.depth(&router.service), |service| services.depth(service));
+    depth::admit("router", name, steps)?;
     let mut told = Told::new(name, router, entry, statics);
     if told.detailed {
         told.layers = layers.described(&names);
@@ -360,8 +363,8 @@ fn route(
         told: Arc::new(told),
         rule,
         place,
-        layers: chained.into(),
-        destination: services.find(&router.service)?,
+        layers: chained.into_iter().map(|(_, layer)| layer).collect(),
+        destination,
         options: None,
     })
 }

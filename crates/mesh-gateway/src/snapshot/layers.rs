@@ -11,11 +11,21 @@ use std::sync::Arc;
 const DEPTH_LEVELS_MAX: usize = 32;
 /// Most layers of a router, or of a service.
 const LAYERS_MAX: usize = 256;
+/// Most names that are looked at for those: chains of chains may name very many, and no layer.
+const STEPS_MAX: usize = 1_024;
 
 pub(super) struct Layers<'c> {
     configured: &'c Named<Middleware>,
     made: Named<Result<Arc<Made>, String>>,
     statuses: Named<Status>,
+}
+
+/// What names lead to, and how one came there.
+#[derive(Default)]
+struct Resolved {
+    layers: Vec<(String, Arc<Layer>)>,
+    way: Vec<String>,
+    steps: usize,
 }
 
 enum Made {
@@ -57,27 +67,23 @@ impl<'c> Layers<'c> {
         }
     }
 
-    /// The layers that these names stand for, chains resolved.
-    pub(super) fn chain(&mut self, names: &[String]) -> Result<Vec<Arc<Layer>>, String> {
-        Ok(self.named_chain(names)?.into_iter().map(|(_, layer)| layer).collect())
-    }
-
-    /// The same, each with its own name.
+    /// The layers that these names stand for, chains resolved, each with its own name.
     pub(super) fn named_chain(&mut self, names: &[String]) -> Result<Vec<(String, Arc<Layer>)>, String> {
-        let mut layers = Vec::new();
-        let mut way = Vec::new();
+        let mut resolved = Resolved::default();
         for name in names {
-            self.add(name, &mut way, &mut layers)?;
+            self.add(name, &mut resolved)?;
         }
-        Ok(layers)
+        Ok(resolved.layers)
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        way: &mut Vec<String>,
-        layers: &mut Vec<(String, Arc<Layer>)>,
-    ) -> Result<(), String> {
+    fn add(&mut self, name: &str, resolved: &mut Resolved) -> Result<(), String> {
+        let Resolved { layers, way, steps } = resolved;
+        *steps += 1;
+        if *steps > STEPS_MAX {
+            return Err(format!(
+                "a router or a service names at most {STEPS_MAX} middlewares, those of chains included"
+            ));
+        }
         let made = match self.made.get(name) {
             Some(Ok(made)) => made.clone(),
             Some(Err(error)) => return Err(error.clone()),
@@ -100,19 +106,20 @@ impl<'c> Layers<'c> {
             Made::Chain(names) => {
                 way.push(name.to_owned());
                 for name in names {
-                    self.add(name, way, layers)?;
+                    self.add(name, resolved)?;
                 }
-                way.pop();
+                resolved.way.pop();
             }
         }
         Ok(())
     }
 
-    /// Names and kinds of what [`Self::chain`] has given for the same names, in the same order.
+    /// Names and kinds of what [`Self::named_chain`] has given for the same names, in the same order.
     pub(super) fn described(&self, names: &[String]) -> Vec<(String, String)> {
         let mut all = Vec::new();
         let mut left: Vec<&String> = names.iter().rev().collect();
-        while let Some(name) = left.pop() {
+        for _ in 0..STEPS_MAX {
+            let Some(name) = left.pop() else { break };
             match self.made.get(name) {
                 Some(Ok(made)) if let Made::Chain(names) = &**made => left.extend(names.iter().rev()),
                 Some(Ok(made)) if matches!(**made, Made::Layer(_)) && all.len() < LAYERS_MAX => {

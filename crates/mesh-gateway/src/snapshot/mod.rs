@@ -10,6 +10,7 @@
 mod build;
 mod choice;
 mod condition;
+mod depth;
 mod inventory;
 mod layers;
 mod options;

@@ -3,6 +3,7 @@
 use super::{
     Status,
     choice::{Choice, Strategy},
+    depth,
     layers::Layers,
     provider_of, qualified,
     servers::{Balancer, address},
@@ -170,6 +171,8 @@ pub(super) struct Services<'c> {
     transports: &'c Named<ServersTransport>,
     default: &'c StaticTransport,
     made: Named<Result<Arc<Destination>, String>>,
+    /// How deep requests go in each of them.
+    depths: Named<usize>,
     spoken: Named<Result<Arc<Transport>, String>>,
     statuses: Named<Status>,
 }
@@ -193,8 +196,8 @@ impl<'c> Services<'c> {
         for (name, own) in own {
             made.insert(name.to_owned(), own.map(|own| Arc::new(Destination::Own(own))));
         }
-        let (spoken, statuses) = (Named::new(), Named::new());
-        let mut services = Self { configured, transports, default, made, spoken, statuses };
+        let (depths, spoken, statuses) = (Named::new(), Named::new(), Named::new());
+        let mut services = Self { configured, transports, default, made, depths, spoken, statuses };
         let mut way = Way { before: Vec::new(), layers };
         for name in configured.keys() {
             // What is wrong stands in the service's status.
@@ -205,6 +208,12 @@ impl<'c> Services<'c> {
 
     pub(super) fn find(&self, name: &str) -> Result<Arc<Destination>, String> {
         self.made.get(name).cloned().unwrap_or_else(|| Err(format!("the service {name:?} does not exist")))
+    }
+
+    /// How deep requests go in a service.
+    pub(super) fn depth(&self, name: &str) -> usize {
+        // The gateway's own are one step.
+        self.depths.get(name).copied().unwrap_or(1)
     }
 
     /// How all of them stand, and those that are served.
@@ -281,15 +290,18 @@ impl<'c> Services<'c> {
         }
         let names: Vec<String> =
             middlewares.iter().map(|layer| qualified(layer, provider_of(name))).collect();
-        let mut layers = Vec::new();
-        for (layer_name, layer) in way.layers.named_chain(&names)? {
+        let found = way.layers.named_chain(&names)?;
+        for (layer_name, layer) in &found {
             if let Some((wanted, place)) = layer.wants() {
-                let led = self.build(&qualified(wanted, provider_of(&layer_name)), way)?;
+                let led = self.build(&qualified(wanted, provider_of(layer_name)), way)?;
                 // Another service of the same layer may have led it there before.
                 drop(place.set(led));
             }
-            layers.push(layer);
         }
+        let depth = depth::deepest(&found, self.depth(name), |service| self.depth(service));
+        depth::admit("service", name, depth)?;
+        self.depths.insert(name.to_owned(), depth);
+        let layers = found.into_iter().map(|(_, layer)| layer).collect();
         Ok(Destination::Layered(Layered { layers, service: Box::new(service) }))
     }
 
@@ -301,7 +313,11 @@ impl<'c> Services<'c> {
         reports: bool,
         way: &mut Way<'_, '_>,
     ) -> Result<Arc<Destination>, String> {
-        let child = self.build(&qualified(name, provider_of(parent)), way)?;
+        let name_of_child = qualified(name, provider_of(parent));
+        let child = self.build(&name_of_child, way)?;
+        let depth = self.depth(parent).max(self.depth(&name_of_child).saturating_add(1));
+        depth::admit("service", parent, depth)?;
+        self.depths.insert(parent.to_owned(), depth);
         if reports && !child.reports() {
             return Err(format!(
                 "cannot register {name} as updater for {parent}: healthCheck not enabled in config for this service"
