@@ -93,7 +93,10 @@ impl Transport {
         let identity = |one: &Certificate| {
             Ok::<_, PemError>((Pem::given(&one.cert_file)?, Pem::given(one.key_file.expose())?))
         };
-        let identities = settings.certificates.iter().map(identity).collect::<Result<_, _>>()?;
+        // One without either is none: there is nothing to read.
+        let is_given = |one: &&Certificate| !one.cert_file.is_empty() || !one.key_file.expose().is_empty();
+        let identities = settings.certificates.iter().filter(is_given).map(identity);
+        let identities = identities.collect::<Result<_, _>>()?;
         let ForwardingTimeouts {
             dial_timeout,
             response_header_timeout,
@@ -335,5 +338,21 @@ impl ServerCertVerifier for Named {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.usual.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_without_either_is_none() {
+        let fails = |certificates: serde_json::Value| {
+            let certificates = serde_json::from_value(certificates).expect("pairs");
+            Transport::new(&ServersTransport { certificates, ..ServersTransport::default() }).is_err()
+        };
+        assert!(!fails(serde_json::json!([{}, {"certFile": "", "keyFile": ""}])));
+        assert!(fails(serde_json::json!([{"certFile": "/none/there"}])));
+        assert!(fails(serde_json::json!([{"keyFile": "/none/there"}])));
     }
 }
