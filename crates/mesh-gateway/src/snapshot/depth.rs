@@ -8,9 +8,9 @@ use super::{provider_of, qualified};
 use crate::middleware::Layer;
 use std::sync::Arc;
 
-/// Most layers around others, and services, one within another. A thread of the gateway has a stack for twice of it, with
-/// code as it is compiled for tests ([`crate::process`]).
-pub(super) const STEPS_MAX: usize = 24;
+/// Most layers around others, and services, one within another. The stack of a thread ([`crate::process`]) has room for
+/// them with a third to spare, even in code that is compiled for tests, where each takes some 35 KiB.
+pub(super) const STEPS_MAX: usize = 20;
 
 /// How deep requests go that come to these layers, and from there to something of a depth of its own. `of_service` tells
 /// how deep services are that layers lead to; those that are not served count nothing, for nothing gets there.
@@ -43,7 +43,6 @@ pub(super) fn admit(what: &str, name: &str, depth: usize) -> Result<(), String> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         config::statics::{EntryPoint, Statics},
         snapshot::{Snapshot, build},
@@ -82,23 +81,23 @@ mod tests {
         let (around, before) = ("inFlightReq: {amount: 9}", "addPrefix: {prefix: /a}");
         let pages = "errors: {status: ['500'], service: up, query: /}";
         for (of_router, services, of_service, kind, refused) in [
-            (22, 1, 0, around, None),
-            (23, 1, 0, around, Some("router r@file")),
-            (22, 1, 0, pages, None),
-            (23, 1, 0, pages, Some("router r@file")),
+            (18, 1, 0, around, None),
+            (19, 1, 0, around, Some("router r@file")),
+            (18, 1, 0, pages, None),
+            (19, 1, 0, pages, Some("router r@file")),
             (200, 1, 50, before, None),
-            (0, 11, 1, around, None),
-            (2, 11, 1, around, Some("router r@file")),
-            (0, 15, 2, around, Some("service s7@file")),
-            (0, 1, 22, around, None),
-            (0, 1, 23, around, Some("service s0@file")),
+            (0, 9, 1, around, None),
+            (2, 9, 1, around, Some("router r@file")),
+            (0, 15, 2, around, Some("service s8@file")),
+            (0, 1, 18, around, None),
+            (0, 1, 19, around, Some("service s0@file")),
         ] {
             let snapshot = built(&text(of_router, services, of_service, kind));
             let told = snapshot.routers["r@file"].errors.concat();
             let row = format!("{of_router} {services} {of_service} {kind}: {told:?}");
             assert_eq!(told.is_empty(), refused.is_none(), "{row}");
             assert!(
-                refused.is_none_or(|refused| told.contains(refused) && told.contains("at most 24")),
+                refused.is_none_or(|refused| told.contains(refused) && told.contains("at most 20")),
                 "{row}"
             );
         }
@@ -120,9 +119,9 @@ mod tests {
 "
             )
         };
-        assert_eq!(built(&text(21)).routers["r@file"].errors.concat(), "");
-        let told = built(&text(22)).routers["r@file"].errors.concat();
-        assert!(told.contains("router r@file") && told.contains("25 services and middlewares"), "{told}");
+        assert_eq!(built(&text(17)).routers["r@file"].errors.concat(), "");
+        let told = built(&text(18)).routers["r@file"].errors.concat();
+        assert!(told.contains("router r@file") && told.contains("21 services and middlewares"), "{told}");
     }
 
     #[test]
