@@ -19,7 +19,7 @@ mod tests;
 
 pub(crate) use record::{Agreed, Watch};
 pub(crate) use told::Told;
-pub(crate) use watched::Watched;
+pub(crate) use watched::{Unanswered, Watched};
 
 use crate::config::{Warning, statics::Statics};
 use access::{AccessLog, OpenError};

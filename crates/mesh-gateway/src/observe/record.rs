@@ -1,7 +1,7 @@
 //! What is known of one request, noted while it is on its way.
 
 use super::{
-    Observer, Told, Watched,
+    Observer, Told,
     access::AccessLog,
     metrics::Metrics,
     trace::{Place, SpanId, Tracer},
@@ -10,7 +10,7 @@ use crate::upstream::{Body, BodyError};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Version,
+    HeaderMap, Method, Request, StatusCode, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, REFERER, UPGRADE, USER_AGENT},
 };
 use std::{
@@ -29,7 +29,7 @@ const ATTEMPTS_TOLD_MAX: usize = 32;
 
 /// What goes with a request; nothing, if nobody wants to know of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Watch(Option<Arc<Record>>);
+pub(crate) struct Watch(pub(super) Option<Arc<Record>>);
 
 /// What a TLS connection agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,11 +302,5 @@ impl Watch {
             attempt.status = status;
             attempt.took = Some(attempt.began.elapsed());
         }
-    }
-
-    /// Watches the answer until its last byte; the guard lives as long.
-    pub(crate) fn end<B, G>(self, answer: Response<B>, guard: G) -> Response<Watched<B, G>> {
-        let watched = self.0.map(|record| (record, answer.status(), answer.headers().clone()));
-        answer.map(|body| Watched::new(body, watched, guard))
     }
 }

@@ -295,6 +295,56 @@ async fn an_answer_that_broke_off_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_answer_is_told() {
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let logs = tempfile::tempdir().expect("a folder");
+    let path = logs.path().join("access.log");
+    let running = running(
+        |statics| {
+            let mut log = AccessLog { file_path: path.display().to_string(), ..AccessLog::default() };
+            log.format = "json".to_owned();
+            statics.access_log = Some(log);
+            statics.metrics = Some(Metrics { prometheus: Some(Prometheus::default()), ..Metrics::default() });
+        },
+        silent.local_addr().expect("an address"),
+    )
+    .await;
+    let mut taken = Vec::new();
+    for request in [
+        "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1\r\n\r\na",
+    ] {
+        let mut stream = TcpStream::connect(running.web).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        // It has come to the server: somebody waits for it.
+        taken.push(
+            tokio::time::timeout(PATIENCE, silent.accept()).await.expect("in time").expect("a connection"),
+        );
+        drop(stream);
+    }
+    let found: Vec<Value> =
+        lines(&path, 2).await.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &found {
+        assert_eq!(line["DownstreamStatus"], 499, "{line}");
+        assert_eq!(line["DownstreamContentSize"], 0, "{line}");
+        assert_eq!(line["RouterName"], "app@file", "{line}");
+    }
+    let text = ask(running.traefik, "a", "/metrics", "").await;
+    for method in ["GET", "POST"] {
+        assert!(found.iter().any(|line| line["RequestMethod"] == method), "{found:#?}");
+        let expected = format!(
+            "traefik_service_requests_total{{code=\"499\",method=\"{method}\",protocol=\"http\",service=\"app@file\"}} 1"
+        );
+        let deadline = Instant::now() + PATIENCE;
+        while !ask(running.traefik, "a", "/metrics", "").await.lines().any(|line| line == expected) {
+            assert!(Instant::now() < deadline, "{expected}\n{text}");
+        }
+    }
+    running.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_under_traefiks_names() {
     let backend = server(HELLO).await;
     let running = running(

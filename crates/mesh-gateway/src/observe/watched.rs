@@ -1,9 +1,9 @@
-//! The body of an answer, counted until it is over.
+//! A request until it has an answer, and the body of that, counted until it is over.
 
-use super::record::{End, Record};
+use super::record::{End, Record, Watch};
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap, Response, StatusCode,
     body::{Body, Frame, SizeHint},
 };
 use std::{
@@ -11,6 +11,34 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
+
+/// What Traefik says of a client that did not wait for its answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A request that has no answer yet. One that never gets any, as its client has left or took too long, is told too.
+#[derive(Debug)]
+pub(crate) struct Unanswered(Option<Arc<Record>>);
+
+impl Unanswered {
+    pub(crate) fn new(watch: Watch) -> Self {
+        Self(watch.0)
+    }
+
+    /// Watches the answer until its last byte; the guard lives as long.
+    pub(crate) fn end<B, G>(mut self, answer: Response<B>, guard: G) -> Response<Watched<B, G>> {
+        let watched = self.0.take().map(|record| (record, answer.status(), answer.headers().clone()));
+        answer.map(|body| Watched::new(body, watched, guard))
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let Some(record) = self.0.take() else { return };
+        let status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
+        let took = record.began.elapsed();
+        record.end(&End { status, headers: &HeaderMap::new(), response_bytes: 0, took, broken: false });
+    }
+}
 
 /// A body that says when it is over, be it that its client left.
 #[derive(Debug)]
@@ -28,7 +56,7 @@ struct Watcher {
 }
 
 impl<B, G> Watched<B, G> {
-    pub(super) fn new(inner: B, of: Option<(Arc<Record>, StatusCode, HeaderMap)>, guard: G) -> Self {
+    fn new(inner: B, of: Option<(Arc<Record>, StatusCode, HeaderMap)>, guard: G) -> Self {
         Self { inner, _guard: guard, watcher: Watcher { of, bytes: 0 } }
     }
 }

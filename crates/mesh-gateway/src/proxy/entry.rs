@@ -17,7 +17,7 @@ use crate::{
     config::statics::{EntryPoint, HEADER_BYTES},
     handshake::DEFAULT,
     middleware::EncodedCharacters,
-    observe::Agreed,
+    observe::{Agreed, Unanswered},
     rewound::Rewound,
     rule::NetworkError,
     snapshot::Ends,
@@ -339,16 +339,17 @@ where
             let leftover = Leftover::new(request.version(), &unread, tasks, stop);
             let is_first = request.version() != Version::HTTP_2;
             let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
+            let unanswered = Unanswered::new(watch.clone());
             let asks_for_head = request.method() == Method::HEAD;
             let (request, blame) = uploaded(context, from, request, &leftover);
-            let mut routed = routed(context, from.clone(), watch.clone(), request, blame);
+            let mut routed = routed(context, from.clone(), watch, request, blame);
             let answer = answer(context, &mut routed).await;
             let mut answer = if asks_for_head { head_of(answer) } else { answer };
             if is_first && lasting.is_spent() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // What was sent ahead is not answered any more.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(watch.end(answer, (leftover.answering(), underway)))
+            Ok::<_, Infallible>(unanswered.end(answer, (leftover.answering(), underway)))
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));

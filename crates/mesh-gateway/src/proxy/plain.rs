@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     http1::{self, Asked, Length, Unsent},
-    observe::{Agreed, Watch, Watched},
+    observe::{Agreed, Unanswered, Watched},
     rewound::Rewound,
     turn,
     upstream::Body,
@@ -63,7 +63,7 @@ type Told = Response<Watched<Body, ()>>;
 /// A request, from its head to its answer.
 struct Question {
     routed: Result<Routed, Box<Answer>>,
-    watch: Watch,
+    watch: Unanswered,
     underway: Underway,
     asks_for_head: bool,
     is_last: bool,
@@ -76,6 +76,7 @@ impl Question {
         let watch = context.site.observer.begin(&context.entry, from.client, *agreed, &request);
         let (asks_for_head, is_last) = (request.method() == Method::HEAD, http1::is_last(request.headers()));
         let routed = routed(context, from.clone(), watch.clone(), request, Blame::default());
+        let watch = Unanswered::new(watch);
         Self { routed, watch, underway, asks_for_head, is_last }
     }
 

@@ -9,7 +9,7 @@ use crate::middleware::Layer;
 use std::sync::Arc;
 
 /// Most layers around others, and services, one within another. The stack of a thread ([`crate::process`]) has room for
-/// them with a third to spare, even in code that is compiled for tests, where each takes some 35 KiB.
+/// them, even in code that is compiled for tests, where each takes up to some 40 KiB.
 pub(super) const STEPS_MAX: usize = 20;
 
 /// How deep requests go that come to these layers, and from there to something of a depth of its own. `of_service` tells
