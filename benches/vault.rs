@@ -194,10 +194,12 @@ impl Server {
         (0..STARTS).map(|_| once(self)).fold(f64::INFINITY, f64::min)
     }
 
-    fn resident_megabytes(&self) -> f64 {
+    /// What the kernel says of the process's memory: all that is resident, pages of its program included (`VmRSS`), or
+    /// without those (`RssAnon`).
+    fn megabytes(&self, what: &str) -> f64 {
         let pid = self.child.as_ref().unwrap().id();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
@@ -292,8 +294,10 @@ fn main() {
     let starts: Vec<f64> = servers.iter_mut().map(Server::start_to_unsealed).collect();
     print("start to unsealed", "ms", &starts);
     let resident = |when: &str| {
-        let megabytes: Vec<f64> = servers.iter().map(Server::resident_megabytes).collect();
-        print(&format!("resident {when}"), "MB", &megabytes);
+        for (name, what) in [("resident", "VmRSS"), ("of it not of files", "RssAnon")] {
+            let megabytes: Vec<f64> = servers.iter().map(|server| server.megabytes(what)).collect();
+            print(&format!("{name} {when}"), "MB", &megabytes);
+        }
     };
     resident("after it");
     let read =

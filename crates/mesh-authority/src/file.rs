@@ -116,10 +116,12 @@ fn write_beside(path: &Path, content: &Secret<String>) -> Result<Beside, Authori
 /// Removes what versions of before left half written: in a directory that nobody but Mesh writes to, a file of the name
 /// that they gave, untouched for longer than any of them took to write one. Nothing tells whether its writer lives.
 fn remove_former(directory: &Path, now: SystemTime) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(LEFT_MAX) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let former = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_former));
+    for entry in former.take(LEFT_MAX) {
         let untouched = |found: fs::Metadata| now.duration_since(found.modified().ok()?).ok();
         let old = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(untouched);
-        if entry.file_name().to_str().is_some_and(is_former) && old.is_some_and(|age| age > FORMER_AGE_MIN) {
+        if old.is_some_and(|age| age > FORMER_AGE_MIN) {
             // The next one tries again.
             let _ = fs::remove_file(entry.path());
         }

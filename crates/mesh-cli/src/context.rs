@@ -18,7 +18,7 @@ use mesh_api::{
     request::Request,
     status::ContainerStatus,
 };
-use mesh_compose::{Loaded, Refusals, generate::Keeper};
+use mesh_compose::{Loaded, Refusals, Stamp, generate::Keeper};
 use mesh_model::project::Project;
 use mesh_redact::Secret;
 use mesh_store::{
@@ -60,8 +60,8 @@ pub(crate) struct Target {
     pub(crate) orphans: OrphanDefaults,
     /// The environment with `.env`.
     pub(crate) environment: Secret<BTreeMap<String, String>>,
-    /// Files whose content it follows from, or that they are not there.
-    pub(crate) looked_at: BTreeSet<PathBuf>,
+    /// Files whose content it follows from, or that they are not there, as they were before they were read.
+    pub(crate) looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
 }
 
 /// `COMPOSE_REMOVE_ORPHANS` and `COMPOSE_IGNORE_ORPHANS`.
@@ -110,7 +110,7 @@ impl Context {
             refusals: Refusals::default(),
             orphans: OrphanDefaults::of(self.environment.all()),
             environment: Secret::new(self.environment.all().clone()),
-            looked_at: BTreeSet::new(),
+            looked_at: BTreeMap::new(),
         }
     }
 
@@ -252,7 +252,9 @@ impl Context {
     pub(crate) fn target_of(&self, loaded: Loaded) -> Target {
         let Loaded { project, refusals, environment, wishes, mut looked_at, .. } = loaded;
         if !wishes.is_empty() {
-            looked_at.insert(Secrets::of(&self.home.data, &project.name).path().to_owned());
+            let made = Secrets::of(&self.home.data, &project.name).path().to_owned();
+            let stamp = Stamp::now(&made).ok();
+            looked_at.insert(made, stamp);
         }
         let project = Box::new(project);
         if self.settings.verbose {

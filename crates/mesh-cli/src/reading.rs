@@ -3,12 +3,14 @@
 //! Reading them is most of what an `exec` does by itself, and grows with them. What comes of it follows from the
 //! environment, the directory, and the files that were looked at: as long as all of these are as they were, it is known.
 //!
-//! Invariants: nothing is kept of what could still be changed in the moment of its last change; of a file that is not
-//! there it is known that it is not. One reading is kept for a directory, and directories share a bounded number of
-//! places. Values of variables are not kept, but what they come to. Absent on purpose: options before the verb, whose
-//! lines are read as all others.
+//! Invariants: a file counts as it was just before it was read, and nothing is kept if it is another one by the time of
+//! keeping, or could still be changed in the moment of its last change; of a file that is not there it is known that it is
+//! not. Nothing is kept of file systems whose files others change unseen. One reading is kept for a directory, and
+//! directories share a bounded number of places. Values of variables are not kept, but what they come to. Absent on
+//! purpose: options before the verb, whose lines are read as all others.
 
 use crate::{context::Target, environment::Environment};
+use mesh_compose::Stamp;
 use mesh_store::{
     home::{Home, ProjectPaths},
     record,
@@ -16,12 +18,12 @@ use mesh_store::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    fs::{self, DirBuilder, File, Metadata, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, ErrorKind, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 /// To be raised with every change of what is kept.
@@ -36,18 +38,18 @@ const READING_BYTES_MAX: u64 = 256 << 10;
 const READING_BYTES: usize = 4096;
 /// Files of one reading.
 const FILES_MAX: usize = 512;
-/// How long a file has to be as it is before it is taken for known: a second change in the same moment could not be told
-/// from the first. The kernel has moments of up to 10 ms.
-const SETTLED: Duration = Duration::from_millis(200);
-/// The same where a file system knows whole seconds only.
-const SETTLED_COARSELY: Duration = Duration::from_secs(2);
+/// File systems of other machines and of programs, by their numbers (statfs(2)): NFS, SMB, CIFS, SMB 2, 9P, FUSE, AFS, Ceph.
+const FAR: [u64; 8] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x5346_414f, 0x00c3_6400];
+/// How long a reading may take to be written.
+const WRITTEN_MAX: Duration = Duration::from_secs(10);
 
 /// Under which circumstances a command is called.
 #[derive(Debug)]
 pub(crate) struct Circumstances {
     home: Home,
     directory: PathBuf,
-    /// A digest of the environment, the directory and this binary's version.
+    /// A digest of the environment, the directory and this binary.
     digest: u64,
     /// Before anything was read.
     begun: SystemTime,
@@ -66,38 +68,6 @@ pub(crate) struct Reading {
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// What is another one once a file was changed or replaced: device, number, bytes, and the time of its last change in
-/// seconds and nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp(u64, u64, u64, i64, i64);
-
-impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec())
-    }
-
-    /// That of a file as it is now, through links; `None` within: it is not there.
-    fn now(path: &Path) -> io::Result<Option<Self>> {
-        match fs::metadata(path) {
-            Ok(file) => Ok(Some(Self::of(&file))),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the last change was so long before that moment that another one would be told from it.
-    fn is_settled(self, moment: SystemTime) -> bool {
-        let Self(.., seconds, nanoseconds) = self;
-        let settled = if nanoseconds == 0 { SETTLED_COARSELY } else { SETTLED };
-        let changed = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
-        changed.is_some_and(|(seconds, nanoseconds)| {
-            UNIX_EPOCH
-                .checked_add(Duration::new(seconds, nanoseconds) + settled)
-                .is_some_and(|it| it <= moment)
-        })
-    }
-}
-
 impl Circumstances {
     /// Those of this command; `None` where it is not to be known what was read before.
     pub(crate) fn now(environment: &Environment) -> Option<Self> {
@@ -109,7 +79,10 @@ impl Circumstances {
             return None;
         }
         let mut hasher = DefaultHasher::new();
-        (env!("CARGO_PKG_VERSION"), &directory, environment.all()).hash(&mut hasher);
+        // Another build may read the same otherwise.
+        let binary = fs::metadata("/proc/self/exe").ok()?;
+        (binary.dev(), binary.ino(), binary.size(), binary.ctime(), binary.ctime_nsec()).hash(&mut hasher);
+        (&directory, environment.all()).hash(&mut hasher);
         Some(Self { home, directory, digest: hasher.finish(), begun: SystemTime::now() })
     }
 
@@ -147,27 +120,30 @@ impl Circumstances {
     /// A reading of what nobody is changing, of the checkout that the containers belong to.
     fn reading(&self, target: &Target) -> Option<Reading> {
         let project = target.project.as_deref()?;
+        let record_before = Stamp::now(&target.paths.record).ok();
         let record = match record::load(&target.paths.record) {
             Ok(record::Loaded::Found(record)) => record,
             _ => return None,
         };
-        let files: BTreeSet<&Path> =
-            target.looked_at.iter().map(PathBuf::as_path).chain([target.paths.record.as_path()]).collect();
-        if record.project.directory != project.directory || files.len() > FILES_MAX {
+        if record.project.directory != project.directory || target.looked_at.len() >= FILES_MAX {
             return None;
         }
-        let stamped = |path: &Path| {
-            let stamp = Stamp::now(path).ok()?;
-            let known = path.is_absolute() && stamp.is_none_or(|stamp| stamp.is_settled(self.begun));
-            known.then(|| (path.to_owned(), stamp))
-        };
+        let looked_at = target.looked_at.iter().map(|(path, before)| (path.as_path(), *before));
+        let files = looked_at.chain([(target.paths.record.as_path(), record_before)]);
         Some(Reading {
             format: FORMAT,
             circumstances: self.digest,
             project: target.name.clone(),
             services: project.services.keys().chain(&project.inactive).cloned().collect(),
-            files: files.into_iter().map(stamped).collect::<Option<_>>()?,
+            files: files.map(|(path, before)| self.known(path, before?)).collect::<Option<_>>()?,
         })
+    }
+
+    /// A file that is what it was `before` it was read, and that cannot become another one without being told from it.
+    fn known(&self, path: &Path, before: Option<Stamp>) -> Option<(PathBuf, Option<Stamp>)> {
+        let same = Stamp::now(path).is_ok_and(|now| now == before);
+        let settled = before.is_none_or(|stamp| stamp.is_settled(self.begun));
+        (same && settled && path.is_absolute() && is_told_of_changes(path)).then(|| (path.to_owned(), before))
     }
 
     fn write(&self, reading: &Reading) -> io::Result<()> {
@@ -181,10 +157,18 @@ impl Circumstances {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        // Of two that write at once, each has a file of its own.
-        let beside = place.with_extension(std::process::id().to_string());
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let beside = place.with_extension("new");
+        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
+            Ok(file) => file,
+            Err(error) => {
+                // Of two that write at once one does not; and what a killed one left is in nobody's way for long.
+                let since = fs::symlink_metadata(&beside).and_then(|left| left.modified()).ok();
+                if since.and_then(|since| since.elapsed().ok()).is_some_and(|age| age > WRITTEN_MAX) {
+                    let _ = fs::remove_file(&beside);
+                }
+                return Err(error);
+            }
+        };
         let written = file.write_all(&text).and_then(|()| fs::rename(&beside, &place));
         if written.is_err() {
             let _ = fs::remove_file(&beside);
@@ -200,10 +184,20 @@ impl Reading {
     }
 }
 
+/// Whether a file is on a file system that only this machine changes: what others change is seen late there, since what
+/// was asked a moment ago is not asked again.
+fn is_told_of_changes(path: &Path) -> bool {
+    let there = path.ancestors().find_map(|place| rustix::fs::statfs(place).ok());
+    there.is_some_and(|found| !FAR.contains(&u64::try_from(found.f_type).unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use mesh_store::record::ProjectRecord;
+
+    /// Longer than any file is unsettled.
+    const SETTLED: Duration = Duration::from_secs(10);
 
     /// A directory with a Compose file of which a reading is kept.
     struct Checkout {
@@ -233,7 +227,7 @@ mod tests {
         }
 
         fn circumstances(&self) -> Circumstances {
-            self.after(SETTLED_COARSELY * 2, 1)
+            self.after(SETTLED * 2, 1)
         }
 
         /// The project as it is read, with a record of it.
@@ -289,6 +283,48 @@ mod tests {
             change(&checkout);
             assert!(checkout.circumstances().recall().is_none(), "{what}");
         }
+    }
+
+    #[test]
+    fn what_changed_since_it_was_read_is_not_kept() {
+        let changes: [(&str, Change); 5] = [
+            ("a file that was there", |it| fs::remove_file(it.path(".env")).unwrap()),
+            ("one that was not", |it| fs::write(it.path("compose.override.yml"), "{}\n").unwrap()),
+            ("a link to something older", |it| {
+                fs::remove_file(it.path(".env")).unwrap();
+                std::os::unix::fs::symlink(it.path("older"), it.path(".env")).unwrap();
+            }),
+            ("a file", |it| fs::write(it.path("compose.yaml"), "services: {b: {image: x}}\n").unwrap()),
+            ("the time of the last change is the same, it is another file", |it| {
+                fs::rename(it.path("older"), it.path(".env")).unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let checkout = Checkout::new();
+            for name in ["older", ".env"] {
+                fs::write(checkout.path(name), "A=b\n").unwrap();
+            }
+            let read = checkout.target();
+            change(&checkout);
+            checkout.circumstances().keep(&read);
+            assert!(checkout.circumstances().recall().is_none(), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_in_the_way_once() {
+        let checkout = Checkout::new();
+        let target = checkout.target();
+        let left = checkout.circumstances().place().with_extension("new");
+        fs::create_dir(left.parent().unwrap()).unwrap();
+        let file = File::create(&left).unwrap();
+        checkout.circumstances().keep(&target);
+        assert!(left.exists() && checkout.circumstances().recall().is_none(), "its writer may live");
+        file.set_modified(SystemTime::now() - WRITTEN_MAX * 2).unwrap();
+        checkout.circumstances().keep(&target);
+        assert!(!left.exists() && checkout.circumstances().recall().is_none());
+        checkout.circumstances().keep(&target);
+        assert!(checkout.circumstances().recall().is_some());
     }
 
     #[test]

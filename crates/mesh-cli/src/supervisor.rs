@@ -39,6 +39,8 @@ use tokio::{
 
 /// Time a supervisor has to say that it is ready.
 const READY_SECONDS_MAX: u64 = 15;
+/// Longest that a request that is answered at once is waited for.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(READY_SECONDS_MAX);
 /// Supervisors that one request is brought to, one after the other.
 const ATTEMPTS_MAX: u32 = 5;
 /// Time between two looks while another command's supervisor starts.
@@ -119,8 +121,7 @@ pub(crate) fn answer_at_once(
     request: Request,
     descriptors: Option<[BorrowedFd<'_>; 3]>,
 ) -> Option<Answer> {
-    let within = Duration::from_secs(READY_SECONDS_MAX);
-    let answer = mesh_api::at_once::call(&paths.socket, request, descriptors, within).ok()?;
+    let answer = mesh_api::at_once::call(&paths.socket, request, descriptors, ANSWER_MAX).ok()?;
     matches!(&answer, Answer::Invocation { version, .. } if version == VERSION).then_some(answer)
 }
 

@@ -1,7 +1,7 @@
 //! What every pass shares: the texts that were read and the findings made so far.
 
 use crate::{
-    Refusals,
+    Refusals, Stamp,
     explain::{Stage, Watch},
 };
 use mesh_diag::{FINDINGS_MAX, Finding, Findings, Place, Severity};
@@ -48,8 +48,8 @@ pub(crate) struct Context {
     pub(crate) generated: BTreeMap<String, Secret<String>>,
     /// Notes about a variable that is asked for.
     pub(crate) watch: Option<Watch>,
-    /// Files that were read, or of which it was asked whether they are there.
-    pub(crate) looked_at: BTreeSet<PathBuf>,
+    /// Files that were read, or of which it was asked whether they are there, as they were before that.
+    pub(crate) looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
 }
 
 impl Context {
@@ -59,10 +59,10 @@ impl Context {
         u32::try_from(self.sources.len()).unwrap_or(0)
     }
 
-    /// Notes a file that is read, or of which it is asked whether it is there.
+    /// Notes a file that is about to be read, or of which it is asked whether it is there; the first look counts.
     pub(crate) fn look_at(&mut self, path: &Path) {
-        if !self.looked_at.contains(path) {
-            self.looked_at.insert(path.to_owned());
+        if !self.looked_at.contains_key(path) {
+            self.looked_at.insert(path.to_owned(), Stamp::now(path).ok());
         }
     }
 

@@ -26,6 +26,7 @@ mod refusals;
 mod relations;
 mod resolve;
 mod schema;
+mod stamp;
 mod suggest;
 mod template;
 mod value;
@@ -36,16 +37,12 @@ pub use explain::{Explanation, Origin, ServiceVariable, Source, Usage};
 pub use load::load;
 pub use locate::{FILE_NAMES, settings_of_files};
 pub use refusals::Refusals;
+pub use stamp::Stamp;
 
 use mesh_diag::Findings;
 use mesh_model::project::Project;
 use mesh_redact::Secret;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 /// What is loaded, and under which circumstances.
 #[derive(Debug, Clone, Default)]
@@ -136,9 +133,10 @@ pub struct Loaded {
     pub environment: Secret<BTreeMap<String, String>>,
     /// Where the value of the variable comes from that was asked for.
     pub explanation: Option<Explanation>,
-    /// Files that were read, and those of which it was asked whether they are there: as long as these, the options and
-    /// what the keeper has stay as they are, loading gives the same again.
-    pub looked_at: BTreeSet<PathBuf>,
+    /// Files that were read, and those of which it was asked whether they are there, each as it was just before; nothing
+    /// within: it was not there, nothing at all: that could not be told. As long as these, the options and what the
+    /// keeper has stay as they are, loading gives the same again.
+    pub looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
 }
 
 /// A variable that a file uses.

@@ -41,11 +41,14 @@ const WATCH_STACK_BYTES: usize = 128 * 1024;
 const IDLE_EXIT_SECONDS: u64 = 5;
 
 /// What is written into the log: a level, or levels by the beginnings of modules' names, as `info,mesh_native=debug`.
+/// What cannot be read, or asks for spans or fields, is as good as nothing.
 fn told(wanted: Option<&str>) -> Targets {
-    match wanted.map(str::parse::<Targets>) {
-        Some(Ok(targets)) if wanted != Some("") => targets,
-        Some(Ok(_)) => Targets::new().with_default(LevelFilter::ERROR),
-        Some(Err(_)) | None => Targets::new().with_default(LevelFilter::INFO),
+    let all = || Targets::new().with_default(LevelFilter::INFO);
+    let Some(wanted) = wanted.filter(|wanted| !wanted.contains('[')) else { return all() };
+    let parts: Vec<&str> = wanted.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [] => Targets::new().with_default(LevelFilter::ERROR),
+        parts => parts.join(",").parse().unwrap_or_else(|_| all()),
     }
 }
 
@@ -206,6 +209,10 @@ mod tests {
             (Some(""), "mesh_native", Level::ERROR, true),
             (Some(""), "mesh_native", Level::WARN, false),
             (Some("mesh=much"), "mesh_native", Level::INFO, true),
+            (Some("debug,"), "mesh_native", Level::DEBUG, true),
+            (Some(" , mesh_native=debug ,, "), "mesh_native", Level::DEBUG, true),
+            (Some(","), "mesh_native", Level::WARN, false),
+            (Some("[exec]=debug"), "mesh_native", Level::INFO, true),
         ] {
             assert_eq!(told(wanted).would_enable(module, &level), expected, "{wanted:?} {module} {level}");
         }

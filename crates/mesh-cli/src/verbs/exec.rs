@@ -19,6 +19,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     path::Path,
     process::Stdio,
+    time::Instant,
 };
 
 /// Arguments of `exec`.
@@ -122,8 +123,17 @@ pub(crate) fn run_as_known(
     let request = request(arguments, environment)?;
     let (ended, ending) = io::pipe().map_err(CliError::io("make a pipe"))?;
     let paths = circumstances.paths(&reading);
+    let asked = Instant::now();
     let Some(answer) = supervisor::answer_at_once(&paths, request, Some([ended.as_fd(); 3])) else {
-        return Ok(None);
+        // Somebody who hangs is not asked again.
+        return match asked.elapsed() < supervisor::ANSWER_MAX {
+            true => Ok(None),
+            false => Err(CliError::said(format!(
+                "the project's supervisor takes longer than {} s to answer; its log is {}",
+                supervisor::ANSWER_MAX.as_secs(),
+                paths.log.display()
+            ))),
+        };
     };
     drop(ended);
     without_terminal(run, arguments, answer, ending).map(Some)
@@ -145,14 +155,11 @@ pub(crate) fn run_at_once(
         return Ok(AtOnce::Unanswered(Box::new(asked)));
     };
     drop(ended);
-    let run = |door: &Path, orders: &[u8], streams: [BorrowedFd<'_>; 3]| {
-        let ended = (context.hooks.run_through_door)(door, orders, streams);
-        // Nobody waits for this any more.
-        if let (Some(_), Some(circumstances)) = (ended, circumstances) {
-            circumstances.keep(&asked.target);
-        }
-        ended
-    };
+    // Before the program runs: its end is waited for, and what changes meanwhile is not what was read.
+    if let Some(circumstances) = circumstances {
+        circumstances.keep(&asked.target);
+    }
+    let run = context.hooks.run_through_door;
     without_terminal(run, arguments, answer, ending).map(AtOnce::Ran)
 }
 
