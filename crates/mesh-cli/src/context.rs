@@ -61,7 +61,7 @@ pub(crate) struct Target {
     /// The environment with `.env`.
     pub(crate) environment: Secret<BTreeMap<String, String>>,
     /// Files whose content it follows from, or that they are not there, as they were before they were read.
-    pub(crate) looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
+    pub(crate) looked_at: BTreeMap<PathBuf, Stamp>,
 }
 
 /// `COMPOSE_REMOVE_ORPHANS` and `COMPOSE_IGNORE_ORPHANS`.
@@ -253,7 +253,7 @@ impl Context {
         let Loaded { project, refusals, environment, wishes, mut looked_at, .. } = loaded;
         if !wishes.is_empty() {
             let made = Secrets::of(&self.home.data, &project.name).path().to_owned();
-            let stamp = Stamp::now(&made).ok();
+            let stamp = Stamp::now(&made);
             looked_at.insert(made, stamp);
         }
         let project = Box::new(project);

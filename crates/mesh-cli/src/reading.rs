@@ -27,7 +27,7 @@ use std::{
 };
 
 /// To be raised with every change of what is kept.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Where readings are, below the directory of sockets.
 const FOLDER: &str = "readings";
 /// Places for readings.
@@ -64,8 +64,8 @@ pub(crate) struct Reading {
     project: String,
     /// All of its services.
     services: BTreeSet<String>,
-    /// Files, and what tells a changed one; nothing: it is not there.
-    files: Vec<(PathBuf, Option<Stamp>)>,
+    /// Files, and what tells a changed one.
+    files: Vec<(PathBuf, Stamp)>,
 }
 
 impl Circumstances {
@@ -100,8 +100,7 @@ impl Circumstances {
         file.take(READING_BYTES_MAX).read_to_end(&mut text).ok()?;
         let reading: Reading = serde_json::from_slice(&text).ok()?;
         let is_ours = reading.format == FORMAT && reading.circumstances == self.digest;
-        let holds =
-            |(path, stamp): &(PathBuf, Option<Stamp>)| Stamp::now(path).is_ok_and(|now| now == *stamp);
+        let holds = |(path, stamp): &(PathBuf, Stamp)| Stamp::now(path) == *stamp;
         (is_ours && reading.files.iter().all(holds)).then_some(reading)
     }
 
@@ -120,7 +119,7 @@ impl Circumstances {
     /// A reading of what nobody is changing, of the checkout that the containers belong to.
     fn reading(&self, target: &Target) -> Option<Reading> {
         let project = target.project.as_deref()?;
-        let record_before = Stamp::now(&target.paths.record).ok();
+        let record_before = Stamp::now(&target.paths.record);
         let record = match record::load(&target.paths.record) {
             Ok(record::Loaded::Found(record)) => record,
             _ => return None,
@@ -135,15 +134,15 @@ impl Circumstances {
             circumstances: self.digest,
             project: target.name.clone(),
             services: project.services.keys().chain(&project.inactive).cloned().collect(),
-            files: files.map(|(path, before)| self.known(path, before?)).collect::<Option<_>>()?,
+            files: files.map(|(path, before)| self.known(path, before)).collect::<Option<_>>()?,
         })
     }
 
     /// A file that is what it was `before` it was read, and that cannot become another one without being told from it.
-    fn known(&self, path: &Path, before: Option<Stamp>) -> Option<(PathBuf, Option<Stamp>)> {
-        let same = Stamp::now(path).is_ok_and(|now| now == before);
-        let settled = before.is_none_or(|stamp| stamp.is_settled(self.begun));
-        (same && settled && path.is_absolute() && is_told_of_changes(path)).then(|| (path.to_owned(), before))
+    fn known(&self, path: &Path, before: Stamp) -> Option<(PathBuf, Stamp)> {
+        let same = Stamp::now(path) == before;
+        (same && before.is_settled(self.begun) && path.is_absolute() && is_told_of_changes(path))
+            .then(|| (path.to_owned(), before))
     }
 
     fn write(&self, reading: &Reading) -> io::Result<()> {

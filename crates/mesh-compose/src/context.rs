@@ -49,7 +49,7 @@ pub(crate) struct Context {
     /// Notes about a variable that is asked for.
     pub(crate) watch: Option<Watch>,
     /// Files that were read, or of which it was asked whether they are there, as they were before that.
-    pub(crate) looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
+    pub(crate) looked_at: BTreeMap<PathBuf, Stamp>,
 }
 
 impl Context {
@@ -62,7 +62,7 @@ impl Context {
     /// Notes a file that is about to be read, or of which it is asked whether it is there; the first look counts.
     pub(crate) fn look_at(&mut self, path: &Path) {
         if !self.looked_at.contains_key(path) {
-            self.looked_at.insert(path.to_owned(), Stamp::now(path).ok());
+            self.looked_at.insert(path.to_owned(), Stamp::now(path));
         }
     }
 

@@ -133,10 +133,9 @@ pub struct Loaded {
     pub environment: Secret<BTreeMap<String, String>>,
     /// Where the value of the variable comes from that was asked for.
     pub explanation: Option<Explanation>,
-    /// Files that were read, and those of which it was asked whether they are there, each as it was just before; nothing
-    /// within: it was not there, nothing at all: that could not be told. As long as these, the options and what the
-    /// keeper has stay as they are, loading gives the same again.
-    pub looked_at: BTreeMap<PathBuf, Option<Option<Stamp>>>,
+    /// Files that were read, and those of which it was asked whether they are there, each as it was just before. As
+    /// long as these, the options and what the keeper has stay as they are, loading gives the same again.
+    pub looked_at: BTreeMap<PathBuf, Stamp>,
 }
 
 /// A variable that a file uses.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, Metadata},
-    io::{self, ErrorKind},
+    fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt as _,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -15,31 +15,38 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// The same where a file system knows whole seconds only.
 const SETTLED_COARSELY: Duration = Duration::from_secs(2);
 
-/// A file at one moment: device, number, bytes, and the time of its last change in seconds and nanoseconds.
+/// A path at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp(u64, u64, u64, i64, i64);
+pub enum Stamp {
+    /// A file, through links: device, number, bytes, and the time of its last change in seconds and nanoseconds.
+    There(u64, u64, u64, i64, i64),
+    /// Nothing is there.
+    Absent,
+    /// It could not be told whether something is.
+    Unknown,
+}
 
 impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec())
-    }
-
-    /// That of a file as it is now, through links; `None` within: it is not there.
-    ///
-    /// # Errors
-    /// Where it cannot be told whether it is there.
-    pub fn now(path: &Path) -> io::Result<Option<Self>> {
+    /// That of a path as it is now.
+    #[must_use]
+    pub fn now(path: &Path) -> Self {
         match fs::metadata(path) {
-            Ok(file) => Ok(Some(Self::of(&file))),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(error),
+            Ok(file) => Self::There(file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Self::Absent
+            }
+            Err(_) => Self::Unknown,
         }
     }
 
-    /// Whether the last change was so long before that moment that another one would be told from it.
+    /// Whether any change after that moment would be told: the last one was long enough before.
     #[must_use]
     pub fn is_settled(self, moment: SystemTime) -> bool {
-        let Self(.., seconds, nanoseconds) = self;
+        let (seconds, nanoseconds) = match self {
+            Self::There(.., seconds, nanoseconds) => (seconds, nanoseconds),
+            Self::Absent => return true,
+            Self::Unknown => return false,
+        };
         let settled = if nanoseconds == 0 { SETTLED_COARSELY } else { SETTLED };
         let changed = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
         changed.is_some_and(|(seconds, nanoseconds)| {
